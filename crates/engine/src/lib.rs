@@ -1,0 +1,1 @@
+//! Reads, asks the pure crates, writes.
