@@ -1,0 +1,182 @@
+//! What an index needs to know of an event, without knowing what the event means.
+
+use crate::{
+    Agent, Body, CauseKind, DecisionId, Digest, Event, EventId, HybridTime, Kind, Origin,
+    Provenance, RunId, Status, Strength, SubjectId, Timestamp,
+};
+
+/// The keys under which an event is found. A pure function of the event, so that every index can
+/// be rebuilt from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexKeys {
+    /// The event.
+    pub id: EventId,
+    /// When the record learned it.
+    pub at: HybridTime,
+    /// Name of the event's body.
+    pub what: &'static str,
+    /// The stream that it continues: a decision, or a run. Events of the record itself have none.
+    pub stream: Option<[u8; 16]>,
+    /// The last event of that stream that the writer saw.
+    pub prev: Option<EventId>,
+    /// The decision that it is about.
+    pub decision: Option<DecisionId>,
+    /// The decision's head row, where the event begins it.
+    pub begins: Option<DecisionKeys>,
+    /// Where the event leaves the decision, where it moves it.
+    pub status: Option<Status>,
+    /// The edges that it adds.
+    pub edges: Vec<Edge>,
+    /// The run's head row, where the event opens one.
+    pub run: Option<RunKeys>,
+    /// The run that this event says is wholly imported.
+    pub imported: Option<RunId>,
+    /// The payload kept beside the log, and whose key opens it.
+    pub payload: Option<(Digest, SubjectId)>,
+    /// The subject whose key this event says is destroyed.
+    pub erased: Option<SubjectId>,
+}
+
+/// What an index keeps of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionKeys {
+    /// The run it belongs to.
+    pub run: RunId,
+    /// Who decided.
+    pub agent: Agent,
+    /// What kind.
+    pub kind: Kind,
+    /// The tool, model or step that it names.
+    pub name: Option<String>,
+    /// How it is known.
+    pub known: Provenance,
+    /// When the source says it began.
+    pub started: Option<Timestamp>,
+}
+
+/// What an index keeps of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunKeys {
+    /// The run.
+    pub run: RunId,
+    /// What its source calls it.
+    pub external: Option<String>,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
+    /// The default subject of its payloads.
+    pub subject: SubjectId,
+}
+
+/// One edge of the decision graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edge {
+    /// The decision depended on.
+    pub cause: DecisionId,
+    /// The decision that depends.
+    pub effect: DecisionId,
+    /// In what way.
+    pub kind: CauseKind,
+    /// How firmly.
+    pub strength: Strength,
+}
+
+impl IndexKeys {
+    /// Returns the keys of `event`.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        let body = &event.body;
+        let decision = body.decision();
+        let run = match body {
+            Body::RunOpened { run, .. } | Body::RunImported { run, .. } => Some(*run),
+            _ => None,
+        };
+        let causes = match body {
+            Body::Linked { causes, .. } => causes.as_slice(),
+            other => other
+                .proposal()
+                .map_or(&[][..], |proposal| &proposal.causes),
+        };
+        Self {
+            id: event.id,
+            at: event.at,
+            what: body.name(),
+            stream: decision
+                .map(|id| *id.as_bytes())
+                .or(run.map(|id| *id.as_bytes())),
+            prev: event.prev,
+            decision,
+            begins: body.proposal().map(|proposal| DecisionKeys {
+                run: proposal.run,
+                agent: proposal.agent.clone(),
+                kind: proposal.kind,
+                name: proposal.name.clone(),
+                known: proposal.known,
+                started: proposal.started,
+            }),
+            status: leaves(body),
+            edges: decision.map_or_else(Vec::new, |effect| {
+                causes
+                    .iter()
+                    .map(|cause| Edge {
+                        cause: cause.decision,
+                        effect,
+                        kind: cause.kind,
+                        strength: cause.strength,
+                    })
+                    .collect()
+            }),
+            run: match body {
+                Body::RunOpened {
+                    external,
+                    origin,
+                    run,
+                    subject,
+                } => Some(RunKeys {
+                    run: *run,
+                    external: external.clone(),
+                    origin: origin.clone(),
+                    subject: *subject,
+                }),
+                _ => None,
+            },
+            imported: match body {
+                Body::RunImported { run, .. } => Some(*run),
+                _ => None,
+            },
+            payload: body.sealed().map(|sealed| (sealed.ct, sealed.kid)),
+            erased: match body {
+                Body::Erased { subject, .. } => Some(*subject),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Where an event leaves its decision. Only what the event itself says: the order of steps was
+/// checked before it was appended.
+fn leaves(body: &Body) -> Option<Status> {
+    Some(match body {
+        Body::Proposed { .. } => Status::Proposed,
+        Body::Held { .. } => Status::Held,
+        Body::Approved { .. } => Status::Approved,
+        Body::Rejected { .. } => Status::Rejected,
+        Body::Started { .. } => Status::Started,
+        Body::Finished { outcome, .. } | Body::Reconstructed { outcome, .. } => {
+            Status::from(outcome)
+        }
+        Body::Invalidated { .. } => Status::Invalidated,
+        Body::Compensating { .. } => Status::Compensating,
+        Body::Compensated { .. } => Status::Compensated,
+        Body::CompensationFailed { .. } => Status::CompensationFailed,
+        Body::Stands { .. } => Status::Stands,
+        Body::RunOpened { .. }
+        | Body::RunImported { .. }
+        | Body::Linked { .. }
+        | Body::KeyRotated { .. }
+        | Body::Continuation { .. }
+        | Body::Erased { .. }
+        | Body::Retention { .. }
+        | Body::LegalHold { .. }
+        | Body::Gap { .. } => return None,
+    })
+}

@@ -1,0 +1,43 @@
+//! Payloads as the record's leaves see them: commitments, never contents.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Field, SubjectId};
+
+/// The sealed payload of one event: a ciphertext kept beside the log, and what the leaf says of
+/// its fields. The salts that the commitments need are inside the ciphertext, so destroying the
+/// subject's key leaves nothing to guess against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// SHA-256 of the ciphertext, under which it is kept.
+    pub ct: Digest,
+    /// The fields inside.
+    pub fields: Vec<SealedField>,
+    /// Whose key opens it.
+    pub kid: SubjectId,
+    /// Length of the ciphertext in bytes.
+    pub len: u64,
+}
+
+/// One field inside a sealed payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedField {
+    /// HMAC-SHA-256 of the field's bytes, keyed by its salt.
+    pub com: Digest,
+    /// Length of the field in bytes.
+    pub len: u64,
+    /// How to read the bytes.
+    pub media: Media,
+    /// What the field is.
+    pub role: Field,
+}
+
+/// How to read the bytes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Media {
+    /// JSON text, as it came.
+    Json,
+    /// Text in UTF-8.
+    Text,
+}
