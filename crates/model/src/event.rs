@@ -34,10 +34,6 @@ pub struct Event {
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "events are made one at a time and moved a few times; boxing would cost an allocation each"
-)]
 pub enum Body {
     /// A run begins.
     RunOpened {
