@@ -1,0 +1,7 @@
+//! The words of Rescind, tested through what they promise.
+
+mod decision;
+mod environment;
+mod lifecycle;
+mod sample;
+mod time;
