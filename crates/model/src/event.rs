@@ -45,6 +45,9 @@ pub enum Body {
         origin: Option<Origin>,
         /// The run.
         run: RunId,
+        /// Its title, its environment snapshot, and what else the source says of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed: Option<Sealed>,
         /// The default subject of its payloads.
         subject: SubjectId,
     },
@@ -326,7 +329,7 @@ impl Body {
             Self::Approved { approval, .. } | Self::Rejected { approval, .. } => {
                 approval.sealed.as_ref()
             }
-            Self::Finished { sealed, .. } => sealed.as_ref(),
+            Self::Finished { sealed, .. } | Self::RunOpened { sealed, .. } => sealed.as_ref(),
             _ => None,
         }
     }

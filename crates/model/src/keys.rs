@@ -131,6 +131,7 @@ impl IndexKeys {
                     origin,
                     run,
                     subject,
+                    ..
                 } => Some(RunKeys {
                     run: *run,
                     external: external.clone(),
