@@ -3,10 +3,12 @@
 //! - `tidy` checks what a compiler and clippy do not: the direction of dependencies, what pure
 //!   crates may reach, module documentation, unfinished marks, and that documents show commands,
 //!   files and tests that exist.
+//! - `test` installs what is missing and runs everything that CI runs, in order.
 //!
 //! Nothing here is part of the product, and no crate depends on it. Start at [`TASKS`].
 
 mod files;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -23,12 +25,20 @@ pub(crate) struct Task {
 }
 
 /// Every task, in the order of the overview.
-pub(crate) const TASKS: &[Task] = &[Task {
-    name: "tidy",
-    options: &[],
-    about: "check edges between crates, purity, module docs, marks and documents",
-    run: tidy::run,
-}];
+pub(crate) const TASKS: &[Task] = &[
+    Task {
+        name: "test",
+        options: &["--list", "--only", "--keep-going", "--no-install"],
+        about: "install what is missing, then run everything that CI runs",
+        run: test::run,
+    },
+    Task {
+        name: "tidy",
+        options: &[],
+        about: "check edges between crates, purity, module docs, marks and documents",
+        run: tidy::run,
+    },
+];
 
 #[expect(
     clippy::print_stdout,

@@ -294,8 +294,8 @@ mod tests {
             ["1: `cargo xtask sweep`: no such task"]
         );
         assert_eq!(
-            findings("```sh\ncargo xtask tidy\ncargo xtask tidy --fast\n```"),
-            ["3: `cargo xtask tidy` has no option `--fast`"]
+            findings("```sh\ncargo xtask test --only tidy\ncargo xtask test --fast\n```"),
+            ["3: `cargo xtask test` has no option `--fast`"]
         );
         assert_eq!(findings("`cargo xtask <task>`, `cargo xtask`"), [""; 0]);
     }
