@@ -3,11 +3,15 @@
 //! - `tidy` checks what a compiler and clippy do not: the direction of dependencies, what pure
 //!   crates may reach, module documentation, unfinished marks, and that documents show commands,
 //!   files and tests that exist.
+//! - `shown` runs the commands that documents show.
 //! - `test` installs what is missing and runs everything that CI runs, in order.
 //!
 //! Nothing here is part of the product, and no crate depends on it. Start at [`TASKS`].
 
+mod binary;
 mod files;
+mod markdown;
+mod shown;
 mod test;
 mod tidy;
 
@@ -37,6 +41,12 @@ pub(crate) const TASKS: &[Task] = &[
         options: &[],
         about: "check edges between crates, purity, module docs, marks and documents",
         run: tidy::run,
+    },
+    Task {
+        name: "shown",
+        options: &[],
+        about: "run the commands that documents show, each document in a fresh folder",
+        run: shown::run,
     },
 ];
 

@@ -92,6 +92,13 @@ pub(super) const STEPS: &[Step] = &[
         }],
     },
     Step {
+        name: "shown",
+        about: "the commands that documents show go through",
+        needs: CC,
+        subject: None,
+        commands: &[cargo(&["xtask", "shown"])],
+    },
+    Step {
         name: "fuzz",
         about: "the fuzz targets of the decoders build",
         needs: CC,

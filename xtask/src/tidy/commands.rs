@@ -6,9 +6,9 @@
 //! the blocks.
 
 use super::Finding;
-use super::markdown::{Block, inline_code, parts};
 use crate::TASKS;
 use crate::files::File;
+use crate::markdown::{Block, inline_code, parts};
 
 /// Something that parses command lines of `rescind` without carrying them out.
 pub(super) trait Understands {
@@ -108,7 +108,7 @@ fn check_task(words: &[String]) -> Result<(), String> {
 }
 
 /// Returns the words after `rescind`, however the binary is called.
-pub(crate) fn rescind_arguments(words: &[String]) -> Option<&[String]> {
+fn rescind_arguments(words: &[String]) -> Option<&[String]> {
     let program = words.first()?;
     if program == "rescind" || program.ends_with("/rescind") {
         return Some(&words[1..]);

@@ -117,6 +117,8 @@ pub(super) struct Metadata {
 struct Package {
     id: String,
     name: String,
+    version: String,
+    license: Option<String>,
     dependencies: Vec<Dependency>,
 }
 
@@ -147,6 +149,14 @@ struct NodeDep {
 #[derive(Debug, Deserialize)]
 struct DepKind {
     kind: Option<String>,
+}
+
+impl Metadata {
+    /// Returns every crate with its version, and the licence that it names.
+    pub(super) fn licences(&self) -> Vec<(String, Option<String>)> {
+        let named = |p: &Package| (format!("{} {}", p.name, p.version), p.license.clone());
+        self.packages.iter().map(named).collect()
+    }
 }
 
 /// Returns whether `path` is a source file (not a test) of a pure crate.
@@ -335,6 +345,8 @@ mod tests {
                 .map(|name| Package {
                     id: package(name),
                     name: package(name),
+                    version: "1.0.0".to_owned(),
+                    license: None,
                     dependencies: parsed
                         .iter()
                         .filter(|(from, ..)| from == name)

@@ -9,17 +9,19 @@
 mod checklist;
 mod commands;
 mod edges;
-mod markdown;
+mod licences;
+mod links;
 mod mask;
 mod source;
 
 use std::fmt;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::files;
+use crate::{binary, files};
 
 /// One thing to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,12 +83,16 @@ fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let manifests = files::find(root, &["Cargo.toml"])?;
     let documents = files::find(root, &[".md"])?;
 
-    let mut findings = edges::check(&metadata(root)?, &manifests)?;
+    let metadata = metadata(root)?;
+    let deny = fs::read_to_string(root.join("deny.toml")).context("could not read `deny.toml`")?;
+
+    let mut findings = edges::check(&metadata, &manifests)?;
+    findings.extend(licences::check(&deny, &metadata.licences()));
     for file in &sources {
         findings.extend(source::check(file));
     }
     for file in &documents {
-        findings.extend(markdown::check_links(file, &documents, &|path| {
+        findings.extend(links::check(file, &documents, &|path| {
             root.join(path).exists()
         }));
     }
@@ -115,55 +121,29 @@ fn metadata(root: &Path) -> anyhow::Result<edges::Metadata> {
 struct Rescind<'a> {
     root: &'a Path,
     /// Where the binary lies, once it is built; or why it could not be built.
-    binary: Option<Result<String, String>>,
+    binary: Option<Result<PathBuf, String>>,
 }
 
 impl<'a> Rescind<'a> {
     fn new(root: &'a Path) -> Self {
         Self { root, binary: None }
     }
-
-    fn build(&self) -> Result<String, String> {
-        let output = Command::new("cargo")
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "rescind-cli",
-                "--bin",
-                "rescind",
-            ])
-            .args(["--message-format", "json"])
-            .current_dir(self.root)
-            .output()
-            .map_err(|error| format!("could not run cargo: {error}"))?;
-        // Cargo names the file that it built in a message of its own; guessing the target folder
-        // would miss whatever the environment or a configuration file says about it.
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|message| Some(message.get("executable")?.as_str()?.to_owned()))
-            .ok_or_else(|| "the binary does not build".to_owned())
-    }
 }
 
 impl commands::Understands for Rescind<'_> {
     fn understands(&mut self, words: &[String]) -> Result<(), String> {
-        if self.binary.is_none() {
-            self.binary = Some(self.build());
-        }
-        let binary = match self.binary.as_ref().expect("set above") {
+        let built = || binary::build(self.root).map_err(|error| format!("{error:#}"));
+        let binary = match self.binary.get_or_insert_with(built) {
             Ok(binary) => binary,
             Err(error) => return Err(error.clone()),
         };
         // With `--help` at the end the parser checks all that comes before it (command, options,
         // their values, the number of arguments), prints its help and does nothing.
-        let output = Command::new(binary)
+        let output = Command::new(&*binary)
             .args(words)
             .arg("--help")
             .output()
-            .map_err(|error| format!("could not run `{binary}`: {error}"))?;
+            .map_err(|error| format!("could not run `{}`: {error}", binary.display()))?;
         if output.status.success() {
             return Ok(());
         }
