@@ -3,6 +3,7 @@
 //! - `tidy` checks what a compiler and clippy do not: the direction of dependencies, what pure
 //!   crates may reach, module documentation, unfinished marks, and that documents show commands,
 //!   files and tests that exist.
+//! - `reference` writes what the binary says of itself into `docs/reference`.
 //! - `shown` runs the commands that documents show.
 //! - `test` installs what is missing and runs everything that CI runs, in order.
 //!
@@ -11,6 +12,7 @@
 mod binary;
 mod files;
 mod markdown;
+mod reference;
 mod shown;
 mod test;
 mod tidy;
@@ -41,6 +43,12 @@ pub(crate) const TASKS: &[Task] = &[
         options: &[],
         about: "check edges between crates, purity, module docs, marks and documents",
         run: tidy::run,
+    },
+    Task {
+        name: "reference",
+        options: &["--check"],
+        about: "write what is generated in docs/reference, or check it for drift",
+        run: reference::run,
     },
     Task {
         name: "shown",

@@ -92,6 +92,13 @@ pub(super) const STEPS: &[Step] = &[
         }],
     },
     Step {
+        name: "reference",
+        about: "docs/reference is what the binary says of itself",
+        needs: CC,
+        subject: Some("docs/reference/commands.md"),
+        commands: &[cargo(&["xtask", "reference", "--check"])],
+    },
+    Step {
         name: "shown",
         about: "the commands that documents show go through",
         needs: CC,
