@@ -1,77 +1,118 @@
-//! A SHA-256 digest as a value. Hashing itself lives in the `ledger` crate.
+//! A SHA-256 digest as a value: 32 bytes that print as 64 lowercase hexadecimal digits.
+//!
+//! Only the value lives here, so that events and plans can name what they refer to. Computing a
+//! digest is the ledger's work; `model` hashes nothing.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{Deserializer, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 
-/// A SHA-256 digest: 32 bytes, written as 64 lowercase hexadecimal digits.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A SHA-256 digest. Printed, parsed and serialised as 64 lowercase hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest(pub [u8; 32]);
 
-/// A text that is not 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a digest of 64 hexadecimal digits")]
-pub struct DigestError {
-    /// What was read.
-    pub text: String,
+impl Digest {
+    /// The length of a digest in bytes.
+    pub const LEN: usize = 32;
+
+    /// Returns the 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns the digest that `bytes` hold, or `None` unless there are exactly 32 of them.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    fn hex(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0; 64];
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = [0u8; 64];
-        f.write_str(encode(&self.0, &mut hex))
+        let hex = self.hex();
+        f.pad(std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII"))
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        write!(f, "Digest({self})")
     }
 }
 
-impl FromStr for Digest {
-    type Err = DigestError;
+/// Why a text is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DigestParseError {
+    /// The text has another length.
+    #[error("a digest has 64 hexadecimal digits, found {found} bytes")]
+    Length {
+        /// The length found, in bytes.
+        found: usize,
+    },
+    /// A byte is not a lowercase hexadecimal digit.
+    #[error("byte {at} of the digest is not a lowercase hexadecimal digit")]
+    Digit {
+        /// The position of the byte, from 0.
+        at: usize,
+    },
+}
 
-    fn from_str(text: &str) -> Result<Self, DigestError> {
-        let mut bytes = [0u8; 32];
-        decode(text, &mut bytes)
-            .map(|()| Self(bytes))
-            .ok_or_else(|| DigestError {
-                text: text.chars().take(80).collect(),
-            })
+impl FromStr for Digest {
+    type Err = DigestParseError;
+
+    /// Parses exactly 64 lowercase hexadecimal digits, so that one digest has one spelling.
+    fn from_str(text: &str) -> Result<Self, DigestParseError> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 64 {
+            return Err(DigestParseError::Length { found: bytes.len() });
+        }
+        let digit = |at: usize| match bytes[at] {
+            byte @ b'0'..=b'9' => Ok(byte - b'0'),
+            byte @ b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(DigestParseError::Digit { at }),
+        };
+        let mut out = [0; 32];
+        for (i, byte) in out.iter_mut().enumerate() {
+            *byte = digit(2 * i)? << 4 | digit(2 * i + 1)?;
+        }
+        Ok(Self(out))
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut hex = [0u8; 64];
-        serializer.serialize_str(encode(&self.0, &mut hex))
+        let hex = self.hex();
+        serializer.serialize_str(std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII"))
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(crate::id::TextVisitor::new("64 hexadecimal digits"))
-    }
-}
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Digest;
 
-fn encode<'a>(bytes: &[u8; 32], hex: &'a mut [u8; 64]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    std::str::from_utf8(hex).expect("hexadecimal digits are ASCII")
-}
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 lowercase hexadecimal digits")
+            }
 
-fn decode(text: &str, bytes: &mut [u8; 32]) -> Option<()> {
-    let text = text.as_bytes();
-    if text.len() != 64 {
-        return None;
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = crate::id::nibble(pair[0])? << 4 | crate::id::nibble(pair[1])?;
-    }
-    Some(())
 }

@@ -22,7 +22,7 @@ mod time;
 
 pub use cause::{Cause, CauseKind, Evidence, Strength};
 pub use decision::{Decision, FoldError, Mark};
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestParseError};
 pub use effect::{Effect, EffectClass, FailureClass, Outcome, Resource};
 pub use environment::{Change, Environment};
 pub use event::{Body, Event, Origin, Realm, RealmError};
