@@ -2,11 +2,17 @@
 //!
 //! An event becomes a [`Leaf`]: canonical bytes, which are hashed, and the keys under which it is
 //! found. A [`Store`] appends leaves in order, makes them durable, and publishes signed
-//! checkpoints over them. This crate opens no files, reads no clock and draws no randomness.
+//! checkpoints over them.
+//!
+//! Everything here is a pure function of its arguments. No file is opened, no clock is read and
+//! no thread is started.
 
+pub mod canonical;
+pub mod digest;
 mod leaf;
 mod store;
 
+pub use digest::Digest;
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
 pub use store::{
     Appended, Batch, BlobState, Box32, DecisionRow, Direction, Found, KeyState, Page, Remedy,
