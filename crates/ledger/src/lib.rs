@@ -5,14 +5,17 @@
 //! checkpoints over them.
 //!
 //! Everything here is a pure function of its arguments. No file is opened, no clock is read and
-//! no thread is started.
+//! no thread is started; randomness is an [`Entropy`] that the caller hands in.
 
 pub mod canonical;
 pub mod digest;
+pub mod entropy;
 mod leaf;
+pub mod payload;
 mod store;
 
 pub use digest::Digest;
+pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
 pub use store::{
     Appended, Batch, BlobState, Box32, DecisionRow, Direction, Found, KeyState, Page, Remedy,

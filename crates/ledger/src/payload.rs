@@ -1,0 +1,442 @@
+//! Payloads: what was asked and answered, sealed so that it can be erased and still be proven.
+//!
+//! A leaf of the log never holds a prompt or a result. It holds, for each field, the commitment
+//! `HMAC-SHA-256(salt, field)`, and for all fields of the event together the digest of one
+//! *sealed payload* beside the log. The salts lie inside the sealed payload, so destroying the
+//! subject's key destroys the fields and makes the commitments meaningless, while the log still
+//! verifies. One field is proven without the others by its salt and the inclusion of its leaf.
+//!
+//! # The sealed payload, to the byte
+//!
+//! Integers are big-endian.
+//!
+//! ```text
+//! 0        1        version, 1
+//! 1       12        nonce
+//! 13       n        AES-256-GCM of the body, under the subject's key; the associated data is the
+//!                   version byte and then the bytes that the caller binds the payload to
+//! 13+n    16        the tag of AES-256-GCM
+//! ```
+//!
+//! The body:
+//!
+//! ```text
+//! 0        1        0: the fields follow as they are
+//!                   1: four bytes with the length of the fields, then the fields as one frame of
+//!                      Zstandard (RFC 8878)
+//! ```
+//!
+//! The fields:
+//!
+//! ```text
+//! 0        2        how many there are; for each of them, in order:
+//!          1        length of the role
+//!          r        the role, UTF-8
+//!          1        length of the media type
+//!          m        the media type, UTF-8; empty when there is none
+//!         16        the salt
+//!          4        length of the content
+//!          l        the content
+//! ```
+//!
+//! Fields are compressed before they are sealed, so the size of a sealed payload tells something
+//! about its content to someone who can choose a part of it. Payloads are sealed once and at rest;
+//! where that is a concern, [`Sealer::uncompressed`] leaves compression out.
+//!
+//! A nonce is 12 random bytes, which is safe for 2^32 payloads under one key (NIST SP 800-38D
+//! section 8.3).
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+use crate::digest::{Digest, hmac_sha256, sha256};
+use crate::entropy::{Entropy, draw};
+
+/// The version that is written.
+pub const PAYLOAD_VERSION: u8 = 1;
+/// The length of a salt in bytes.
+pub const SALT_BYTES: usize = 16;
+
+const HEAD_BYTES: usize = 1 + NONCE_LEN;
+const TAG_BYTES: usize = 16;
+/// Below this size of all fields compression costs more than it saves.
+const COMPRESS_FROM: usize = 200;
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// Why a payload cannot be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// Something is larger than the format can say.
+    #[error("the {what} has {found} bytes, more than {limit}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A program that writes a later version wrote it.
+    #[error("the payload has version {found}, known is {PAYLOAD_VERSION}")]
+    Version {
+        /// The version it claims.
+        found: u8,
+    },
+    /// The key is not its key, or the payload belongs to another event, or it was changed.
+    #[error("the payload does not open: another key, another event, or changed bytes")]
+    Closed,
+    /// The payload opened, but what is inside has not the form that it should.
+    #[error("the payload is malformed at byte {byte} of its fields")]
+    Malformed {
+        /// Where.
+        byte: usize,
+    },
+    /// The payload opened, but does not decompress to the length that it states.
+    #[error("the payload does not decompress")]
+    Compression,
+}
+
+/// The key under which everything about one subject is sealed. Destroy it to erase the subject.
+///
+/// `Debug` hides it, and it is wiped from memory on drop.
+pub struct SubjectKey {
+    bytes: Zeroizing<[u8; 32]>,
+    aead: LessSafeKey,
+}
+
+impl SubjectKey {
+    /// Returns the key of these bytes.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let unbound = UnboundKey::new(&AES_256_GCM, bytes).expect("AES-256 takes 32 bytes");
+        Self {
+            bytes: Zeroizing::new(*bytes),
+            aead: LessSafeKey::new(unbound),
+        }
+    }
+
+    /// Returns a new key.
+    pub fn generate(entropy: &(impl Entropy + ?Sized)) -> Self {
+        Self::from_bytes(&Zeroizing::new(draw(entropy)))
+    }
+
+    /// Returns the bytes to keep in a key store.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectKey(hidden)")
+    }
+}
+
+/// A field to seal.
+#[derive(Clone, Copy)]
+pub struct FieldIn<'a> {
+    /// What the field is to its event: `prompt`, `arguments`, `result`. At most 255 bytes.
+    pub role: &'a str,
+    /// The media type, or nothing. At most 255 bytes.
+    pub media: &'a str,
+    /// The content, as it came.
+    pub bytes: &'a [u8],
+    /// Random bytes of its own for each field.
+    pub salt: [u8; SALT_BYTES],
+}
+
+impl fmt::Debug for FieldIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldIn({}, {} bytes)", self.role, self.bytes.len())
+    }
+}
+
+/// What a leaf says about a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedField {
+    /// The role.
+    pub role: String,
+    /// The commitment, `HMAC-SHA-256(salt, content)`.
+    pub com: Digest,
+    /// The length of the content in bytes.
+    pub len: u64,
+}
+
+/// A sealed payload and what a leaf says about it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The bytes to store, under their digest.
+    pub ciphertext: Vec<u8>,
+    /// SHA-256 of the ciphertext.
+    pub ct: Digest,
+    /// The length of the ciphertext in bytes.
+    pub len: u64,
+    /// The commitments, in the order of the fields.
+    pub fields: Vec<SealedField>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("ct", &self.ct)
+            .field("len", &self.len)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A field that was opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Field {
+    /// What the field is to its event.
+    pub role: String,
+    /// The media type, or nothing.
+    pub media: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// The salt of its commitment.
+    pub salt: [u8; SALT_BYTES],
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field({}, {} bytes)", self.role, self.bytes.len())
+    }
+}
+
+/// Returns the commitment to a field.
+pub fn commit(salt: &[u8; SALT_BYTES], bytes: &[u8]) -> Digest {
+    hmac_sha256(salt, bytes)
+}
+
+/// Tells whether `com` is the commitment to a field with this salt and content.
+pub fn verify_field(salt: &[u8; SALT_BYTES], bytes: &[u8], com: &Digest) -> bool {
+    commit(salt, bytes) == *com
+}
+
+/// Seals payloads. Keep one for each thread: it reuses its compressor and its buffer.
+pub struct Sealer {
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+    fields: Zeroizing<Vec<u8>>,
+}
+
+impl Sealer {
+    /// Returns a sealer that compresses what it seals.
+    pub fn new() -> Self {
+        // Without memory for the compressor payloads are stored as they are.
+        let compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok();
+        Self {
+            compressor,
+            fields: Zeroizing::default(),
+        }
+    }
+
+    /// Returns a sealer that does not compress.
+    pub fn uncompressed() -> Self {
+        Self {
+            compressor: None,
+            fields: Zeroizing::default(),
+        }
+    }
+
+    /// Seals the fields of one event under `key`, bound to `aad` (the id of the event). The nonce
+    /// must be random and must not come twice under one key.
+    ///
+    /// # Errors
+    ///
+    /// When a role, a media type or the content is too large; nothing is sealed then.
+    pub fn seal(
+        &mut self,
+        key: &SubjectKey,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        fields: &[FieldIn<'_>],
+    ) -> Result<Sealed, PayloadError> {
+        self.encode(fields)?;
+        let plain = &**self.fields;
+        let mut blob = Vec::with_capacity(HEAD_BYTES + 1 + plain.len() + TAG_BYTES);
+        blob.push(PAYLOAD_VERSION);
+        blob.extend_from_slice(&nonce);
+        if !compress(self.compressor.as_mut(), plain, &mut blob) {
+            blob.push(0);
+            blob.extend_from_slice(plain);
+        }
+        let (_, body) = blob.split_at_mut(HEAD_BYTES);
+        let tag = key
+            .aead
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), bound(aad), body)
+            .expect("bodies of less than 4 GiB can be sealed");
+        blob.extend_from_slice(tag.as_ref());
+        let commitment = |field: &FieldIn<'_>| SealedField {
+            role: field.role.to_owned(),
+            com: commit(&field.salt, field.bytes),
+            len: field.bytes.len() as u64,
+        };
+        Ok(Sealed {
+            ct: sha256(&blob),
+            len: blob.len() as u64,
+            fields: fields.iter().map(commitment).collect(),
+            ciphertext: blob,
+        })
+    }
+
+    fn encode(&mut self, fields: &[FieldIn<'_>]) -> Result<(), PayloadError> {
+        const LIMIT: usize = u32::MAX as usize / 2;
+        let too_large = |what, found, limit| PayloadError::TooLarge { what, found, limit };
+        let out = &mut *self.fields;
+        out.clear();
+        let count = u16::try_from(fields.len())
+            .map_err(|_| too_large("list of fields", fields.len(), 65_535))?;
+        out.extend_from_slice(&count.to_be_bytes());
+        for field in fields {
+            for (what, text) in [("role", field.role), ("media type", field.media)] {
+                let length =
+                    u8::try_from(text.len()).map_err(|_| too_large(what, text.len(), 255))?;
+                out.push(length);
+                out.extend_from_slice(text.as_bytes());
+            }
+            out.extend_from_slice(&field.salt);
+            let total = out.len().saturating_add(field.bytes.len());
+            if total > LIMIT {
+                return Err(too_large("payload", total, LIMIT));
+            }
+            let length = u32::try_from(field.bytes.len()).expect("checked above");
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(field.bytes);
+        }
+        Ok(())
+    }
+}
+
+impl Default for Sealer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer").finish_non_exhaustive()
+    }
+}
+
+/// Appends the compressed body to `blob` and tells whether that was worth it; `blob` is as it was
+/// otherwise.
+fn compress(
+    compressor: Option<&mut zstd::bulk::Compressor<'static>>,
+    plain: &[u8],
+    blob: &mut Vec<u8>,
+) -> bool {
+    let Some(compressor) = compressor.filter(|_| plain.len() >= COMPRESS_FROM) else {
+        return false;
+    };
+    let before = blob.len();
+    blob.push(1);
+    let length = u32::try_from(plain.len()).expect("checked when it was encoded");
+    blob.extend_from_slice(&length.to_be_bytes());
+    let start = blob.len();
+    // A frame that needs more room than this is no gain and fails for want of room.
+    blob.resize(before + plain.len(), 0);
+    let compressed = compressor.compress_to_buffer(plain, &mut blob[start..]);
+    blob.truncate(compressed.as_ref().map_or(before, |length| start + length));
+    compressed.is_ok()
+}
+
+fn bound(aad: &[u8]) -> Aad<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1 + aad.len());
+    bytes.push(PAYLOAD_VERSION);
+    bytes.extend_from_slice(aad);
+    Aad::from(bytes)
+}
+
+/// Opens a sealed payload that is bound to `aad`, and returns its fields.
+///
+/// # Errors
+///
+/// When the key or `aad` are others than it was sealed with, or it was changed.
+pub fn open(key: &SubjectKey, aad: &[u8], sealed: &[u8]) -> Result<Vec<Field>, PayloadError> {
+    let (&version, rest) = sealed.split_first().ok_or(PayloadError::Closed)?;
+    if version != PAYLOAD_VERSION {
+        return Err(PayloadError::Version { found: version });
+    }
+    let (nonce, body) = rest
+        .split_first_chunk::<NONCE_LEN>()
+        .ok_or(PayloadError::Closed)?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let body = key
+        .aead
+        .open_in_place(Nonce::assume_unique_for_key(*nonce), bound(aad), &mut body)
+        .map_err(|_| PayloadError::Closed)?;
+    match body.split_first() {
+        Some((0, fields)) => decode(fields),
+        Some((1, rest)) => {
+            let (length, frame) = rest.split_first_chunk().ok_or(PayloadError::Compression)?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let fields = zstd::bulk::decompress(frame, length).map(Zeroizing::new);
+            let fields = fields.map_err(|_| PayloadError::Compression)?;
+            if fields.len() != length {
+                return Err(PayloadError::Compression);
+            }
+            decode(&fields)
+        }
+        _ => Err(PayloadError::Malformed { byte: 0 }),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<Field>, PayloadError> {
+    let mut reader = Reader { bytes, at: 0 };
+    let count = u16::from_be_bytes(reader.chunk()?);
+    let mut fields = Vec::new();
+    for _ in 0..count {
+        let role = reader.text()?;
+        let media = reader.text()?;
+        let salt = reader.chunk()?;
+        let length = u32::from_be_bytes(reader.chunk()?) as usize;
+        let bytes = reader.take(length)?.to_vec();
+        fields.push(Field {
+            role,
+            media,
+            bytes,
+            salt,
+        });
+    }
+    if reader.at == bytes.len() {
+        Ok(fields)
+    } else {
+        Err(reader.malformed())
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], PayloadError> {
+        let taken = self.bytes[self.at..]
+            .get(..length)
+            .ok_or_else(|| self.malformed())?;
+        self.at += length;
+        Ok(taken)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], PayloadError> {
+        Ok(self
+            .take(N)?
+            .try_into()
+            .expect("as many bytes as were taken"))
+    }
+
+    fn text(&mut self) -> Result<String, PayloadError> {
+        let [length] = self.chunk()?;
+        let bytes = self.take(length.into())?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| self.malformed())
+    }
+
+    fn malformed(&self) -> PayloadError {
+        PayloadError::Malformed { byte: self.at }
+    }
+}
