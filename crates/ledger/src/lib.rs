@@ -7,13 +7,18 @@
 //! Everything here is a pure function of its arguments. No file is opened, no clock is read and
 //! no thread is started; randomness is an [`Entropy`] that the caller hands in.
 
+pub mod builder;
 pub mod canonical;
 pub mod digest;
 pub mod entropy;
 mod leaf;
+pub mod merkle;
 pub mod payload;
 mod store;
+pub mod tile;
+pub mod tree;
 
+pub use builder::{LogBuilder, TileFile};
 pub use digest::Digest;
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
@@ -21,3 +26,5 @@ pub use store::{
     Appended, Batch, BlobState, Box32, DecisionRow, Direction, Found, KeyState, Page, Remedy,
     RunRow, Sealing, Store, StoreError, StoreStatus, SubjectKey,
 };
+pub use tile::{Tile, TileError, TileReader};
+pub use tree::Tree;
