@@ -9,19 +9,26 @@
 
 pub mod builder;
 pub mod canonical;
+pub mod checkpoint;
+pub mod cosign;
 pub mod digest;
 pub mod entropy;
+pub mod key;
 mod leaf;
 pub mod merkle;
+pub mod note;
 pub mod payload;
 mod store;
 pub mod tile;
 pub mod tree;
 
 pub use builder::{LogBuilder, TileFile};
+pub use checkpoint::Checkpoint;
 pub use digest::Digest;
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use key::{SigningKey, VerifyingKey};
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
+pub use note::{Note, NoteError};
 pub use store::{
     Appended, Batch, BlobState, Box32, DecisionRow, Direction, Found, KeyState, Page, Remedy,
     RunRow, Sealing, Store, StoreError, StoreStatus, SubjectKey,

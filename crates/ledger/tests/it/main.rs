@@ -2,4 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod canonical;
+mod known;
+mod merkle;
+mod note;
 mod payload;
+mod support;
+mod tile;
+mod witness;
