@@ -19,7 +19,7 @@ const POOL_BYTES: usize = 1024;
 /// The caller may rely on bytes that nobody can predict and that never come twice, unless the
 /// implementation says otherwise. Whoever implements it keeps `fill` cheap enough to be called for
 /// every event, and stops the program rather than hand out bytes that are not random.
-pub trait Entropy: Send + Sync {
+pub trait Entropy: Send + Sync + fmt::Debug {
     /// Fills `out` with random bytes.
     fn fill(&self, out: &mut [u8]);
 }

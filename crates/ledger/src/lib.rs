@@ -29,9 +29,10 @@ pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use key::{SigningKey, VerifyingKey};
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
 pub use note::{Note, NoteError};
+pub use payload::SubjectKey;
 pub use store::{
-    Appended, Batch, BlobState, Box32, DecisionRow, Direction, Found, KeyState, Page, Remedy,
-    RunRow, Sealing, Store, StoreError, StoreStatus, SubjectKey,
+    Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, Remedy, RunRow,
+    Sealing, Store, StoreError, StoreStatus,
 };
 pub use tile::{Tile, TileError, TileReader};
 pub use tree::Tree;

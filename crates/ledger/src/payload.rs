@@ -128,6 +128,20 @@ impl SubjectKey {
     }
 }
 
+impl Clone for SubjectKey {
+    fn clone(&self) -> Self {
+        Self::from_bytes(&self.bytes)
+    }
+}
+
+impl PartialEq for SubjectKey {
+    fn eq(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&*self.bytes, &*other.bytes).is_ok()
+    }
+}
+
+impl Eq for SubjectKey {}
+
 impl fmt::Debug for SubjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SubjectKey(hidden)")

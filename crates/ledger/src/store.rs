@@ -17,6 +17,7 @@ use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, RunId, 
 use model::{Status, Strength, SubjectId};
 
 use crate::Leaf;
+use crate::payload::SubjectKey;
 
 /// Keeps the record.
 ///
@@ -237,19 +238,6 @@ pub struct Sealing {
     pub log: Vec<String>,
     /// Verifier keys of its witnesses.
     pub witnesses: Vec<String>,
-}
-
-/// A key that opens a subject's payloads. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SubjectKey(pub Box32);
-
-/// Thirty-two secret bytes on the heap, so that moving a key leaves no copies behind.
-pub type Box32 = Box<[u8; 32]>;
-
-impl fmt::Debug for SubjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SubjectKey(…)")
-    }
 }
 
 /// What became of a subject's key.

@@ -143,7 +143,10 @@ fn a_partial_tile_can_be_read_from_the_full_one() {
         assert!(files.0[&full].starts_with(&partial));
         assert!(!files.0.contains_key(&tile));
     }
-    assert_eq!(Tree::new(&files, 600).root_at(300).unwrap(), build(300).0.root());
+    assert_eq!(
+        Tree::new(&files, 600).root_at(300).unwrap(),
+        build(300).0.root()
+    );
     let missing = read_tile(&files, Tile::hashes(0, 2, 4)).unwrap_err();
     assert_eq!(missing.to_string(), "`tile/0/002.p/4` is missing");
 }
