@@ -10,6 +10,7 @@
 pub mod builder;
 pub mod canonical;
 pub mod checkpoint;
+pub mod conformance;
 pub mod cosign;
 pub mod digest;
 pub mod entropy;
