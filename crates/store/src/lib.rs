@@ -1,1 +1,16 @@
-//! Stores of the record.
+//! Stores of the record: in memory, and embedded in a directory.
+//!
+//! Both answer the one seam, [`ledger::Store`]. The embedded one keeps the log in append-only
+//! segments, which are the truth, and an index beside them, which is rebuilt from the log at any
+//! time; its files are described to the byte in `docs/design/on-disk-format.md`. A verifier checks
+//! them without trusting anything but the log's public key.
+//!
+//! A store does not know what an event means, and it never falls back to another store.
+
+mod admit;
+mod error;
+mod memory;
+mod prefix;
+mod projection;
+
+pub use memory::MemoryStore;
