@@ -8,9 +8,12 @@
 //! A store does not know what an event means, and it never falls back to another store.
 
 mod admit;
+pub mod disk;
 mod error;
+pub mod fault;
 mod memory;
 mod prefix;
 mod projection;
+pub mod worker;
 
 pub use memory::MemoryStore;
