@@ -1,1 +1,6 @@
 //! Formats of agents and their traces.
+//!
+//! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. Nothing here
+//! opens a file or a socket, reads a clock or knows the record: bytes go in, values come out.
+
+pub mod import;

@@ -1,0 +1,51 @@
+//! From a file to the parts that decoders read: one value, or one value a line, and of each the
+//! part that the pointer picks.
+
+use super::error::ImportError;
+use super::json::{Input, Object};
+use super::pointer;
+use super::run::Position;
+
+/// A part of a file for a decoder.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) raw: &'a str,
+    pub(crate) position: Position,
+    /// If a pointer picked it out of an object: that object, and the key.
+    pub(crate) around: Option<(Object<'a>, String)>,
+}
+
+/// Splits a file into its values and picks the part of each.
+pub(crate) fn parts<'a>(
+    input: &Input<'a>,
+    pointer: Option<&str>,
+) -> Result<Vec<Part<'a>>, ImportError> {
+    let documents: Vec<(usize, &str)> = input.documents().collect::<Result<_, _>>()?;
+    let pointer = pointer.unwrap_or_default();
+    let several = documents.len() > 1;
+    let mut parts = Vec::with_capacity(documents.len());
+    let (mut line, mut from) = (1, 0);
+    for (offset, raw) in documents {
+        line += input.lines_between(from, offset);
+        from = offset;
+        let document = Position {
+            line: several.then_some(line),
+            pointer: "".into(),
+        };
+        let target = pointer::follow(input, raw, pointer, &document)?;
+        parts.push(Part {
+            raw: target.raw,
+            position: Position {
+                line: document.line,
+                pointer: pointer.into(),
+            },
+            around: target.around,
+        });
+    }
+    if parts.is_empty() {
+        return Err(ImportError::Empty {
+            what: "the file has no content".to_owned(),
+        });
+    }
+    Ok(parts)
+}

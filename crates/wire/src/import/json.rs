@@ -1,0 +1,418 @@
+//! JSON read in place: values stay slices of the file until somebody wants their content.
+//!
+//! A value is scanned (by `serde_json`, without recursion, so depth costs no stack) and kept as
+//! the slice that it is. Strings are unescaped only where they are used. A lone surrogate, which
+//! cut-off text contains, reads as U+FFFD; the source keeps what was there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::error::{ImportError, Place};
+use super::format::{Format, describe, of_value, pointer_to};
+use super::run::Position;
+use super::{ITEM_BYTES_MAX, time};
+
+/// The text of a whole file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<'a> {
+    text: &'a str,
+    /// Bytes before the text: a byte order mark.
+    skipped: usize,
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, ImportError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let offset = error.valid_up_to();
+            let valid = std::str::from_utf8(&bytes[..offset]).unwrap_or_default();
+            ImportError::Utf8 {
+                at: place(valid, offset),
+                offset,
+            }
+        })?;
+        let skipped = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        Ok(Self {
+            text: &text[skipped..],
+            skipped,
+        })
+    }
+
+    /// The values of the file, one after another, each with its offset.
+    pub(crate) fn documents(
+        &self,
+    ) -> impl Iterator<Item = Result<(usize, &'a str), ImportError>> + use<'a> {
+        let input = *self;
+        let mut values = serde_json::Deserializer::from_str(self.text).into_iter::<&'a RawValue>();
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let value = values.next()?;
+            failed = value.is_err();
+            Some(match value {
+                Ok(raw) => Ok((input.offset(raw.get()), raw.get())),
+                Err(error) => Err(input.refuse(input.text, &Position::default(), &error)),
+            })
+        })
+    }
+
+    /// Offset of a slice of the text.
+    pub(crate) fn offset(&self, part: &str) -> usize {
+        let offset = part.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        offset.min(self.text.len())
+    }
+
+    /// The line of an offset, counted on from an earlier one.
+    pub(crate) fn lines_between(&self, from: usize, to: usize) -> u64 {
+        let between = &self.text.as_bytes()[from..to];
+        between.iter().map(|byte| u64::from(*byte == b'\n')).sum()
+    }
+
+    /// The place where a slice begins.
+    pub(crate) fn place(&self, part: &str, position: &Position) -> Place {
+        let offset = self.offset(part);
+        let mut at = place(&self.text[..offset], offset);
+        if at.line == 1 {
+            at.column += self.skipped;
+        }
+        at.item = position.pointer.to_string();
+        at
+    }
+
+    /// An error of the parser, placed in the file.
+    pub(crate) fn refuse(
+        &self,
+        part: &str,
+        position: &Position,
+        error: &serde_json::Error,
+    ) -> ImportError {
+        let mut at = self.place(part, position);
+        if error.line() <= 1 {
+            at.column += error.column().saturating_sub(1);
+        } else {
+            at.line += error.line() - 1;
+            at.column = error.column();
+        }
+        if error.is_eof() {
+            return ImportError::Truncated { at };
+        }
+        let text = error.to_string();
+        let reason = match text.rfind(" at line ") {
+            Some(end) => text[..end].to_owned(),
+            None => text,
+        };
+        ImportError::Malformed { at, reason }
+    }
+
+    /// An error of somebody who found something else than expected.
+    pub(crate) fn unexpected(
+        &self,
+        format: Format,
+        part: &str,
+        position: &Position,
+        expected: &'static str,
+    ) -> ImportError {
+        let looks_like = of_value(part).filter(|found| *found != format);
+        let pointer = match looks_like {
+            None => pointer_to(format, part).map(|below| format!("{}{below}", position.pointer)),
+            Some(_) => None,
+        };
+        ImportError::WrongFormat {
+            at: self.place(part, position),
+            expected,
+            found: describe(part),
+            looks_like,
+            pointer,
+        }
+    }
+
+    /// An item of the format: an object, and not too large.
+    pub(crate) fn item(
+        &self,
+        raw: &'a str,
+        position: &Position,
+    ) -> Result<Object<'a>, ImportError> {
+        if raw.len() > ITEM_BYTES_MAX {
+            return Err(ImportError::TooLarge {
+                at: self.place(raw, position),
+                bytes: raw.len(),
+            });
+        }
+        self.object(raw, position)
+    }
+
+    /// An object, with errors placed.
+    pub(crate) fn object(
+        &self,
+        raw: &'a str,
+        position: &Position,
+    ) -> Result<Object<'a>, ImportError> {
+        object(raw).map_err(|error| self.refuse(raw, position, &error))
+    }
+
+    /// An array, with errors placed.
+    pub(crate) fn array(
+        &self,
+        raw: &'a str,
+        position: &Position,
+    ) -> Result<Vec<&'a str>, ImportError> {
+        array(raw).map_err(|error| self.refuse(raw, position, &error))
+    }
+}
+
+/// Line and column of the end of a text.
+fn place(before: &str, offset: usize) -> Place {
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Place {
+        line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
+        column: 1 + offset - line_start,
+        item: String::new(),
+    }
+}
+
+/// An object whose values are still slices of the file. No key occurs twice.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// The value of a key, unless it is absent or `null`.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.map(|(_, raw)| *raw).filter(|raw| *raw != "null")
+    }
+
+    /// The first of several keys that has a value.
+    pub(crate) fn any(&self, keys: &[&str]) -> Option<&'a str> {
+        keys.iter().find_map(|key| self.get(key))
+    }
+
+    /// A value that is a string.
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.get(key).and_then(string)
+    }
+
+    /// A value as text, if it is a string, a number or a boolean.
+    pub(crate) fn scalar(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.get(key).and_then(scalar)
+    }
+
+    /// A value that is a time: RFC 3339 text. Says whether it has an offset.
+    pub(crate) fn time(&self, key: &str) -> Option<(model::Timestamp, bool)> {
+        time::parse(&self.text(key)?)
+    }
+
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(key, raw)| (&**key, *raw))
+    }
+
+    /// The object without some keys, as JSON text; none if nothing is left.
+    pub(crate) fn without(&self, keys: &[&str]) -> Option<String> {
+        let left: Vec<(&str, &str)> = self
+            .pairs()
+            .filter(|(key, _)| !keys.contains(key))
+            .collect();
+        (!left.is_empty()).then(|| write_object(&left))
+    }
+}
+
+/// Writes an object out of keys and values that are JSON already.
+pub(crate) fn write_object<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
+    let len: usize = pairs
+        .iter()
+        .map(|(key, value)| key.as_ref().len() + value.as_ref().len() + 4)
+        .sum();
+    let mut out = String::with_capacity(len + 2);
+    out.push('{');
+    for (index, (key, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(&quoted(key.as_ref()));
+        out.push(':');
+        out.push_str(value.as_ref());
+    }
+    out.push('}');
+    out
+}
+
+/// Writes an array out of values that are JSON already.
+pub(crate) fn write_array<V: AsRef<str>>(values: &[V]) -> String {
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+    format!("[{}]", values.join(","))
+}
+
+/// Writes a string as JSON.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string can always be written")
+}
+
+/// Reads an object.
+pub(crate) fn object(raw: &str) -> Result<Object<'_>, serde_json::Error> {
+    serde_json::from_str(raw)
+}
+
+/// Reads an array.
+pub(crate) fn array(raw: &str) -> Result<Vec<&str>, serde_json::Error> {
+    serde_json::from_str::<Array<'_>>(raw).map(|array| array.0)
+}
+
+/// The content of a value that is a string.
+pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    Some(unescape(inner))
+}
+
+/// The content of a string, or a number or boolean as it stands.
+pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => string(raw),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
+/// Takes the escapes out of a string that the scanner has accepted.
+fn unescape(inner: &str) -> Cow<'_, str> {
+    let Some(first) = inner.find('\\') else {
+        return Cow::Borrowed(inner);
+    };
+    let mut out = String::with_capacity(inner.len());
+    out.push_str(&inner[..first]);
+    let mut rest = &inner[first..];
+    while let Some(after) = rest.strip_prefix('\\') {
+        let (character, len) = match after.as_bytes().first() {
+            Some(b'n') => ('\n', 1),
+            Some(b't') => ('\t', 1),
+            Some(b'r') => ('\r', 1),
+            Some(b'b') => ('\u{8}', 1),
+            Some(b'f') => ('\u{c}', 1),
+            Some(b'u') => unicode(after),
+            Some(&plain @ (b'"' | b'\\' | b'/')) => (char::from(plain), 1),
+            // The scanner accepts no other escape; keep what is there all the same.
+            _ => ('\\', 0),
+        };
+        out.push(character);
+        rest = &after[len..];
+        let plain = rest.find('\\').unwrap_or(rest.len());
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+    }
+    Cow::Owned(out)
+}
+
+/// Reads `uXXXX`, with a second half where the first is a leading surrogate; returns how many
+/// bytes it took.
+fn unicode(escape: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 4)?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let Some(high) = unit(1) else {
+        return (char::REPLACEMENT_CHARACTER, 1);
+    };
+    if let 0xd800..=0xdbff = high
+        && escape.get(5..7) == Some("\\u")
+        && let Some(low @ 0xdc00..=0xdfff) = unit(7)
+    {
+        let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (
+            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+            11,
+        );
+    }
+    (
+        char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER),
+        5,
+    )
+}
+
+struct Array<'a>(Vec<&'a str>);
+
+impl<'de> Deserialize<'de> for Array<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Array<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Array<'de>, S::Error> {
+                let mut elements = Vec::new();
+                while let Some(raw) = seq.next_element::<&'de RawValue>()? {
+                    elements.push(raw.get());
+                }
+                Ok(Array(elements))
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+                let mut pairs: Vec<(Cow<'de, str>, &'de str)> = Vec::with_capacity(8);
+                while let Some((Key(key), raw)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    // Of a key given twice, readers disagree which counts: a record must not
+                    // say one thing where the agent saw another.
+                    if pairs.len() < 32 && pairs.iter().any(|(other, _)| *other == key) {
+                        return Err(de::Error::custom(twice(&key)));
+                    }
+                    pairs.push((key, raw.get()));
+                }
+                if pairs.len() > 32 {
+                    let mut keys: Vec<&str> = pairs.iter().map(|(key, _)| &**key).collect();
+                    keys.sort_unstable();
+                    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+                        return Err(de::Error::custom(twice(pair[0])));
+                    }
+                }
+                Ok(Object(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+fn twice(key: &str) -> String {
+    let key: String = key.chars().take(80).collect();
+    format!("the key `{key}` occurs twice in one object")
+}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl<'de> Visitor<'de> for Name {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}

@@ -1,0 +1,199 @@
+//! One message of the OpenAI chat API, and its relatives (tau2, legacy functions, custom tools).
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::value::RawValue;
+
+use super::error::ImportError;
+use super::format::Format;
+use super::json::{self, Input, Object};
+use super::run::{Position, Text};
+
+/// A message, as far as a decision needs it; the rest stays in its source.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) role: Cow<'a, str>,
+    pub(crate) calls: Vec<Call<'a>>,
+    pub(crate) fields: Object<'a>,
+}
+
+/// A tool call inside a message.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Call<'a> {
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Cow<'a, str>>,
+    pub(crate) arguments: Option<Text<'a>>,
+    /// Where in the message it stands.
+    pub(crate) position: Position,
+    pub(crate) raw: &'a str,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message.
+    pub(crate) fn read(
+        input: &Input<'a>,
+        raw: &'a str,
+        position: &Position,
+    ) -> Result<Self, ImportError> {
+        let expected = "a message with `role`";
+        if !raw.starts_with('{') {
+            return Err(input.unexpected(Format::OpenaiChat, raw, position, expected));
+        }
+        let fields = input.item(raw, position)?;
+        let Some(role) = fields.text("role") else {
+            return Err(input.unexpected(Format::OpenaiChat, raw, position, expected));
+        };
+        let mut calls = Vec::new();
+        if let Some(list) = fields.get("tool_calls") {
+            let position = position.then("tool_calls");
+            if !list.starts_with('[') {
+                let expected = "an array of tool calls";
+                return Err(input.unexpected(Format::OpenaiChat, list, &position, expected));
+            }
+            for (index, raw) in input.array(list, &position)?.into_iter().enumerate() {
+                calls.push(Call::read(input, raw, position.at(index))?);
+            }
+        }
+        if let Some(raw) = fields.get("function_call") {
+            calls.push(Call::read(input, raw, position.then("function_call"))?);
+        }
+        Ok(Self {
+            role,
+            calls,
+            fields,
+        })
+    }
+
+    /// The content: text where it is nothing but text, else JSON as it came.
+    pub(crate) fn content(&self) -> Option<Text<'a>> {
+        content(self.fields.get("content")?)
+    }
+
+    /// The id of the call that this message answers. tau2 writes it as `id`.
+    pub(crate) fn answers(&self) -> Option<Cow<'a, str>> {
+        self.fields
+            .text("tool_call_id")
+            .or_else(|| self.fields.text("id"))
+    }
+
+    /// Whether a field says outright that the call failed or did not.
+    pub(crate) fn failed(&self) -> Option<bool> {
+        match self.fields.any(&["is_error", "error"]) {
+            Some("true") => return Some(true),
+            Some("false") => return Some(false),
+            _ => {}
+        }
+        match self.fields.text("status").as_deref() {
+            Some("error") => Some(true),
+            Some("success") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A number that equal messages share.
+    pub(crate) fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.role.hash(&mut hasher);
+        self.spoken().map(|text| text.text).hash(&mut hasher);
+        for call in &self.calls {
+            call.id.hash(&mut hasher);
+            call.name.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Whether this is the same message, sent again: unknown fields may differ.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        let calls = |message: &Self| -> Vec<_> {
+            let parts = |call: &Call<'a>| {
+                let arguments = call.arguments.as_ref().map(|text| text.text.clone());
+                (call.id.clone(), call.name.clone(), arguments)
+            };
+            message.calls.iter().map(parts).collect()
+        };
+        self.role == other.role
+            && self.spoken() == other.spoken()
+            && self.fields.text("tool_call_id") == other.fields.text("tool_call_id")
+            && calls(self) == calls(other)
+    }
+
+    /// The content, where an empty text counts as none, as clients resend it either way.
+    fn spoken(&self) -> Option<Text<'a>> {
+        self.content().filter(|content| !content.text.is_empty())
+    }
+}
+
+impl<'a> Call<'a> {
+    fn read(input: &Input<'a>, raw: &'a str, position: Position) -> Result<Self, ImportError> {
+        if !raw.starts_with('{') {
+            let expected = "a tool call";
+            return Err(input.unexpected(Format::OpenaiChat, raw, &position, expected));
+        }
+        let outer = input.object(raw, &position)?;
+        // `function` and `custom` as the API writes them; tau2 and `function_call` have no
+        // such level.
+        let inner = match outer.any(&["function", "custom"]) {
+            Some(inner) if inner.starts_with('{') => Some(input.object(inner, &position)?),
+            _ => None,
+        };
+        let body = inner.as_ref().unwrap_or(&outer);
+        Ok(Self {
+            id: outer.text("id").or_else(|| outer.text("tool_call_id")),
+            name: body.text("name"),
+            arguments: body.any(&["arguments", "input"]).map(json_text),
+            position,
+            raw,
+        })
+    }
+}
+
+/// A value that is JSON, or a string that holds JSON: the JSON. Any other string: its text.
+pub(crate) fn json_text(raw: &str) -> Text<'_> {
+    match json::string(raw) {
+        None => Text::json(raw),
+        Some(text) if is_json(&text) => Text::json(text),
+        Some(text) => Text::plain(text),
+    }
+}
+
+/// Whether a text is an object or an array in JSON.
+pub(crate) fn is_json(text: &str) -> bool {
+    let start = text.trim_start().as_bytes().first();
+    matches!(start, Some(b'{' | b'[')) && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
+/// Reads a content: a string, parts, or anything else.
+pub(crate) fn content(raw: &str) -> Option<Text<'_>> {
+    match raw.as_bytes().first()? {
+        b'"' => json::string(raw).map(Text::plain),
+        b'[' => Some(parts(raw).map_or_else(|| Text::json(raw), Text::plain)),
+        b'n' => None,
+        _ => Some(Text::json(raw)),
+    }
+}
+
+/// Joins parts that are all text, one a line; none if one is something else.
+fn parts(raw: &str) -> Option<Cow<'_, str>> {
+    let mut texts = Vec::new();
+    for part in json::array(raw).ok()? {
+        texts.push(match part.as_bytes().first()? {
+            b'"' => json::string(part)?,
+            b'{' => {
+                let part = json::object(part).ok()?;
+                let kind = part.text("type").unwrap_or(Cow::Borrowed("text"));
+                match &*kind {
+                    "text" | "input_text" | "output_text" => part.text("text")?,
+                    "refusal" => part.text("refusal")?,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        });
+    }
+    match texts.len() {
+        0 => None,
+        1 => texts.pop(),
+        _ => Some(Cow::Owned(texts.join("\n"))),
+    }
+}

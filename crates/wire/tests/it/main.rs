@@ -1,0 +1,4 @@
+//! Recorded runs of every format through the one door: [`wire::import::read`].
+
+mod openai_chat;
+mod support;
