@@ -190,9 +190,9 @@ impl<'a> Conversation<'a> {
         let found = match &id {
             Some(id) => self.ids.get(id).copied(),
             None => {
-                let late = self.waiting.iter().rev().take(WAITING_MAX).copied();
+                let mut late = self.waiting.iter().rev().take(WAITING_MAX).copied();
                 let fits = |step: &usize| name.is_none() || self.run.steps[*step].name == name;
-                late.filter(fits).next_back()
+                late.rfind(fits)
             }
         };
         let Some(step) = found.filter(|step| self.waiting.remove(step)) else {

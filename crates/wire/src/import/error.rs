@@ -146,6 +146,9 @@ impl ImportError {
                 looks_like: Some(format),
                 ..
             } => format!("this looks like `{format}`: use `--format {format}`"),
+            Self::WrongFormat { at, .. } if !at.item.is_empty() => {
+                "correct this item, or take it out".to_owned()
+            }
             Self::WrongFormat { .. } => format!(
                 "the formats that can be imported are {}",
                 list(&Format::ALL)

@@ -25,6 +25,7 @@ mod openai_message;
 mod pointer;
 mod run;
 mod time;
+mod who_and_when;
 
 pub use error::{ImportError, Place};
 pub use format::{Format, UnknownFormat, detect};
@@ -55,6 +56,7 @@ pub fn read<'a>(
     let parts = documents::parts(&input, options.pointer)?;
     let runs = match format {
         Format::OpenaiChat => openai_chat::read(&input, parts, options),
+        Format::WhoAndWhen => who_and_when::read(&input, parts),
         other => Err(ImportError::Empty {
             what: format!("no decoder for `{other}`"),
         }),

@@ -2,3 +2,4 @@
 
 mod openai_chat;
 mod support;
+mod who_and_when;

@@ -1,7 +1,5 @@
 //! Plays a small file and shows what came of it, one step a line.
 
-use std::fmt::Write;
-
 use model::{Evidence, Media, Outcome};
 use wire::import::{Format, Options, Run, Step, Text, read};
 
@@ -25,23 +23,23 @@ pub(crate) fn play_with(format: Format, text: &str, options: &Options<'_>) -> St
 pub(crate) fn show(run: &Run<'_>) -> String {
     let mut out = format!("run at {}", run.position);
     if let Some(external) = &run.external {
-        write!(out, ", id {external}").unwrap();
+        out += &format!(", id {external}");
     }
     if let Some(title) = &run.title {
-        write!(out, ", titled {title}").unwrap();
+        out += &format!(", titled {title}");
     }
     if let Some(started) = run.started {
-        write!(out, ", started {}", started.0).unwrap();
+        out += &format!(", started {}", started.0);
     }
     out.push('\n');
     for (name, value) in &run.environment {
-        writeln!(out, "  {name} = {value}").unwrap();
+        out += &format!("  {name} = {value}\n");
     }
     for (index, step) in run.steps.iter().enumerate() {
-        writeln!(out, "  {index} {}", line(step)).unwrap();
+        out += &format!("  {index} {}\n", line(step));
     }
     if let Some(rest) = &run.rest {
-        writeln!(out, "  rest {rest}").unwrap();
+        out += &format!("  rest {rest}\n");
     }
     out
 }
@@ -49,13 +47,13 @@ pub(crate) fn show(run: &Run<'_>) -> String {
 fn line(step: &Step<'_>) -> String {
     let mut out = format!("{} by {}", step.kind.name(), step.agent);
     if let Some(version) = &step.agent_version {
-        write!(out, " {version}").unwrap();
+        out += &format!(" {version}");
     }
     if let Some(to) = &step.to {
-        write!(out, " to {to}").unwrap();
+        out += &format!(" to {to}");
     }
     if let Some(name) = &step.name {
-        write!(out, " `{name}`").unwrap();
+        out += &format!(" `{name}`");
     }
     let texts = [
         ("asked", &step.asked),
@@ -66,14 +64,14 @@ fn line(step: &Step<'_>) -> String {
     for (role, text) in texts {
         if let Some(Text { media, text }) = text {
             let media = if *media == Media::Json { "json " } else { "" };
-            write!(out, " {role}={media}{:?}", shorten(text)).unwrap();
+            out += &format!(" {role}={media}{:?}", shorten(text));
         }
     }
     if let Some(id) = &step.call_id {
-        write!(out, " id={id}").unwrap();
+        out += &format!(" id={id}");
     }
     if let Some(parent) = step.parent {
-        write!(out, " in {parent}").unwrap();
+        out += &format!(" in {parent}");
     }
     for link in &step.links {
         let by = match &link.evidence {
@@ -81,12 +79,12 @@ fn line(step: &Step<'_>) -> String {
             Evidence::Explicit { by } => by,
             other => panic!("{other:?} is no explicit evidence"),
         };
-        write!(out, " <-{} {} ({by})", link.step, link.kind.name()).unwrap();
+        out += &format!(" <-{} {} ({by})", link.step, link.kind.name());
     }
     match &step.outcome {
         Outcome::Succeeded => {}
-        Outcome::Failed { class } => write!(out, " FAILED {class:?}").unwrap(),
-        other => write!(out, " {other:?}").unwrap(),
+        Outcome::Failed { class } => out += &format!(" FAILED {class:?}"),
+        other => out += &format!(" {other:?}"),
     }
     let marks = [
         ("orphaned call", step.marks.orphaned_call),
@@ -96,7 +94,7 @@ fn line(step: &Step<'_>) -> String {
     ];
     for (name, set) in marks {
         if set {
-            write!(out, " [{name}]").unwrap();
+            out += &format!(" [{name}]");
         }
     }
     match (step.started, step.ended) {
@@ -106,10 +104,10 @@ fn line(step: &Step<'_>) -> String {
                 Some(time) => time.0.to_string(),
                 None => "?".to_owned(),
             };
-            write!(out, " {}..{}", micros(started), micros(ended)).unwrap();
+            out += &format!(" {}..{}", micros(started), micros(ended));
         }
     }
-    write!(out, " @{}", step.position).unwrap();
+    out += &format!(" @{}", step.position);
     out
 }
 
