@@ -15,6 +15,7 @@
 //! source states outright (ids, parents, calls inside a message). Ids, the record and inference
 //! belong to others.
 
+mod atif;
 mod conversation;
 mod documents;
 mod error;
@@ -56,6 +57,7 @@ pub fn read<'a>(
     let parts = documents::parts(&input, options.pointer)?;
     let runs = match format {
         Format::OpenaiChat => openai_chat::read(&input, parts, options),
+        Format::Atif => atif::read(&input, parts),
         Format::WhoAndWhen => who_and_when::read(&input, parts),
         other => Err(ImportError::Empty {
             what: format!("no decoder for `{other}`"),

@@ -1,5 +1,6 @@
 //! Recorded runs of every format through the one door: [`wire::import::read`].
 
+mod atif;
 mod openai_chat;
 mod support;
 mod who_and_when;
