@@ -1,0 +1,2 @@
+//! Benchmarks of lineage.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Tests of lineage through its public face.
+
+mod graph;
