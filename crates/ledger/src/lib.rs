@@ -7,6 +7,7 @@
 //! Everything here is a pure function of its arguments. No file is opened, no clock is read and
 //! no thread is started; randomness is an [`Entropy`] that the caller hands in.
 
+pub mod audit;
 pub mod builder;
 pub mod canonical;
 pub mod checkpoint;

@@ -1,6 +1,7 @@
 //! The ledger, tested through its public functions.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod canonical;
 mod known;
 mod merkle;
