@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, RunId, RunKeys};
+use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Origin, RunId, RunKeys};
 use model::{Status, Strength, SubjectId};
 
 use crate::Leaf;
@@ -118,6 +118,18 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn runs(&self, page: Page) -> Result<Vec<RunRow>, StoreError>;
 
+    /// Returns the run that was imported from exactly this origin, wholly or in part.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError>;
+
+    /// Returns one run.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError>;
+
     /// Returns the decisions of a run, or of all runs, in the order of the log.
     ///
     /// # Errors
@@ -158,6 +170,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError>;
+
+    /// Returns the runs, decisions and subjects whose ids end with `suffix` (lowercase hexadecimal
+    /// digits and dashes), at most `limit`. Ids of one time differ at their end, so the end is
+    /// what people see and type.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_end(&self, suffix: &str, limit: usize) -> Result<Vec<Found>, StoreError>;
 
     /// Returns the edges that leave these decisions in the given direction, one level.
     ///

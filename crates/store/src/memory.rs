@@ -11,7 +11,7 @@ use ledger::{
     Appended, Batch, BlobState, Checkpoint, DecisionRow, Direction, Found, KeyState, LogBuilder,
     Page, RunRow, Sealing, SigningKey, Store, StoreError, StoreStatus, SubjectKey, digest::sha256,
 };
-use model::{DecisionId, Digest, Edge, EventId, RunId, Strength, SubjectId};
+use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId};
 
 use crate::admit::{Known, Staged, admit};
 use crate::error::unavailable;
@@ -240,6 +240,14 @@ impl Store for MemoryStore {
         Ok(self.state()?.index.runs(page))
     }
 
+    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.state()?.index.imported(origin))
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.state()?.index.run_row(run))
+    }
+
     async fn decisions(
         &self,
         run: Option<RunId>,
@@ -266,6 +274,10 @@ impl Store for MemoryStore {
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {
         Ok(self.state()?.index.find(prefix, limit))
+    }
+
+    async fn find_end(&self, suffix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {
+        Ok(self.state()?.index.find_end(suffix, limit))
     }
 
     async fn edges(

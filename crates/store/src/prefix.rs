@@ -40,3 +40,11 @@ impl IdRange {
         Some(range)
     }
 }
+
+/// Whether a text could be a part of an id.
+pub(crate) fn is_id_part(text: &str) -> bool {
+    text.len() <= 36
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+}

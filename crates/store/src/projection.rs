@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use ledger::{DecisionRow, Direction, Found, Page, RunRow};
 use model::{
-    DecisionId, Edge, EventId, HybridTime, IndexKeys, RunId, RunKeys, Strength, SubjectId,
+    DecisionId, Edge, EventId, HybridTime, IndexKeys, Origin, RunId, RunKeys, Strength, SubjectId,
 };
 
-use crate::prefix::IdRange;
+use crate::prefix::{IdRange, is_id_part};
 
 /// Everything that is known beside the leaves themselves.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,15 @@ struct Run {
     opened: bool,
     imported: bool,
     order: Vec<u64>,
+}
+
+impl Run {
+    fn shown(&self) -> RunRow {
+        RunRow {
+            whole: self.row.keys.origin.is_none() || self.imported,
+            ..self.row.clone()
+        }
+    }
 }
 
 impl Projection {
@@ -145,12 +154,20 @@ impl Projection {
     pub(crate) fn runs(&self, page: Page) -> Vec<RunRow> {
         let mut runs: Vec<&Run> = self.runs.values().collect();
         runs.sort_by_key(|run| std::cmp::Reverse((run.row.first, run.row.keys.run)));
-        cut(runs.into_iter(), page)
-            .map(|run| RunRow {
-                whole: run.row.keys.origin.is_none() || run.imported,
-                ..run.row.clone()
-            })
-            .collect()
+        cut(runs.into_iter(), page).map(Run::shown).collect()
+    }
+
+    pub(crate) fn run_row(&self, run: RunId) -> Option<RunRow> {
+        self.runs.get(&run).map(Run::shown)
+    }
+
+    pub(crate) fn imported(&self, origin: &Origin) -> Option<RunRow> {
+        let from = |run: &&Run| run.row.keys.origin.as_ref() == Some(origin);
+        self.runs
+            .values()
+            .filter(from)
+            .min_by_key(|run| run.row.first)
+            .map(Run::shown)
     }
 
     pub(crate) fn decisions(&self, run: Option<RunId>, page: Page) -> Vec<DecisionRow> {
@@ -210,6 +227,21 @@ impl Projection {
             .chain(decisions.map(|(id, _)| Found::Decision(*id)))
             .chain(subjects.map(|id| Found::Subject(*id)))
             .chain(events.map(|(id, seq)| Found::Event(*id, *seq)))
+            .take(limit)
+            .collect()
+    }
+
+    pub(crate) fn find_end(&self, suffix: &str, limit: usize) -> Vec<Found> {
+        if !is_id_part(suffix) {
+            return Vec::new();
+        }
+        let ends = |id: String| id.ends_with(suffix);
+        let runs = self.runs.keys().filter(|id| ends(id.to_string()));
+        let decisions = self.decisions.keys().filter(|id| ends(id.to_string()));
+        let subjects = self.subjects.iter().filter(|id| ends(id.to_string()));
+        runs.map(|id| Found::Run(*id))
+            .chain(decisions.map(|id| Found::Decision(*id)))
+            .chain(subjects.map(|id| Found::Subject(*id)))
             .take(limit)
             .collect()
     }

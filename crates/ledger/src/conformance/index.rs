@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{DecisionId, Status, Strength};
+use model::{Body, DecisionId, Digest, Origin, Status, Strength};
 
 use super::sample::{Maker, batch};
-use crate::{Direction, Found, Page, Store, StoreError};
+use crate::{Direction, Found, Leaf, Page, Store, StoreError};
 
 const ALL: Page = Page::first(1_000);
 
@@ -56,13 +56,13 @@ pub(super) async fn lists_runs_newest_first(store: &dyn Store) {
     let runs = [make.run(), make.run(), make.run()];
     let subject = make.subject();
     let imported = {
-        let origin = Some(model::Origin {
-            file: model::Digest([3; 32]),
+        let origin = Some(Origin {
+            file: Digest([3; 32]),
             format: "openai-chat".to_owned(),
             part: Some("/0".to_owned()),
         });
         let external = Some("theirs".to_owned());
-        make.leaf(model::Body::RunOpened {
+        make.leaf(Body::RunOpened {
             external,
             origin,
             run: runs[1],
@@ -127,7 +127,7 @@ pub(super) async fn lists_runs_newest_first(store: &dyn Store) {
             .expect("answers")
             .is_empty()
     );
-    let done = make.leaf(model::Body::RunImported {
+    let done = make.leaf(Body::RunImported {
         decisions: 1,
         run: runs[1],
     });
@@ -428,4 +428,89 @@ pub(super) async fn answers_the_same_after_reindexing(store: &dyn Store) {
         store.rows(&ids[..1]).await.expect("answers")[0].status,
         Status::Succeeded
     );
+}
+
+pub(super) async fn finds_by_end(store: &dyn Store) {
+    let mut make = Maker::default();
+    let (run, subject, decision) = (make.run(), make.subject(), make.decision());
+    let leaves = [
+        make.open(run, subject),
+        make.propose(decision, run, "a", &[]),
+    ];
+    store.append(batch(leaves)).await.expect("appends");
+    settle(store).await;
+    let find = async |suffix: &str| store.find_end(suffix, 10).await.expect("answers");
+    let ids = [
+        (run.to_string(), Found::Run(run)),
+        (decision.to_string(), Found::Decision(decision)),
+        (subject.to_string(), Found::Subject(subject)),
+    ];
+    for (id, found) in ids {
+        for from in [0, 20, 25, 28] {
+            assert!(
+                find(&id[from..]).await.contains(&found),
+                "`{}` ends `{id}`",
+                &id[from..]
+            );
+        }
+    }
+    assert_eq!(find("").await.len(), 3, "no suffix, everything but events");
+    assert_eq!(
+        store.find_end("", 2).await.expect("answers").len(),
+        2,
+        "at most the limit"
+    );
+    for wrong in ["zz", "%", "'", &"0".repeat(40)] {
+        assert!(find(wrong).await.is_empty(), "`{wrong}` ends no id");
+    }
+}
+
+pub(super) async fn finds_an_import_again(store: &dyn Store) {
+    let mut make = Maker::default();
+    let (run, other, subject) = (make.run(), make.run(), make.subject());
+    let origin = |part: &str| Origin {
+        file: Digest([7; 32]),
+        format: "atif".to_owned(),
+        part: Some(part.to_owned()),
+    };
+    let mut open = |run, part| {
+        let origin = Some(origin(part));
+        make.leaf(Body::RunOpened {
+            external: None,
+            origin,
+            run,
+            sealed: None,
+            subject,
+        })
+    };
+    let leaves = [open(run, "/0"), open(other, "/1")];
+    store.append(batch(leaves)).await.expect("appends");
+    settle(store).await;
+    let row = store
+        .imported(&origin("/0"))
+        .await
+        .expect("answers")
+        .expect("it was opened");
+    assert_eq!((row.keys.run, row.first, row.whole), (run, 0, false));
+    assert_eq!(store.imported(&origin("/2")).await.expect("answers"), None);
+    assert_eq!(
+        store
+            .run(other)
+            .await
+            .expect("answers")
+            .map(|row| row.first),
+        Some(1)
+    );
+    assert_eq!(store.run(make.run()).await.expect("answers"), None);
+    let mut done = make.event(Body::RunImported { decisions: 0, run });
+    done.prev = store.head(*run.as_bytes()).await.expect("answers");
+    let done = Leaf::encode(&done).expect("samples are short");
+    store.append(batch([done])).await.expect("appends");
+    settle(store).await;
+    let row = store
+        .imported(&origin("/0"))
+        .await
+        .expect("answers")
+        .expect("it was opened");
+    assert!(row.whole, "its import is finished");
 }

@@ -35,6 +35,8 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     index::lists_decisions_in_order(&new().await).await;
     index::finds_events_by_decision_subject_and_name(&new().await).await;
     index::finds_by_prefix(&new().await).await;
+    index::finds_by_end(&new().await).await;
+    index::finds_an_import_again(&new().await).await;
     index::follows_edges_both_ways(&new().await).await;
     index::closes_over_edges(&new().await).await;
     index::answers_the_same_after_reindexing(&new().await).await;
