@@ -8,13 +8,28 @@
 //! Nothing here stores content, reads a clock, draws randomness or touches a file: the tracer
 //! remembers hashes and positions, within a stated bound. Start with [`Seen`].
 
+mod arguments;
+mod calls;
+mod content;
 mod cycle;
 mod graph;
 mod order;
+mod prompt;
 mod reach;
 mod rings;
+mod roster;
+mod run;
+mod scan;
+mod seen;
+mod table;
+mod tracer;
+mod turns;
+mod value;
+mod winnow;
 
 pub use cycle::find_cycle;
 pub use graph::{Graph, GraphError, Link};
 pub use reach::Reached;
 pub use rings::{Blast, Rings, Touched, rings_over};
+pub use seen::{Asked, History, Item, Role, Seen};
+pub use tracer::{Answered, Options, Tracer};

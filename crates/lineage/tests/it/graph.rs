@@ -53,10 +53,11 @@ fn dags() -> impl Strategy<Value = (usize, Vec<(usize, usize, bool)>)> {
 fn build(nodes: usize, edges: &[(usize, usize, bool)]) -> Graph {
     let mut graph = Graph::new();
     for node in 0..nodes {
-        assert!(graph.insert(id(node)).unwrap());
+        assert!(graph.insert(id(node)).expect("there is room"));
     }
     for &(from, to, certain) in edges {
-        assert!(graph.link(id(to), &cause(from, certain)).unwrap());
+        let new = graph.link(id(to), &cause(from, certain));
+        assert!(new.expect("the edges close no cycle"));
     }
     graph
 }

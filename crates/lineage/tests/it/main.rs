@@ -1,3 +1,5 @@
 //! Tests of lineage through its public face.
 
 mod graph;
+mod infer;
+mod play;

@@ -1,0 +1,372 @@
+//! Reads text: remembers what it says first, and tells what it carries from elsewhere.
+
+use model::{CauseKind, Evidence, Kind, Strength};
+
+use crate::arguments::leaves;
+use crate::roster::{Found, Roster};
+use crate::run::{Carried, Memory, Print, STANDING};
+use crate::scan::{Cluster, Token, hash_exact, scan};
+use crate::tracer::Options;
+use crate::value::{compound_counts, is_plain, weigh, word_counts};
+use crate::winnow::{GRAM, WINDOW, Winnow};
+
+/// Words whose hashes say what a turn is about: at least four letters, at most so many of them.
+const TURN_WORDS_MAX: usize = 512;
+const TURN_WORD_LEN: usize = 4;
+/// A value as long as this is made by a machine, and traced across runs by itself.
+const ALONE_LEN: usize = 16;
+/// Values of one call that help to recognise its result.
+const VALUES_MAX: usize = 64;
+
+/// What to do with a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Whom its content belongs to where it is new.
+    pub(crate) owner: u64,
+    /// Whether to say what it carries from elsewhere.
+    pub(crate) trace: bool,
+    /// Whether other runs may trace to it.
+    pub(crate) shared: bool,
+}
+
+/// What a text carries from earlier decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Rare values by the decision that held them first.
+    pub(crate) values: Vec<(u64, Strength)>,
+    /// Passages by the decision that held them first.
+    pub(crate) passages: Vec<Passage>,
+    /// Fingerprints of the text.
+    pub(crate) prints: u32,
+    /// Hashes of its longer words, sorted, without repeats.
+    pub(crate) words: Vec<u64>,
+}
+
+/// Text of one earlier decision found again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage {
+    pub(crate) owner: u64,
+    /// Fingerprints found.
+    pub(crate) prints: u32,
+    /// Words of the longest unbroken stretch.
+    pub(crate) words: usize,
+}
+
+/// Reads one text into memory.
+pub(crate) fn read(
+    text: &str,
+    how: Reading,
+    memory: &mut Memory,
+    mut realm: Option<&mut Memory>,
+    options: &Options,
+) -> Contents {
+    let mut contents = Contents::default();
+    let mut winnow = Winnow::new();
+    let mut stretch = Stretch::default();
+    scan(text, options.seed, |bytes, cluster| {
+        values(
+            bytes,
+            cluster,
+            how,
+            memory,
+            realm.as_deref_mut(),
+            &mut contents,
+        );
+        for word in &cluster.words {
+            if how.trace
+                && word.end - word.start >= TURN_WORD_LEN
+                && contents.words.len() < TURN_WORDS_MAX
+            {
+                contents.words.push(word.hash);
+            }
+            winnow.word(word.hash, |print, at| {
+                let owner = meet(print, how, memory, realm.as_deref_mut(), options);
+                contents.prints += 1;
+                if how.trace {
+                    stretch.next(owner, at, how.owner, &mut contents.passages);
+                }
+            });
+        }
+    });
+    winnow.end(|print, at| {
+        let owner = meet(print, how, memory, realm.as_deref_mut(), options);
+        contents.prints += 1;
+        if how.trace {
+            stretch.next(owner, at, how.owner, &mut contents.passages);
+        }
+    });
+    contents.words.sort_unstable();
+    contents.words.dedup();
+    contents
+}
+
+/// Remembers a fingerprint, and returns whose it is: nobody's where too many have it.
+fn meet(
+    print: u64,
+    how: Reading,
+    memory: &mut Memory,
+    realm: Option<&mut Memory>,
+    options: &Options,
+) -> Option<u64> {
+    let known = memory.prints.first(print, Print::new(how.owner));
+    let owner = known.owner();
+    if owner != how.owner {
+        known.meet();
+        return (known.count() <= options.common_max).then_some(owner);
+    }
+    let realm = realm?;
+    if how.shared {
+        let known = realm.prints.first(print, Print::new(how.owner));
+        if known.owner() != how.owner {
+            known.meet();
+            return (known.count() <= options.common_max).then_some(known.owner());
+        }
+    } else if let Some(known) = realm.prints.get(print)
+        && known.count() <= options.common_max
+    {
+        return Some(known.owner());
+    }
+    Some(how.owner)
+}
+
+/// The unbroken stretch of fingerprints of one owner that is being read.
+#[derive(Debug, Default)]
+struct Stretch {
+    owner: Option<u64>,
+    first: usize,
+    last: usize,
+}
+
+impl Stretch {
+    fn next(&mut self, owner: Option<u64>, at: usize, me: u64, passages: &mut Vec<Passage>) {
+        // What is everywhere neither makes a stretch nor breaks one.
+        let Some(owner) = owner else {
+            return;
+        };
+        if owner == me || owner == STANDING {
+            self.owner = None;
+            return;
+        }
+        if self.owner != Some(owner) || at > self.last + WINDOW {
+            self.owner = Some(owner);
+            self.first = at;
+        }
+        self.last = at;
+        let words = self.last + GRAM - self.first;
+        match passages.iter_mut().find(|p| p.owner == owner) {
+            Some(passage) => {
+                passage.prints += 1;
+                passage.words = passage.words.max(words);
+            }
+            None => passages.push(Passage {
+                owner,
+                prints: 1,
+                words,
+            }),
+        }
+    }
+}
+
+/// Remembers the values of a cluster and notes the rare ones that are not new.
+fn values(
+    bytes: &[u8],
+    cluster: &Cluster,
+    how: Reading,
+    memory: &mut Memory,
+    mut realm: Option<&mut Memory>,
+    contents: &mut Contents,
+) {
+    if let [word] = &cluster.words[..]
+        && is_plain(word)
+    {
+        return;
+    }
+    // The largest token that is known speaks for what it is made of.
+    let mut spoken = 0;
+    let mut note = |token: &Token, counts: bool| {
+        if !counts {
+            return;
+        }
+        let mut owner = *memory.values.first(token.hash, how.owner);
+        if owner == how.owner
+            && let Some(realm) = realm.as_deref_mut()
+            && let Some(elsewhere) = across(token, bytes, how, realm)
+        {
+            // Brought in from another run: what carries it on depends on where it came from.
+            memory.values.put(token.hash, elsewhere);
+            owner = elsewhere;
+        }
+        if owner == how.owner {
+            return;
+        }
+        if how.trace
+            && token.start >= spoken
+            && owner != STANDING
+            && weigh(&bytes[token.start..token.end], false) == Some(Strength::Certain)
+            && !contents.values.iter().any(|(known, _)| *known == owner)
+        {
+            contents.values.push((owner, Strength::Certain));
+        }
+        spoken = spoken.max(token.end);
+    };
+    if let Some(whole) = &cluster.whole {
+        note(whole, compound_counts(whole, bytes));
+    }
+    for segment in &cluster.segments {
+        note(segment, compound_counts(segment, bytes));
+    }
+    for word in &cluster.words {
+        note(word, word_counts(word));
+    }
+}
+
+/// Looks a value up among all runs, and offers it to them.
+fn across(token: &Token, bytes: &[u8], how: Reading, realm: &mut Memory) -> Option<u64> {
+    if token.end - token.start < ALONE_LEN
+        || weigh(&bytes[token.start..token.end], false) != Some(Strength::Certain)
+    {
+        return None;
+    }
+    let owner = if how.shared {
+        *realm.values.first(token.hash, how.owner)
+    } else {
+        realm.values.get(token.hash)?
+    };
+    (owner != how.owner).then_some(owner)
+}
+
+/// Finds the values in the arguments of a call that were seen before; remembers the others as
+/// `owner`'s own.
+pub(crate) fn arguments(
+    text: &str,
+    owner: u64,
+    memory: &mut Memory,
+    options: &Options,
+) -> (Vec<Carried>, Vec<u64>) {
+    let mut carried: Vec<Carried> = Vec::new();
+    let mut hashes = Vec::new();
+    leaves(text, &mut |at, leaf| {
+        scan(leaf, options.seed, |bytes, cluster| {
+            let mut spoken = 0;
+            let largest = cluster
+                .whole
+                .as_ref()
+                .or(cluster.segments.first())
+                .unwrap_or(&cluster.words[0]);
+            let outer = (largest.start, largest.end);
+            let alone = is_all(bytes, outer);
+            let tokens = cluster
+                .whole
+                .iter()
+                .chain(&cluster.segments)
+                .chain(&cluster.words);
+            for token in tokens {
+                let counts = if token.parts > 1 {
+                    compound_counts(token, bytes)
+                } else {
+                    word_counts(token)
+                };
+                if !counts {
+                    continue;
+                }
+                if hashes.len() < VALUES_MAX {
+                    hashes.push(token.hash);
+                }
+                let first = *memory.values.first(token.hash, owner);
+                if first == owner || token.start < spoken {
+                    continue;
+                }
+                spoken = token.end;
+                if first == STANDING {
+                    continue;
+                }
+                let is_outer = (token.start, token.end) == outer;
+                let bytes = &bytes[token.start..token.end];
+                let Some(strength) = weigh(bytes, alone && is_outer) else {
+                    continue;
+                };
+                // A piece of a larger token that is not known itself proves something only if the
+                // piece is rare.
+                if strength == Strength::Possible && !is_outer {
+                    continue;
+                }
+                let found = Carried {
+                    owner: first,
+                    strength,
+                    at: at.to_owned(),
+                };
+                match carried.iter().position(|c| c.owner == first) {
+                    Some(i) if carried[i].strength < strength => carried[i] = found,
+                    None if carried.len() < options.causes_max => carried.push(found),
+                    Some(_) | None => {}
+                }
+            }
+        });
+    });
+    (carried, hashes)
+}
+
+/// Whether nothing but signs surrounds a token.
+fn is_all(bytes: &[u8], (start, end): (usize, usize)) -> bool {
+    let sign = |byte: &u8| !byte.is_ascii_alphanumeric() && *byte < 128;
+    bytes[..start].iter().all(sign) && bytes[end..].iter().all(sign)
+}
+
+/// Turns what a text carries into causes of whoever wrote it.
+pub(crate) fn causes_of_contents(
+    contents: &Contents,
+    agent: u64,
+    found: &mut Found,
+    roster: &Roster,
+    options: &Options,
+) {
+    for &(owner, strength) in &contents.values {
+        let at = String::new();
+        found.add(
+            roster,
+            owner,
+            CauseKind::Value,
+            strength,
+            Evidence::Value { at },
+        );
+    }
+    for passage in &contents.passages {
+        if passage.words >= options.passage_words
+            && let Some(kind) = kind_towards(roster, passage.owner, agent)
+        {
+            let percent = percent(passage, contents.prints, roster);
+            found.add(
+                roster,
+                passage.owner,
+                kind,
+                Strength::Certain,
+                Evidence::Overlap { percent },
+            );
+        }
+    }
+}
+
+/// In what way an agent depends on text of `owner`.
+pub(crate) fn kind_towards(roster: &Roster, owner: u64, agent: u64) -> Option<CauseKind> {
+    let known = roster.get(owner)?;
+    Some(match known.kind {
+        Kind::ToolCall => CauseKind::Result,
+        _ if known.agent != agent => CauseKind::Message,
+        _ => CauseKind::Context,
+    })
+}
+
+/// Share of the smaller text's fingerprints that both have.
+pub(crate) fn percent(passage: &Passage, mine: u32, roster: &Roster) -> u8 {
+    let theirs = roster
+        .get(passage.owner)
+        .map_or(mine, |known| known.prints)
+        .max(1);
+    let share = u64::from(passage.prints) * 100 / u64::from(mine.min(theirs).max(1));
+    u8::try_from(share.min(100)).expect("at most a hundred")
+}
+
+/// Hash of a whole text, by which an equal one is known.
+pub(crate) fn text_hash(text: &str, options: &Options) -> u64 {
+    hash_exact(text.trim().as_bytes(), options.seed ^ 0x7e97)
+}

@@ -1,0 +1,212 @@
+//! Cuts text into words, and into the compound tokens that identifiers are made of.
+//!
+//! A *word* is a run of letters, digits and underscores (any byte above 127 counts as a letter). A
+//! *segment* is words joined by `-`, `.`, `@` or `+`: an e-mail address, a UUID, a date, a decimal,
+//! a file name. A *cluster* is segments joined by `/`, `:`, `=`, `?`, `&` or `%`: a URL, a path, a
+//! time. All three are hashed without regard to ASCII case. One pass, no allocation per word.
+
+/// What bytes a token is made of.
+pub(crate) const DIGIT: u8 = 1;
+pub(crate) const LOWER: u8 = 2;
+pub(crate) const UPPER: u8 = 4;
+pub(crate) const UNDER: u8 = 8;
+const WORD: u8 = DIGIT | LOWER | UPPER | UNDER;
+/// Joins words into a segment.
+const NEAR: u8 = 16;
+/// Joins segments into a cluster.
+const FAR: u8 = 32;
+
+/// Words in a cluster, so that hostile text cannot make one of any size.
+const WORDS_MAX: usize = 64;
+
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'z' | 128..=255 => LOWER,
+            b'A'..=b'Z' => UPPER,
+            b'_' => UNDER,
+            b'-' | b'.' | b'@' | b'+' => NEAR,
+            b'/' | b':' | b'=' | b'?' | b'&' | b'%' => FAR,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+}
+
+/// A word, segment or cluster: where it lies, and its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Token {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) hash: u64,
+    /// Which of [`DIGIT`], [`LOWER`], [`UPPER`], [`UNDER`] occur in it.
+    pub(crate) bytes: u8,
+    /// How many tokens of the level below it spans; 1 for a word.
+    pub(crate) parts: u32,
+}
+
+/// Everything between two gaps of a text.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    pub(crate) words: Vec<Token>,
+    /// Only segments of more than one word.
+    pub(crate) segments: Vec<Token>,
+    /// Only where it has more than one segment.
+    pub(crate) whole: Option<Token>,
+}
+
+/// Calls `each` for every cluster of `text`, in order.
+///
+/// Text that looks like JSON has its escapes skipped, so that `"\nA1"` holds `A1` and not `nA1`.
+pub(crate) fn scan(text: &str, seed: u64, mut each: impl FnMut(&[u8], &Cluster)) {
+    let bytes = text.as_bytes();
+    let json = matches!(
+        text.trim_ascii_start().as_bytes().first(),
+        Some(b'{' | b'[' | b'"')
+    );
+    let mut cluster = Cluster::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        let class = CLASS[usize::from(bytes[at])];
+        if class & WORD == 0 {
+            at += if json && bytes[at] == b'\\' {
+                escape(&bytes[at..])
+            } else {
+                1
+            };
+            continue;
+        }
+        at = collect(bytes, at, seed, &mut cluster);
+        each(bytes, &cluster);
+    }
+}
+
+/// Length of a JSON escape, the backslash included.
+fn escape(bytes: &[u8]) -> usize {
+    if bytes.get(1) == Some(&b'u') { 6 } else { 2 }
+}
+
+/// Reads one cluster that begins with a word at `at`; returns where it ends.
+fn collect(bytes: &[u8], mut at: usize, seed: u64, cluster: &mut Cluster) -> usize {
+    cluster.words.clear();
+    cluster.segments.clear();
+    cluster.whole = None;
+    let start = at;
+    let mut segment_start = at;
+    let mut segment_words = 0;
+    let mut segment_bytes = 0;
+    let mut all_bytes = 0;
+    let mut segments = 0;
+    loop {
+        let word_start = at;
+        let mut seen = 0;
+        while let Some(&byte) = bytes.get(at)
+            && CLASS[usize::from(byte)] & WORD != 0
+        {
+            seen |= CLASS[usize::from(byte)];
+            at += 1;
+        }
+        cluster.words.push(Token {
+            start: word_start,
+            end: at,
+            hash: hash(&bytes[word_start..at], seed),
+            bytes: seen,
+            parts: 1,
+        });
+        segment_words += 1;
+        segment_bytes |= seen;
+        // What joins this word to the next one, if anything does.
+        let mut join = 0;
+        let mut next = at;
+        while let Some(&byte) = bytes.get(next)
+            && CLASS[usize::from(byte)] & (NEAR | FAR) != 0
+            && next < at + 3
+        {
+            join |= CLASS[usize::from(byte)];
+            next += 1;
+        }
+        let joined = join != 0
+            && cluster.words.len() < WORDS_MAX
+            && bytes
+                .get(next)
+                .is_some_and(|&byte| CLASS[usize::from(byte)] & WORD != 0);
+        if joined && join == NEAR {
+            at = next;
+            continue;
+        }
+        segments += 1;
+        all_bytes |= segment_bytes;
+        if segment_words > 1 {
+            cluster.segments.push(Token {
+                start: segment_start,
+                end: at,
+                hash: hash(&bytes[segment_start..at], seed),
+                bytes: segment_bytes,
+                parts: segment_words,
+            });
+        }
+        if !joined {
+            break;
+        }
+        at = next;
+        segment_start = at;
+        segment_words = 0;
+        segment_bytes = 0;
+    }
+    if segments > 1 {
+        cluster.whole = Some(Token {
+            start,
+            end: at,
+            hash: hash(&bytes[start..at], seed),
+            bytes: all_bytes,
+            parts: segments,
+        });
+    }
+    at
+}
+
+const K: u64 = 0x9e37_79b9_7f4a_7c15;
+const LOW: u64 = 0x2020_2020_2020_2020;
+
+/// Multiplies to 128 bits and folds, as wyhash does.
+pub(crate) const fn mix(a: u64, b: u64) -> u64 {
+    let wide = (a as u128).wrapping_mul(b as u128);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+/// Hashes bytes without regard to ASCII case. The bytes are folded by setting one bit, which also
+/// merges a few signs that no two tokens differ by.
+pub(crate) fn hash(bytes: &[u8], seed: u64) -> u64 {
+    let mut state = seed ^ mix(bytes.len() as u64 ^ K, K);
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
+        state = mix(state ^ (word | LOW), K);
+    }
+    let mut word = 0;
+    for &byte in chunks.remainder() {
+        word = word << 8 | u64::from(byte | 0x20);
+    }
+    mix(state ^ word, K ^ 0x5851_f42d_4c95_7f2d)
+}
+
+/// Hashes bytes as they are.
+pub(crate) fn hash_exact(bytes: &[u8], seed: u64) -> u64 {
+    let mut state = seed ^ mix(bytes.len() as u64 ^ K, K);
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
+        state = mix(state ^ word, K);
+    }
+    let mut word = 0;
+    for &byte in chunks.remainder() {
+        word = word << 8 | u64::from(byte);
+    }
+    mix(state ^ word, K ^ 0x5851_f42d_4c95_7f2d)
+}

@@ -1,0 +1,82 @@
+//! A map from hashes that forgets: bounded memory without a clock.
+//!
+//! Two generations. New entries go into the young one; when it holds half of the bound, it becomes
+//! the old one and what was old is dropped. An old entry that is looked up moves to the young one,
+//! so what goes is what was neither made nor used for longest.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Keys are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are u64");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+type Map<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
+
+/// A bounded map from hashes.
+#[derive(Debug)]
+pub(crate) struct Table<V> {
+    young: Map<V>,
+    old: Map<V>,
+    max: usize,
+}
+
+impl<V: Copy> Table<V> {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            young: Map::default(),
+            old: Map::default(),
+            max: max.max(2),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    pub(crate) fn get(&mut self, key: u64) -> Option<V> {
+        if let Some(value) = self.young.get(&key) {
+            return Some(*value);
+        }
+        if self.old.is_empty() {
+            return None;
+        }
+        let value = self.old.remove(&key)?;
+        self.put(key, value);
+        Some(value)
+    }
+
+    /// Enters a value, over whatever was there.
+    pub(crate) fn put(&mut self, key: u64, value: V) {
+        if self.young.len() >= self.max / 2 && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    /// Enters a value unless there is one, and returns the one that is there then, to change.
+    pub(crate) fn first(&mut self, key: u64, value: V) -> &mut V {
+        if !self.old.is_empty()
+            && let Some(known) = self.old.remove(&key)
+        {
+            self.put(key, known);
+        } else if self.young.len() >= self.max / 2 && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.entry(key).or_insert(value)
+    }
+}
