@@ -20,6 +20,8 @@ mod leaf;
 pub mod merkle;
 pub mod note;
 pub mod payload;
+pub mod policy;
+pub mod proof;
 mod store;
 pub mod tile;
 pub mod tree;
@@ -32,6 +34,7 @@ pub use key::{SigningKey, VerifyingKey};
 pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
 pub use note::{Note, NoteError};
 pub use payload::SubjectKey;
+pub use proof::TlogProof;
 pub use store::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, Remedy, RunRow,
     Sealing, Store, StoreError, StoreStatus,

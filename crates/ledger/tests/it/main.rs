@@ -7,6 +7,7 @@ mod known;
 mod merkle;
 mod note;
 mod payload;
+mod proof;
 mod support;
 mod tile;
 mod witness;
