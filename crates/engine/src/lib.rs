@@ -1,1 +1,65 @@
 //! Reads, asks the pure crates, writes.
+//!
+//! The engine sits between the faces (command line, server) and the record. It turns recorded
+//! runs into events ([`import`](Engine::import)), answers what was decided and what followed from
+//! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]). It does not know which
+//! store it has, and it is the one home of the wall clock.
+
+mod clock;
+mod erase;
+mod error;
+mod import;
+pub mod look;
+pub mod prove;
+mod record;
+mod text;
+pub mod view;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ledger::{Entropy, Store};
+use model::{HybridClock, HybridTime};
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
+pub use error::EngineError;
+pub use import::{ImportOptions, Progress, check_import};
+
+/// The engine: a store, a clock and a source of randomness.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    time: Arc<Mutex<HybridClock>>,
+}
+
+impl Engine {
+    /// Takes up work on a store, from the time of its last event on.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store does not answer.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, EngineError> {
+        let last = store.status().await?.last.unwrap_or_default();
+        let time = Arc::new(Mutex::new(HybridClock::resume(last)));
+        Ok(Self { store, clock, entropy, time })
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Returns the time of the next event.
+    fn next_time(&self) -> HybridTime {
+        let wall = self.clock.wall();
+        // The clock is a value that is whole between any two calls, so a panic elsewhere while it
+        // was held leaves nothing half-done.
+        self.time.lock().unwrap_or_else(PoisonError::into_inner).next(wall)
+    }
+}

@@ -41,3 +41,14 @@ pub enum Media {
     /// Text in UTF-8.
     Text,
 }
+
+impl Media {
+    /// Returns the name that the record uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}

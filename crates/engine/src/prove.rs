@@ -1,0 +1,308 @@
+//! Evidence: one decision, its place in the log, and as much of its content as is disclosed, in
+//! one file that verifies offline.
+//!
+//! Each entry is given byte for byte with a C2SP `.tlog-proof`, which any verifier of that format
+//! checks. Disclosed contents come with the salts of their commitments, so that they can be held
+//! against the entry; nothing else of the log is revealed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledger::payload::{SALT_BYTES, verify_field};
+use ledger::proof::TlogProof;
+use ledger::{Checkpoint, Direction, Leaf, Note, Tile, TileError, TileReader, VerifyingKey};
+use model::{DecisionId, Field, Strength};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::look::Content;
+use crate::{Engine, EngineError};
+
+/// Names the format and its version.
+pub const EVIDENCE_FORMAT: &str = "rescind evidence 1";
+
+/// The longest chain of causes that is proven, in decisions.
+const CHAIN_MAX: usize = 10_000;
+
+/// Evidence of one decision.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// `rescind evidence 1`.
+    pub format: String,
+    /// The decision.
+    pub decision: String,
+    /// The log's origin.
+    pub origin: String,
+    /// Verifier keys of the log. Trust them only if you know them from elsewhere.
+    pub log_keys: Vec<String>,
+    /// Verifier keys of its witnesses.
+    pub witness_keys: Vec<String>,
+    /// The entries that make the decision, and its chain of causes if that was asked for.
+    pub entries: Vec<EvidenceEntry>,
+    /// The contents that are disclosed.
+    pub contents: Vec<EvidenceContent>,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceEntry {
+    /// Its place in the log.
+    pub index: u64,
+    /// The entry, byte for byte.
+    pub entry: String,
+    /// That it is in the log: a C2SP `.tlog-proof`.
+    pub proof: String,
+}
+
+/// One disclosed content.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceContent {
+    /// The entry that commits to it.
+    pub index: u64,
+    /// Which field it is.
+    pub field: String,
+    /// The salt of the commitment, base64.
+    pub salt: String,
+    /// The content.
+    pub text: String,
+}
+
+/// What checking evidence found.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EvidenceReport {
+    /// Whether everything holds.
+    pub intact: bool,
+    /// The decision.
+    pub decision: String,
+    /// The log's origin.
+    pub origin: String,
+    /// Entries that are proven to be in the log.
+    pub entries: u64,
+    /// Contents that are what the entries commit to.
+    pub contents: u64,
+    /// Size of the log that the proofs are for.
+    pub size: u64,
+    /// Whether the keys came with the evidence itself; then it proves only that it fits together.
+    pub own_keys: bool,
+    /// What does not hold.
+    pub findings: Vec<String>,
+}
+
+/// Evidence that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// It is not JSON of the right form.
+    #[error("not an evidence bundle")]
+    Form(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("the evidence has format `{found}`, this program knows `{EVIDENCE_FORMAT}`")]
+    Format {
+        /// What it says.
+        found: String,
+    },
+    /// A verifier key cannot be read.
+    #[error("`{key}` is not a verifier key")]
+    Key {
+        /// The key.
+        key: String,
+        /// Why not.
+        #[source]
+        source: ledger::NoteError,
+    },
+}
+
+impl Engine {
+    /// Makes evidence of a decision under the last signed checkpoint.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Unproven`] if the log was not sealed since.
+    pub async fn prove(
+        &self,
+        id: DecisionId,
+        disclose: &BTreeSet<Field>,
+        chain: bool,
+    ) -> Result<Evidence, EngineError> {
+        let note = self.store.log_file("checkpoint").await?;
+        let note = note.ok_or(EngineError::Unproven { index: 0, size: 0 })?;
+        let note = Note::parse(&note).map_err(EngineError::Checkpoint)?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(EngineError::Checkpoint)?;
+        let sealing = self.store.sealing().await?;
+        let mut evidence = Evidence {
+            format: EVIDENCE_FORMAT.to_owned(),
+            decision: id.to_string(),
+            origin: sealing.origin,
+            log_keys: sealing.log,
+            witness_keys: sealing.witnesses,
+            entries: Vec::new(),
+            contents: Vec::new(),
+        };
+        let mut ids = vec![id];
+        if chain {
+            let causes =
+                self.store.closure(id, Direction::Causes, Strength::Possible, CHAIN_MAX).await?;
+            ids.extend(causes.into_iter().map(|(id, _)| id));
+        }
+        let mut tiles = Tiles::default();
+        for id in ids {
+            for (index, event) in self.events_of(id).await? {
+                let size = checkpoint.size;
+                if index >= size {
+                    return Err(EngineError::Unproven { index, size });
+                }
+                let proof = self.inclusion(&mut tiles, index, size, &note).await?;
+                let leaf = self.store.read(index, 1).await?.pop();
+                let (_, bytes) =
+                    leaf.ok_or_else(|| EngineError::NotFound { text: format!("leaf {index}") })?;
+                let entry = String::from_utf8_lossy(&bytes).into_owned();
+                evidence.entries.push(EvidenceEntry { index, entry, proof: proof.to_string() });
+                let Some(sealed) = event.body.sealed() else { continue };
+                if disclose.is_empty() {
+                    continue;
+                }
+                let Content::Kept(fields) = self.open(&event, sealed).await? else { continue };
+                for field in fields.into_iter().filter(|field| disclose.contains(&field.role)) {
+                    evidence.contents.push(EvidenceContent {
+                        index,
+                        field: field.role.name().to_owned(),
+                        salt: STANDARD.encode(field.salt),
+                        text: String::from_utf8_lossy(&field.bytes).into_owned(),
+                    });
+                }
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// Builds an inclusion proof, fetching tiles as the proof turns out to need them.
+    async fn inclusion(
+        &self,
+        tiles: &mut Tiles,
+        index: u64,
+        size: u64,
+        note: &Note,
+    ) -> Result<TlogProof, EngineError> {
+        loop {
+            match TlogProof::build(&*tiles, size, index, note.clone()) {
+                Ok(proof) => return Ok(proof),
+                Err(error) => {
+                    // Each round fetches one tile more; a proof needs at most a few of each level.
+                    let Some(path) = tiles.wanted.borrow_mut().take() else {
+                        return Err(EngineError::Tile(error));
+                    };
+                    let bytes = self.store.log_file(&path).await?;
+                    tiles.files.insert(path, bytes);
+                }
+            }
+        }
+    }
+}
+
+/// Tiles fetched so far; a miss is noted for the next round.
+#[derive(Debug, Default)]
+struct Tiles {
+    files: HashMap<String, Option<Vec<u8>>>,
+    wanted: RefCell<Option<String>>,
+}
+
+impl TileReader for Tiles {
+    fn read(&self, tile: Tile) -> Result<Vec<u8>, TileError> {
+        let path = tile.path();
+        match self.files.get(&path) {
+            Some(Some(bytes)) => Ok(bytes.clone()),
+            Some(None) => Err(TileError::Missing { tile }),
+            None => {
+                *self.wanted.borrow_mut() = Some(path);
+                // Whatever is tried in place of a missing tile is not wanted until this one was.
+                let source = "it is not fetched yet".into();
+                Err(TileError::Unreadable { tile, source })
+            }
+        }
+    }
+}
+
+/// Checks evidence, offline. `keys` are the verifier keys that are trusted; if there are none,
+/// those in the evidence are taken, and the report says so.
+///
+/// # Errors
+/// [`EvidenceError`] if it cannot be read; what does not hold is in the report.
+pub fn verify_evidence(bytes: &[u8], keys: &[String]) -> Result<EvidenceReport, EvidenceError> {
+    let evidence: Evidence = serde_json::from_slice(bytes)?;
+    if evidence.format != EVIDENCE_FORMAT {
+        return Err(EvidenceError::Format { found: evidence.format });
+    }
+    let own_keys = keys.is_empty();
+    let texts: Vec<&String> = if own_keys {
+        evidence.log_keys.iter().chain(&evidence.witness_keys).collect()
+    } else {
+        keys.iter().collect()
+    };
+    let parse = |text: &&String| {
+        text.parse::<VerifyingKey>()
+            .map_err(|source| EvidenceError::Key { key: (*text).clone(), source })
+    };
+    let keys = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut report = EvidenceReport {
+        intact: false,
+        decision: evidence.decision.clone(),
+        origin: evidence.origin.clone(),
+        entries: 0,
+        contents: 0,
+        size: 0,
+        own_keys,
+        findings: Vec::new(),
+    };
+    let mut own = false;
+    for entry in &evidence.entries {
+        match check_entry(entry, &keys) {
+            Ok(checkpoint) => {
+                report.entries += 1;
+                report.size = report.size.max(checkpoint.size);
+            }
+            Err(why) => report.findings.push(format!("entry {}: {why}", entry.index)),
+        }
+        let about = Leaf::decode(entry.entry.as_bytes()).ok();
+        let about = about.and_then(|event| event.body.decision());
+        own |= about.is_some_and(|id| id.to_string() == evidence.decision);
+    }
+    if !own {
+        report.findings.push(format!("no entry is about decision {}", evidence.decision));
+    }
+    for content in &evidence.contents {
+        match check_content(content, &evidence.entries) {
+            Ok(()) => report.contents += 1,
+            Err(why) => {
+                report.findings.push(format!("{} of entry {}: {why}", content.field, content.index));
+            }
+        }
+    }
+    report.intact = report.findings.is_empty();
+    Ok(report)
+}
+
+fn check_entry(entry: &EvidenceEntry, keys: &[VerifyingKey]) -> Result<Checkpoint, String> {
+    let proof = TlogProof::parse(entry.proof.as_bytes()).map_err(|error| error.to_string())?;
+    if proof.index != entry.index {
+        return Err(format!("its proof is for entry {}", proof.index));
+    }
+    proof.verify(entry.entry.as_bytes(), keys).map_err(|error| error.to_string())
+}
+
+fn check_content(content: &EvidenceContent, entries: &[EvidenceEntry]) -> Result<(), String> {
+    let entry = entries.iter().find(|entry| entry.index == content.index);
+    let entry = entry.ok_or("there is no such entry")?;
+    let event = Leaf::decode(entry.entry.as_bytes()).map_err(|error| error.to_string())?;
+    let sealed = event.body.sealed().ok_or("the entry commits to no content")?;
+    let field = sealed.fields.iter().find(|field| field.role.name() == content.field);
+    let field = field.ok_or("the entry commits to no such field")?;
+    let salt = STANDARD.decode(&content.salt).ok();
+    let salt: Option<[u8; SALT_BYTES]> = salt.and_then(|salt| salt.try_into().ok());
+    let salt = salt.ok_or("the salt is not 16 bytes in base64")?;
+    if verify_field(&salt, content.text.as_bytes(), &field.com) {
+        Ok(())
+    } else {
+        Err("it is not what the entry commits to".to_owned())
+    }
+}

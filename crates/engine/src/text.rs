@@ -1,0 +1,52 @@
+//! Words and short forms for people: times, evidence, the beginning of a text.
+
+use model::{Cause, Evidence, HybridTime, Timestamp};
+
+/// Returns a time as RFC 3339, in UTC. A time that no calendar holds is shown as its number.
+pub(crate) fn stamp(time: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(time.0)
+        .map_or_else(|_| format!("{} µs", time.0), |stamp| stamp.to_string())
+}
+
+/// Returns a time of the record as RFC 3339, in UTC.
+pub(crate) fn recorded(time: HybridTime) -> String {
+    stamp(Timestamp(i64::try_from(time.wall).unwrap_or(i64::MAX)))
+}
+
+/// Returns in words how an edge is known.
+pub(crate) fn evidence(cause: &Cause) -> String {
+    match &cause.evidence {
+        Evidence::CallId => "the call id is the same".to_owned(),
+        Evidence::Explicit { by } => format!("the source says so (`{by}`)"),
+        Evidence::EqualText => "the same text, byte for byte, was an earlier output".to_owned(),
+        Evidence::NameAndArguments => "name and arguments are those asked for".to_owned(),
+        Evidence::HistoryPrefix => "the request resends this part of the history".to_owned(),
+        Evidence::Adjacent => "comes right before it in the same history".to_owned(),
+        Evidence::Addressed => "the agent was addressed by name".to_owned(),
+        Evidence::Overlap { percent } => format!("{percent} % of the text is shared"),
+        Evidence::Value { at } => format!("the value at `{at}` was first seen there"),
+    }
+}
+
+/// Returns the first line of a text, cut to `width` characters, with white space folded.
+pub(crate) fn summary(text: &str, width: usize) -> String {
+    let mut short = String::new();
+    let mut count = 0;
+    for word in text.split_whitespace() {
+        let space = usize::from(count > 0);
+        let len = word.chars().count();
+        if count + space + len > width {
+            if count == 0 {
+                short.extend(word.chars().take(width.saturating_sub(1)));
+            }
+            short.push('…');
+            return short;
+        }
+        if space == 1 {
+            short.push(' ');
+        }
+        short.push_str(word);
+        count += space + len;
+    }
+    short
+}

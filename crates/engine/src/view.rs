@@ -1,0 +1,319 @@
+//! What the engine answers, as plain data: the objects that `--json` prints and the API returns.
+//!
+//! Their JSON Schemas are generated into `docs/reference`, so a change here is a change of the
+//! documented interface.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// One run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RunView {
+    /// Its id.
+    pub id: String,
+    /// What its source calls it.
+    pub external: Option<String>,
+    /// Its title, where its source has one and it can be read.
+    pub title: Option<String>,
+    /// The format that it was imported as; absent for runs that we carried ourselves.
+    pub format: Option<String>,
+    /// The part of the file that it was, as a JSON Pointer or a line.
+    pub part: Option<String>,
+    /// When the record learned of it (RFC 3339).
+    pub recorded: String,
+    /// False where an import was broken off; importing the file again completes it.
+    pub whole: bool,
+    /// The agents that decided in it, by name.
+    pub agents: Vec<String>,
+    /// How many decisions it has.
+    pub decisions: u64,
+    /// Decisions by status.
+    pub statuses: BTreeMap<String, u64>,
+    /// The default subject of its payloads, as `erase` takes it.
+    pub subject: String,
+}
+
+/// A list of runs.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RunsView {
+    /// The runs, newest first.
+    pub runs: Vec<RunView>,
+    /// How many were passed over before the first.
+    pub skipped: u64,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// One decision, short.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NodeView {
+    /// Its id.
+    pub id: String,
+    /// The run it belongs to.
+    pub run: String,
+    /// Who decided.
+    pub agent: String,
+    /// What kind of decision.
+    pub kind: String,
+    /// The tool, model or step that it names.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub status: String,
+    /// Whether it was observed, reported or reconstructed.
+    pub known: String,
+    /// When the source says it began (RFC 3339).
+    pub started: Option<String>,
+    /// Its place in the log.
+    pub index: u64,
+    /// The beginning of what it says, where that can be read.
+    pub summary: Option<String>,
+}
+
+/// One edge of the decision graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EdgeView {
+    /// The decision depended on.
+    pub cause: String,
+    /// The decision that depends.
+    pub effect: String,
+    /// In what way: call, result, context, message, value, read, parent, policy, approval.
+    pub kind: String,
+    /// `certain` or `possible`.
+    pub strength: String,
+}
+
+/// A decision graph.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GraphView {
+    /// The run or decision asked about.
+    pub of: String,
+    /// The decisions, causes before effects.
+    pub nodes: Vec<NodeView>,
+    /// The edges between them.
+    pub edges: Vec<EdgeView>,
+    /// Whether the graph was cut at the limit.
+    pub cut: bool,
+}
+
+/// One decision, whole.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DecisionView {
+    /// The decision, short.
+    #[serde(flatten)]
+    pub node: NodeView,
+    /// Version of the agent.
+    pub agent_version: Option<String>,
+    /// How it ended.
+    pub outcome: String,
+    /// When the source says it ended (RFC 3339).
+    pub ended: Option<String>,
+    /// Where in its source it lies, if it was imported.
+    pub source: Option<String>,
+    /// What it depends on.
+    pub causes: Vec<CauseView>,
+    /// What depends on it directly.
+    pub effects: Vec<EdgeView>,
+    /// The policy it was judged by.
+    pub policy: Option<PolicyView>,
+    /// Digest of its environment snapshot.
+    pub environment: Option<String>,
+    /// Who allowed or refused it.
+    pub approvals: Vec<ApprovalView>,
+    /// What it did to the world.
+    pub writes: Vec<String>,
+    /// What it read.
+    pub reads: Vec<String>,
+    /// For an imported decision: what is known of each field.
+    pub account: Option<AccountView>,
+    /// Its contents.
+    pub contents: Vec<ContentView>,
+    /// Its events in the log.
+    pub events: Vec<MarkView>,
+}
+
+/// One cause, with how it is known.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CauseView {
+    /// The decision depended on.
+    pub decision: String,
+    /// Who decided it.
+    pub agent: Option<String>,
+    /// In what way.
+    pub kind: String,
+    /// `certain` or `possible`.
+    pub strength: String,
+    /// How it is known, in words.
+    pub evidence: String,
+}
+
+/// A policy as it was used.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PolicyView {
+    /// Its name.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its text.
+    pub digest: String,
+    /// What it said.
+    pub verdict: String,
+    /// What was done.
+    pub enforced: String,
+}
+
+/// An approval or a rejection.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ApprovalView {
+    /// Who.
+    pub by: String,
+    /// Digest of what they saw.
+    pub shown: String,
+}
+
+/// What is known of each field of an imported decision.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AccountView {
+    /// Fields known.
+    pub known: Vec<String>,
+    /// Fields known in part.
+    pub partly: Vec<String>,
+    /// Fields that the source cannot tell.
+    pub unknowable: Vec<String>,
+}
+
+/// One field of content.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ContentView {
+    /// What it is: asked, chosen, reasoning, result, options, environment, comment, source.
+    pub field: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// `kept`, `erased` (its key was destroyed, and the log says so) or `missing`.
+    pub state: String,
+    /// The content, where it is kept.
+    pub text: Option<String>,
+}
+
+/// One event of a decision.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MarkView {
+    /// Its place in the log.
+    pub index: u64,
+    /// Its id.
+    pub id: String,
+    /// What it says.
+    pub what: String,
+    /// When the record learned it (RFC 3339).
+    pub at: String,
+}
+
+/// What followed from a decision.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BlastView {
+    /// The decision asked about.
+    pub of: NodeView,
+    /// What demonstrably depends on it, nearest first.
+    pub certain: Vec<ReachedView>,
+    /// What could depend on it, nearest first.
+    pub possible: Vec<ReachedView>,
+    /// Agents in either ring, by name.
+    pub agents: Vec<String>,
+    /// Whether a ring was cut at the limit.
+    pub cut: bool,
+}
+
+/// One decision in a blast radius.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ReachedView {
+    /// The decision.
+    #[serde(flatten)]
+    pub node: NodeView,
+    /// How many edges away.
+    pub distance: u32,
+    /// An edge that reaches it from nearer by.
+    pub via: Option<EdgeView>,
+}
+
+/// Why one decision depends on another.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct WhyView {
+    /// The earlier decision.
+    pub from: NodeView,
+    /// The later decision.
+    pub to: NodeView,
+    /// Whether there is a chain at all.
+    pub depends: bool,
+    /// `certain` if every link is, else `possible`; absent where there is no chain.
+    pub strength: Option<String>,
+    /// The links, from the earlier decision to the later one.
+    pub chain: Vec<LinkView>,
+}
+
+/// One link of a chain.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LinkView {
+    /// The edge.
+    #[serde(flatten)]
+    pub edge: EdgeView,
+    /// How it is known, in words.
+    pub evidence: String,
+    /// What was carried over, where that can still be read.
+    pub carried: Option<String>,
+    /// The decision that depends, short.
+    pub node: NodeView,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ImportView {
+    /// The runs of the file.
+    pub runs: Vec<ImportedRunView>,
+    /// Decisions that are new in the record.
+    pub decisions: u64,
+    /// Edges that are new in the record.
+    pub edges: u64,
+    /// Calls without a result, marked unknown.
+    pub orphans: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Leaves in the log afterwards.
+    pub size: u64,
+    /// Root hash of the log afterwards, base64.
+    pub root: String,
+}
+
+/// What an import did with one run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ImportedRunView {
+    /// Its id in the record.
+    pub id: String,
+    /// What its source calls it.
+    pub external: Option<String>,
+    /// Where in the file it lies.
+    pub part: String,
+    /// Its agents, by name.
+    pub agents: Vec<String>,
+    /// Its decisions.
+    pub decisions: u64,
+    /// Its edges.
+    pub edges: u64,
+    /// Calls without a result.
+    pub orphans: u64,
+    /// Whether all of it was in the record already.
+    pub already: bool,
+}
+
+/// What an erasure did.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EraseView {
+    /// The subject whose key was destroyed.
+    pub subject: String,
+    /// Events whose contents are gone.
+    pub events: u64,
+    /// Index of the erasure's own entry in the log.
+    pub index: u64,
+    /// Whether the subject had been erased before; then nothing was done.
+    pub already: bool,
+}
