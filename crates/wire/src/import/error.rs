@@ -115,7 +115,7 @@ pub enum ImportError {
         first: String,
     },
     /// Causes that go round in a circle.
-    #[error("{at}: {} claim to cause each other", list(ids))]
+    #[error("{at}: {}", circle(ids))]
     Cycle {
         /// One of them.
         at: Place,
@@ -163,10 +163,10 @@ impl ImportError {
             Self::TooLarge { .. } => {
                 "take large contents out of the item, or refer to them by URL".to_owned()
             }
-            Self::Duplicate { .. } => {
-                "an id must be settled before it is used again: split the file, or rename one"
-                    .to_owned()
-            }
+            Self::Duplicate {
+                what: "call id", ..
+            } => "a call needs its result before its id is used again: rename one".to_owned(),
+            Self::Duplicate { .. } => "take one of them out, or rename it".to_owned(),
             Self::Cycle { .. } => "correct the parents or links of one of them".to_owned(),
             Self::Empty { .. } => return None,
         })
@@ -177,4 +177,11 @@ impl ImportError {
 pub(crate) fn list<T: fmt::Display>(names: &[T]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
+}
+
+fn circle(ids: &[String]) -> String {
+    match ids {
+        [id] => format!("`{id}` claims to cause itself"),
+        _ => format!("{} claim to cause each other", list(ids)),
+    }
 }

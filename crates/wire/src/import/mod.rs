@@ -16,6 +16,7 @@
 //! belong to others.
 
 mod atif;
+mod attributes;
 mod conversation;
 mod documents;
 mod error;
@@ -23,8 +24,11 @@ mod format;
 mod json;
 mod openai_chat;
 mod openai_message;
+mod otlp;
 mod pointer;
 mod run;
+mod span_content;
+mod spans;
 mod time;
 mod who_and_when;
 
@@ -59,6 +63,7 @@ pub fn read<'a>(
         Format::OpenaiChat => openai_chat::read(&input, parts, options),
         Format::Atif => atif::read(&input, parts),
         Format::WhoAndWhen => who_and_when::read(&input, parts),
+        Format::OtlpJson => otlp::read(&input, parts, options),
         other => Err(ImportError::Empty {
             what: format!("no decoder for `{other}`"),
         }),

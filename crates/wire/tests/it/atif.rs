@@ -75,6 +75,6 @@ hint: correct this item, or take it out
     insta::assert_snapshot!(play(Format::Atif, r#"{"steps": [{"source": "agent", "tool_calls": [
         {"tool_call_id": "c", "function_name": "f"}, {"tool_call_id": "c", "function_name": "g"}]}]}"#), @r"
 error: `/steps/0/tool_calls/1` (line 2, column 54): the call id `c` is used twice, first at /steps/0/tool_calls/0
-hint: an id must be settled before it is used again: split the file, or rename one
+hint: a call needs its result before its id is used again: rename one
 ");
 }

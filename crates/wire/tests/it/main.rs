@@ -2,5 +2,6 @@
 
 mod atif;
 mod openai_chat;
+mod otlp;
 mod support;
 mod who_and_when;

@@ -100,7 +100,7 @@ fn an_id_used_again_before_its_result_is_refused() {
         ]}
     ]"#), @r"
 error: `/0/tool_calls/1` (line 4, column 13): the call id `a` is used twice, first at /0/tool_calls/0
-hint: an id must be settled before it is used again: split the file, or rename one
+hint: a call needs its result before its id is used again: rename one
 ");
 }
 
