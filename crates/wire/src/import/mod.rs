@@ -22,6 +22,7 @@ mod documents;
 mod error;
 mod format;
 mod json;
+mod langfuse;
 mod openai_chat;
 mod openai_message;
 mod otlp;
@@ -64,9 +65,7 @@ pub fn read<'a>(
         Format::Atif => atif::read(&input, parts),
         Format::WhoAndWhen => who_and_when::read(&input, parts),
         Format::OtlpJson => otlp::read(&input, parts, options),
-        other => Err(ImportError::Empty {
-            what: format!("no decoder for `{other}`"),
-        }),
+        Format::Langfuse => langfuse::read(&input, parts, options),
     }?;
     check_sizes(&runs)?;
     Ok(runs)

@@ -1,6 +1,7 @@
 //! Recorded runs of every format through the one door: [`wire::import::read`].
 
 mod atif;
+mod langfuse;
 mod openai_chat;
 mod otlp;
 mod support;
