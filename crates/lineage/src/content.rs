@@ -1,6 +1,6 @@
 //! Reads text: remembers what it says first, and tells what it carries from elsewhere.
 
-use model::{CauseKind, Evidence, Kind, Strength};
+use model::{CauseKind, Evidence, Kind, RunId, Strength};
 
 use crate::arguments::leaves;
 use crate::roster::{Found, Roster};
@@ -25,8 +25,11 @@ pub(crate) struct Reading {
     pub(crate) owner: u64,
     /// Whether to say what it carries from elsewhere.
     pub(crate) trace: bool,
-    /// Whether other runs may trace to it.
+    /// Whether it is the decision's own output, which other runs may trace to. Else it was in its
+    /// prompt, and may come from other runs.
     pub(crate) shared: bool,
+    /// The run that reads.
+    pub(crate) run: RunId,
 }
 
 /// What a text carries from earlier decisions.
@@ -58,7 +61,7 @@ pub(crate) fn read(
     how: Reading,
     memory: &mut Memory,
     mut realm: Option<&mut Memory>,
-    options: &Options,
+    (roster, options): (&Roster, &Options),
 ) -> Contents {
     let mut contents = Contents::default();
     let mut winnow = Winnow::new();
@@ -80,7 +83,7 @@ pub(crate) fn read(
                 contents.words.push(word.hash);
             }
             winnow.word(word.hash, |print, at| {
-                let owner = meet(print, how, memory, realm.as_deref_mut(), options);
+                let owner = meet(print, how, memory, realm.as_deref_mut(), (roster, options));
                 contents.prints += 1;
                 if how.trace {
                     stretch.next(owner, at, how.owner, &mut contents.passages);
@@ -89,7 +92,7 @@ pub(crate) fn read(
         }
     });
     winnow.end(|print, at| {
-        let owner = meet(print, how, memory, realm.as_deref_mut(), options);
+        let owner = meet(print, how, memory, realm.as_deref_mut(), (roster, options));
         contents.prints += 1;
         if how.trace {
             stretch.next(owner, at, how.owner, &mut contents.passages);
@@ -101,32 +104,41 @@ pub(crate) fn read(
 }
 
 /// Remembers a fingerprint, and returns whose it is: nobody's where too many have it.
+///
+/// Within a run that is whoever had it first. Between runs it is whoever had it last: text is
+/// handed on, and the last that had it is the likeliest to have handed it over.
 fn meet(
     print: u64,
     how: Reading,
     memory: &mut Memory,
     realm: Option<&mut Memory>,
-    options: &Options,
+    (roster, options): (&Roster, &Options),
 ) -> Option<u64> {
     let known = memory.prints.first(print, Print::new(how.owner));
-    let owner = known.owner();
+    let mut owner = known.owner();
+    let mut common = false;
     if owner != how.owner {
         known.meet();
-        return (known.count() <= options.common_max).then_some(owner);
+        common = known.count() > options.common_max;
     }
-    let realm = realm?;
-    if how.shared {
-        let known = realm.prints.first(print, Print::new(how.owner));
-        if known.owner() != how.owner {
-            known.meet();
-            return (known.count() <= options.common_max).then_some(known.owner());
+    if let Some(realm) = realm {
+        if how.shared {
+            let last = realm.prints.first(print, Print::new(how.owner));
+            if last.owner() != how.owner {
+                last.pass_to(how.owner);
+            }
+        } else if owner != STANDING
+            && let Some(last) = realm.prints.get(print)
+            && last.count() <= options.common_max
+            && roster
+                .get(last.owner())
+                .is_some_and(|known| known.run != how.run)
+        {
+            owner = last.owner();
+            common = false;
         }
-    } else if let Some(known) = realm.prints.get(print)
-        && known.count() <= options.common_max
-    {
-        return Some(known.owner());
     }
-    Some(how.owner)
+    (!common).then_some(owner)
 }
 
 /// The unbroken stretch of fingerprints of one owner that is being read.
@@ -313,9 +325,13 @@ fn is_all(bytes: &[u8], (start, end): (usize, usize)) -> bool {
 }
 
 /// Turns what a text carries into causes of whoever wrote it.
+///
+/// In a history that all agents share, what one of them said was simply there: a passage of it
+/// is a message only from whom the decision answers anyway.
 pub(crate) fn causes_of_contents(
     contents: &Contents,
     agent: u64,
+    one_history: bool,
     found: &mut Found,
     roster: &Roster,
     options: &Options,
@@ -332,8 +348,14 @@ pub(crate) fn causes_of_contents(
     }
     for passage in &contents.passages {
         if passage.words >= options.passage_words
-            && let Some(kind) = kind_towards(roster, passage.owner, agent)
+            && let Some(mut kind) = kind_towards(roster, passage.owner, agent)
         {
+            if one_history
+                && kind == CauseKind::Message
+                && !found.has(roster, passage.owner, CauseKind::Message)
+            {
+                kind = CauseKind::Context;
+            }
             let percent = percent(passage, contents.prints, roster);
             found.add(
                 roster,

@@ -4,10 +4,10 @@
 //! is new since then is looked at. Where no prefix is known (the history was shortened, or comes
 //! from elsewhere), the agent's last known message takes its place.
 
-use model::{CauseKind, Evidence, Strength};
+use model::{CauseKind, Evidence, RunId, Strength};
 
 use crate::calls::{id_hash, name_hash};
-use crate::content::{Reading, kind_towards, percent, read, text_hash};
+use crate::content::{Passage, Reading, kind_towards, percent, read, text_hash};
 use crate::roster::{Found, Roster};
 use crate::run::{Memory, Prefix, Run, STANDING};
 use crate::scan::{hash_exact, mix};
@@ -24,6 +24,7 @@ const OVERLAP_PRINTS: u32 = 3;
 pub(crate) struct Reader<'a> {
     pub(crate) me: u64,
     pub(crate) agent: u64,
+    pub(crate) run: RunId,
     pub(crate) roster: &'a Roster,
     pub(crate) options: &'a Options,
 }
@@ -168,6 +169,7 @@ fn resolve(
         agent,
         roster,
         options,
+        ..
     } = reader;
     let mut link = |number: u64, kind: CauseKind, strength: Strength, evidence: Evidence| {
         found.add(roster, number, kind, strength, evidence);
@@ -224,41 +226,61 @@ fn resolve(
         owner: if standing { STANDING } else { me },
         trace: !standing,
         shared: false,
+        run: reader.run,
     };
-    let contents = read(item.text, how, &mut run.memory, realm, options);
-    for passage in &contents.passages {
+    let contents = read(item.text, how, &mut run.memory, realm, (roster, options));
+    let senders = senders(&contents.passages, reader.run, roster);
+    for passage in &senders {
         let share = percent(passage, contents.prints, roster);
-        if passage.words < options.passage_words
-            && (share < OVERLAP_MIN || passage.prints < OVERLAP_PRINTS)
-        {
+        let long = passage.words >= options.passage_words;
+        if !long && (share < OVERLAP_MIN || passage.prints < OVERLAP_PRINTS) {
             continue;
         }
         let Some(kind) = kind_towards(roster, passage.owner, agent) else {
             continue;
         };
-        let strength = if passage.words >= options.passage_words && kind != CauseKind::Context {
+        let strength = if long && kind != CauseKind::Context {
             Strength::Certain
         } else {
             Strength::Possible
         };
-        found.add(
-            roster,
-            passage.owner,
-            kind,
-            strength,
-            Evidence::Overlap { percent: share },
-        );
+        let evidence = Evidence::Overlap { percent: share };
+        found.add(roster, passage.owner, kind, strength, evidence);
     }
-    // That a value stands in the prompt is exposure; only using it is more.
+    // That a value stands in the prompt is exposure; only using it is more. Where its run sent a
+    // message, it came with that.
     for &(owner, _) in &contents.values {
-        found.add(
-            roster,
-            owner,
-            CauseKind::Value,
-            Strength::Possible,
-            Evidence::Value { at: String::new() },
-        );
+        let sent = senders
+            .iter()
+            .any(|sender| run_of(roster, sender.owner) == run_of(roster, owner));
+        if !sent {
+            let at = String::new();
+            let (kind, strength) = (CauseKind::Value, Strength::Possible);
+            found.add(roster, owner, kind, strength, Evidence::Value { at });
+        }
     }
+}
+
+/// One item is one message, so of each other run it comes from one decision: the one with most of
+/// its text in it. Passages of the own run stay as they are.
+fn senders(passages: &[Passage], own: RunId, roster: &Roster) -> Vec<Passage> {
+    let mut best: Vec<(Option<RunId>, Passage)> = Vec::new();
+    for passage in passages {
+        let run = run_of(roster, passage.owner);
+        match best.iter_mut().find(|(other, _)| *other == run) {
+            Some((_, known)) if run != Some(own) => {
+                if passage.prints > known.prints {
+                    *known = *passage;
+                }
+            }
+            _ => best.push((run, *passage)),
+        }
+    }
+    best.into_iter().map(|(_, passage)| passage).collect()
+}
+
+fn run_of(roster: &Roster, owner: u64) -> Option<RunId> {
+    roster.get(owner).map(|known| known.run)
 }
 
 fn item_hash(item: &Item<'_>, options: &Options) -> u64 {

@@ -129,6 +129,15 @@ impl Found {
         }
     }
 
+    /// Whether there is a cause of this kind already.
+    pub(crate) fn has(&self, roster: &Roster, number: u64, kind: CauseKind) -> bool {
+        roster.get(number).is_some_and(|known| {
+            self.causes
+                .iter()
+                .any(|c| c.decision == known.decision && c.kind == kind)
+        })
+    }
+
     pub(crate) fn into_causes(self) -> Vec<Cause> {
         self.causes
     }

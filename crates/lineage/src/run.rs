@@ -47,6 +47,12 @@ impl Print {
         self.packed >> 48
     }
 
+    /// Counts one more place, and makes it the owner.
+    pub(crate) const fn pass_to(&mut self, owner: u64) {
+        self.meet();
+        self.packed = self.packed & !Self::OWNER | owner & Self::OWNER;
+    }
+
     pub(crate) const fn meet(&mut self) {
         if self.count() < 0xffff {
             self.packed += 1 << 48;

@@ -124,6 +124,7 @@ impl Tracer {
                 let reader = Reader {
                     me,
                     agent,
+                    run: seen.run,
                     roster: &self.roster,
                     options: &self.options,
                 };
@@ -132,12 +133,22 @@ impl Tracer {
             }
             History::Unknown | History::Continues => None,
         };
-        let contents = self.output(seen, me, agent, &mut run, &mut found);
-        if matches!(seen.history, History::Continues) {
-            if !seen.standing && !claimed {
-                let words = &contents.words;
-                turns::expose(seen.kind, agent, words, &run, &mut found, &self.roster);
-            }
+        let contents = self.output(seen, me, &mut run, &mut found);
+        let one_history = matches!(seen.history, History::Continues);
+        if one_history && !seen.standing && !claimed {
+            let words = &contents.words;
+            turns::expose(seen.kind, agent, words, &run, &mut found, &self.roster);
+        }
+        let options = &self.options;
+        causes_of_contents(
+            &contents,
+            agent,
+            one_history,
+            &mut found,
+            &self.roster,
+            options,
+        );
+        if one_history {
             let kind = (seen.kind, seen.standing);
             turns::enter(me, agent, kind, contents.words, &mut run);
         }
@@ -163,7 +174,17 @@ impl Tracer {
         let agent = agent_hash(seen.agent, &self.options);
         let max = self.options.causes_max;
         let mut found = Found::new(open.number, seen.decision, &[], max);
-        let contents = self.output(seen, open.number, agent, &mut run, &mut found);
+        let contents = self.output(seen, open.number, &mut run, &mut found);
+        let one_history = matches!(seen.history, History::Continues);
+        let options = &self.options;
+        causes_of_contents(
+            &contents,
+            agent,
+            one_history,
+            &mut found,
+            &self.roster,
+            options,
+        );
         if let Some(turn) = run.turns.iter_mut().find(|t| t.number == open.number) {
             turn.words = contents.words;
         }
@@ -306,25 +327,19 @@ impl Tracer {
     }
 
     /// Reads what a decision produced: its text and the calls that it asks for.
-    fn output(
-        &mut self,
-        seen: &Seen<'_>,
-        me: u64,
-        agent: u64,
-        run: &mut Run,
-        found: &mut Found,
-    ) -> Contents {
+    fn output(&mut self, seen: &Seen<'_>, me: u64, run: &mut Run, found: &mut Found) -> Contents {
         let options = &self.options;
         // A tool's output comes from the world: that it repeats earlier text shows nothing.
         let how = Reading {
             owner: if seen.standing { STANDING } else { me },
             trace: seen.kind != Kind::ToolCall && !seen.standing,
-            shared: matches!(seen.kind, Kind::ToolCall | Kind::Inference),
+            shared: true,
+            run: seen.run,
         };
         let mut contents = Contents::default();
         if let Some(text) = seen.output {
-            contents = read(text, how, &mut run.memory, self.realm.as_mut(), options);
-            causes_of_contents(&contents, agent, found, &self.roster, options);
+            let realm = self.realm.as_mut();
+            contents = read(text, how, &mut run.memory, realm, (&self.roster, options));
             if !seen.standing && !text.trim().is_empty() {
                 let hash = text_hash(text, options);
                 run.memory.texts.put(hash, me);
@@ -347,9 +362,11 @@ impl Tracer {
             }
             if call.arguments.len() >= PROSE_MIN {
                 let realm = self.realm.as_mut();
-                let more = read(call.arguments, how, &mut run.memory, realm, options);
-                causes_of_contents(&more, agent, found, &self.roster, options);
+                let all = (&self.roster, options);
+                let more = read(call.arguments, how, &mut run.memory, realm, all);
                 contents.prints += more.prints;
+                contents.values.extend(more.values);
+                contents.passages.extend(more.passages);
             }
             let id = call.id.map(|id| id_hash(id, options));
             if let Some(id) = id {

@@ -94,14 +94,15 @@ fn is_date(bytes: &[u8]) -> bool {
         })
 }
 
-/// `750ml`, `128GB`, `4th`.
+/// `750ml`, `128GB`, `4th`, `20min`.
 fn is_measure(bytes: &[u8]) -> bool {
     let number = bytes
         .iter()
         .take_while(|b| b.is_ascii_digit() || **b == b'.')
         .count();
     let unit = &bytes[number..];
-    number > 0 && unit.len() <= 3 && unit.iter().all(u8::is_ascii_alphabetic)
+    let short = unit.len() <= 2 && unit.iter().all(u8::is_ascii_alphabetic);
+    number > 0 && (short || unit.len() == 3 && unit.iter().all(u8::is_ascii_lowercase))
 }
 
 /// `step1`, `utf-8`, `Table2`: a word and a small number.

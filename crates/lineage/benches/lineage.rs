@@ -1,2 +1,0 @@
-//! Benchmarks of lineage.
-fn main() {}
