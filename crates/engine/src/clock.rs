@@ -19,7 +19,9 @@ impl Clock for SystemClock {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         // A machine whose clock says "before 1970" gets hybrid time that counts from the last
         // event: order holds, and the stamps look as wrong as the clock is.
-        since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        since.map_or(0, |since| {
+            u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+        })
     }
 }
 

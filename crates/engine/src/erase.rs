@@ -42,10 +42,17 @@ impl Engine {
         if let Some((index, events)) = self.erased_at(subject).await? {
             self.store.destroy_key(subject).await?;
             let subject = subject.to_string();
-            return Ok(EraseView { subject, events, index, already: true });
+            return Ok(EraseView {
+                subject,
+                events,
+                index,
+                already: true,
+            });
         }
         if self.store.key(subject).await? == KeyState::Absent {
-            return Err(EngineError::NotFound { text: subject.to_string() });
+            return Err(EngineError::NotFound {
+                text: subject.to_string(),
+            });
         }
         let about = self.store.events_about(subject).await?;
         self.check_hold(subject).await?;
@@ -61,7 +68,12 @@ impl Engine {
         };
         let index = self.append_one(&self.new_event(body, None)).await?;
         self.store.destroy_key(subject).await?;
-        Ok(EraseView { subject: subject.to_string(), events, index, already: false })
+        Ok(EraseView {
+            subject: subject.to_string(),
+            events,
+            index,
+            already: false,
+        })
     }
 
     /// Sets how many days contents are kept at the least; returns the entry's place.
@@ -69,7 +81,10 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`].
     pub async fn set_retention(&self, days: u32, by: &str) -> Result<u64, EngineError> {
-        let body = Body::Retention { by: by.to_owned(), days };
+        let body = Body::Retention {
+            by: by.to_owned(),
+            days,
+        };
         self.append_one(&self.new_event(body, None)).await
     }
 
@@ -83,14 +98,22 @@ impl Engine {
         held: bool,
         by: &str,
     ) -> Result<u64, EngineError> {
-        let body = Body::LegalHold { by: by.to_owned(), held, subject };
+        let body = Body::LegalHold {
+            by: by.to_owned(),
+            held,
+            subject,
+        };
         self.append_one(&self.new_event(body, None)).await
     }
 
     /// Where a subject's erasure is recorded, and how many events it concerned.
     async fn erased_at(&self, subject: SubjectId) -> Result<Option<(u64, u64)>, EngineError> {
         for index in self.store.events_named(&["erased"]).await? {
-            if let Body::Erased { subject: whose, events, .. } = self.event(index).await?.body
+            if let Body::Erased {
+                subject: whose,
+                events,
+                ..
+            } = self.event(index).await?.body
                 && whose == subject
             {
                 return Ok(Some((index, events)));
@@ -102,7 +125,11 @@ impl Engine {
     async fn check_hold(&self, subject: SubjectId) -> Result<(), EngineError> {
         let mut holder = None;
         for index in self.store.events_named(&["legal-hold"]).await? {
-            if let Body::LegalHold { by, held, subject: whose } = self.event(index).await?.body
+            if let Body::LegalHold {
+                by,
+                held,
+                subject: whose,
+            } = self.event(index).await?.body
                 && whose == subject
             {
                 holder = held.then_some(by);
@@ -125,13 +152,18 @@ impl Engine {
         {
             days = set;
         }
-        let Some(newest) = about.last() else { return Ok(()) };
+        let Some(newest) = about.last() else {
+            return Ok(());
+        };
         let recorded = self.event(*newest).await?.at.wall;
         let until = recorded.saturating_add(u64::from(days) * MICROS_PER_DAY);
         if self.clock.wall() >= until {
             return Ok(());
         }
-        let until = crate::text::recorded(model::HybridTime { wall: until, tick: 0 });
+        let until = crate::text::recorded(model::HybridTime {
+            wall: until,
+            tick: 0,
+        });
         Err(EngineError::Retained {
             subject: subject.to_string(),
             reason: format!("contents are kept {days} days, here until {until}"),

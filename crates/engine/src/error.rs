@@ -165,7 +165,8 @@ impl EngineError {
             Self::Import(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Unproven { .. } => {
-                "the log is sealed when a writing command or the server ends; try again then".to_owned()
+                "the log is sealed when a writing command or the server ends; try again then"
+                    .to_owned()
             }
             Self::Unfoldable { .. } | Self::Leaf { .. } => {
                 "`rescind verify --full` tells whether the record was changed".to_owned()
@@ -176,7 +177,15 @@ impl EngineError {
 }
 
 fn list(candidates: &[String]) -> String {
-    let shown: Vec<String> = candidates.iter().take(4).map(|id| format!("`{id}`")).collect();
-    let more = if candidates.len() > 4 { " and others" } else { "" };
+    let shown: Vec<String> = candidates
+        .iter()
+        .take(4)
+        .map(|id| format!("`{id}`"))
+        .collect();
+    let more = if candidates.len() > 4 {
+        " and others"
+    } else {
+        ""
+    };
     format!("{}{more}", shown.join(", "))
 }

@@ -10,8 +10,8 @@ use ledger::digest::{sha256, sha256_parts};
 use ledger::{Batch, KeyState, Leaf, SubjectKey, canonical, entropy};
 use lineage::{Asked, History, Seen, Tracer};
 use model::{
-    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Field, HybridTime, Kind, Media,
-    Origin, Proposal, Provenance, RunId, Strength, SubjectId,
+    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Field, HybridTime, Kind, Media, Origin,
+    Proposal, Provenance, RunId, Strength, SubjectId,
 };
 use wire::import::{Format, Options, Run, Step};
 
@@ -56,7 +56,10 @@ pub fn check_import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<(), Eng
 }
 
 fn decode<'a>(bytes: &'a [u8], options: &ImportOptions<'_>) -> Result<Vec<Run<'a>>, EngineError> {
-    let wire = Options { pointer: options.pointer, agent: options.agent };
+    let wire = Options {
+        pointer: options.pointer,
+        agent: options.agent,
+    };
     let runs = wire::import::read(options.format, bytes, &wire)?;
     for run in &runs {
         for (at, step) in run.steps.iter().enumerate() {
@@ -73,11 +76,18 @@ fn check_step(at: usize, step: &Step<'_>) -> Result<(), EngineError> {
         let len = name.map_or(0, |name| name.len());
         if len > NAME_BYTES_MAX {
             let position = step.position.to_string();
-            return Err(EngineError::TooLong { what, position, len, max: NAME_BYTES_MAX });
+            return Err(EngineError::TooLong {
+                what,
+                position,
+                len,
+                max: NAME_BYTES_MAX,
+            });
         }
     }
     if step.links.iter().any(|link| link.step >= at) {
-        return Err(EngineError::Circle { position: step.position.to_string() });
+        return Err(EngineError::Circle {
+            position: step.position.to_string(),
+        });
     }
     Ok(())
 }
@@ -116,7 +126,9 @@ impl Engine {
         let runs = decode(bytes, options)?;
         let file = sha256(bytes);
         // What earlier imports appended must be found before it is asked for.
-        self.store.wait_indexed(self.store.status().await?.durable).await?;
+        self.store
+            .wait_indexed(self.store.status().await?.durable)
+            .await?;
         let total = runs.iter().map(|run| run.steps.len() as u64).sum();
         let mut view = ImportView {
             runs: Vec::with_capacity(runs.len()),
@@ -143,7 +155,10 @@ impl Engine {
         }
         let note = self.store.publish().await?;
         let mut lines = note.lines().skip(1);
-        view.size = lines.next().and_then(|size| size.parse().ok()).unwrap_or_default();
+        view.size = lines
+            .next()
+            .and_then(|size| size.parse().ok())
+            .unwrap_or_default();
         view.root = lines.next().unwrap_or_default().to_owned();
         Ok(view)
     }
@@ -168,7 +183,11 @@ impl Engine {
             agents: agents.into_iter().map(str::to_owned).collect(),
             decisions: run.steps.len() as u64,
             edges: 0,
-            orphans: run.steps.iter().filter(|step| step.marks.orphaned_call).count() as u64,
+            orphans: run
+                .steps
+                .iter()
+                .filter(|step| step.marks.orphaned_call)
+                .count() as u64,
             already: false,
         };
         let known = self.store.imported(&origin).await?;
@@ -215,7 +234,10 @@ impl Engine {
                     if batch.leaves.is_empty() {
                         return Ok(());
                     }
-                    self.store.append(std::mem::take(&mut batch)).await.map(drop)
+                    self.store
+                        .append(std::mem::take(&mut batch))
+                        .await
+                        .map(drop)
                 },
                 async { builder.batch(&mut steps) }
             );
@@ -228,8 +250,12 @@ impl Engine {
             }
             batch = next;
         }
-        let body = Body::RunImported { decisions: view.decisions, run: opened.run };
-        self.append_one(&self.new_event(body, Some(opened.head))).await?;
+        let body = Body::RunImported {
+            decisions: view.decisions,
+            run: opened.run,
+        };
+        self.append_one(&self.new_event(body, Some(opened.head)))
+            .await?;
         Ok(view)
     }
 
@@ -239,11 +265,28 @@ impl Engine {
         let id = RunId::new(at.millis(), entropy::draw(&*self.entropy));
         let subject = SubjectId::new(at.millis(), entropy::draw(&*self.entropy));
         let external = run.external.as_ref().map(|name| cut(name, NAME_BYTES_MAX));
-        let body =
-            Body::RunOpened { external, origin: Some(origin), run: id, sealed: None, subject };
+        let body = Body::RunOpened {
+            external,
+            origin: Some(origin),
+            run: id,
+            sealed: None,
+            subject,
+        };
         let head = self.event_id(at);
-        let opening = Event { at, body, id: head, prev: None, v: 1 };
-        Ok(Opened { run: id, at, subject, opening: Some(opening), head })
+        let opening = Event {
+            at,
+            body,
+            id: head,
+            prev: None,
+            v: 1,
+        };
+        Ok(Opened {
+            run: id,
+            at,
+            subject,
+            opening: Some(opening),
+            head,
+        })
     }
 
     async fn envelope(&self, subject: SubjectId) -> Result<Envelope, EngineError> {
@@ -268,9 +311,11 @@ impl Engine {
         if run.environment.is_empty() {
             return Ok(None);
         }
-        let bytes = canonical::to_vec(&run.environment).map_err(|error| {
-            EngineError::Uncanonical { position: run.position.clone(), source: error }
-        })?;
+        let bytes =
+            canonical::to_vec(&run.environment).map_err(|error| EngineError::Uncanonical {
+                position: run.position.clone(),
+                source: error,
+            })?;
         Ok(Some(sha256(&bytes)))
     }
 
@@ -284,17 +329,32 @@ impl Engine {
         let snapshot = serde_json::to_string(&run.environment).unwrap_or_default();
         let mut plain = Vec::new();
         if let Some(title) = &run.title {
-            plain.push(Plain { role: Field::Asked, media: Media::Text, text: title });
+            plain.push(Plain {
+                role: Field::Asked,
+                media: Media::Text,
+                text: title,
+            });
         }
         if !run.environment.is_empty() {
-            plain.push(Plain { role: Field::Environment, media: Media::Json, text: &snapshot });
+            plain.push(Plain {
+                role: Field::Environment,
+                media: Media::Json,
+                text: &snapshot,
+            });
         }
         if let Some(rest) = &run.rest {
-            plain.push(Plain { role: Field::Source, media: Media::Json, text: rest });
+            plain.push(Plain {
+                role: Field::Source,
+                media: Media::Json,
+                text: rest,
+            });
         }
         let made = envelope
             .seal(&*self.entropy, event.id, &plain)
-            .map_err(|source| EngineError::Content { event: event.id.to_string(), source })?;
+            .map_err(|source| EngineError::Content {
+                event: event.id.to_string(),
+                source,
+            })?;
         Ok(made.map(|(seen, ciphertext)| {
             let ct = seen.ct;
             if let Body::RunOpened { sealed, .. } = &mut event.body {
@@ -350,7 +410,10 @@ impl<'r> Builder<'_, 'r> {
         let sealed = self
             .envelope
             .seal(&*self.engine.entropy, event, &contents(step))
-            .map_err(|source| EngineError::Content { event: event.to_string(), source })?;
+            .map_err(|source| EngineError::Content {
+                event: event.to_string(),
+                source,
+            })?;
         let (sealed, payload) = match sealed {
             Some((sealed, ciphertext)) => {
                 let ct = sealed.ct;
@@ -382,19 +445,37 @@ impl<'r> Builder<'_, 'r> {
             position: cut(&position, NAME_BYTES_MAX),
             proposal,
         };
-        let event = Event { at: self.engine.next_time(), body, id: event, prev: None, v: 1 };
+        let event = Event {
+            at: self.engine.next_time(),
+            body,
+            id: event,
+            prev: None,
+            v: 1,
+        };
         let mut leaves = vec![encode(&event, &position)?];
         let mut prev = event.id;
         for (n, causes) in later.chunks(CAUSES_PER_LEAF * 4).enumerate() {
-            let body = Body::Linked { causes: causes.to_vec(), decision };
+            let body = Body::Linked {
+                causes: causes.to_vec(),
+                decision,
+            };
             let tag = format!("linked {n}");
             let id = EventId::new(self.opened.at.millis(), self.derive(tag.as_bytes(), at));
-            let linked =
-                Event { at: self.engine.next_time(), body, id, prev: Some(prev), v: 1 };
+            let linked = Event {
+                at: self.engine.next_time(),
+                body,
+                id,
+                prev: Some(prev),
+                v: 1,
+            };
             leaves.push(encode(&linked, &position)?);
             prev = id;
         }
-        Ok(Built { leaves, payload, edges })
+        Ok(Built {
+            leaves,
+            payload,
+            edges,
+        })
     }
 
     /// Ten bytes that follow from the run and the step: its number first, so that ids of one run
@@ -430,7 +511,11 @@ impl<'r> Builder<'_, 'r> {
         let seen = Seen {
             name: step.name.as_deref(),
             history: History::Continues,
-            arguments: step.asked.as_ref().filter(|_| call).map(|asked| &*asked.text),
+            arguments: step
+                .asked
+                .as_ref()
+                .filter(|_| call)
+                .map(|asked| &*asked.text),
             output: output.map(|text| &*text.text),
             asked: &self.asked[at],
             call_id: step.call_id.as_deref(),
@@ -450,11 +535,20 @@ impl<'r> Builder<'_, 'r> {
 fn calls_by_asker<'r>(run: &'r Run<'r>) -> Vec<Vec<Asked<'r>>> {
     let mut asked: Vec<Vec<Asked<'r>>> = vec![Vec::new(); run.steps.len()];
     for step in run.steps.iter().filter(|step| step.kind == Kind::ToolCall) {
-        let asker = step.links.iter().find(|link| link.kind == model::CauseKind::Call);
-        let (Some(link), Some(name)) = (asker, step.name.as_deref()) else { continue };
+        let asker = step
+            .links
+            .iter()
+            .find(|link| link.kind == model::CauseKind::Call);
+        let (Some(link), Some(name)) = (asker, step.name.as_deref()) else {
+            continue;
+        };
         if let Some(calls) = asked.get_mut(link.step) {
             let arguments = step.asked.as_ref().map_or("{}", |asked| &*asked.text);
-            calls.push(Asked { id: step.call_id.as_deref(), name, arguments });
+            calls.push(Asked {
+                id: step.call_id.as_deref(),
+                name,
+                arguments,
+            });
         }
     }
     asked
@@ -471,21 +565,33 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
     let mut plain: Vec<Plain<'s>> = texts
         .into_iter()
         .filter_map(|(role, text)| {
-            text.as_ref().map(|text| Plain { role, media: text.media, text: &text.text })
+            text.as_ref().map(|text| Plain {
+                role,
+                media: text.media,
+                text: &text.text,
+            })
         })
         .collect();
-    plain.push(Plain { role: Field::Source, media: Media::Json, text: &step.source });
+    plain.push(Plain {
+        role: Field::Source,
+        media: Media::Json,
+        text: &step.source,
+    });
     plain
 }
 
 fn encode(event: &Event, position: &str) -> Result<Leaf, EngineError> {
-    Leaf::encode(event)
-        .map_err(|source| EngineError::Unrecordable { position: position.to_owned(), source })
+    Leaf::encode(event).map_err(|source| EngineError::Unrecordable {
+        position: position.to_owned(),
+        source,
+    })
 }
 
 /// Names the part of the file, and whatever else decides what is read from it.
 fn part_of(options: &ImportOptions<'_>, position: &str) -> String {
-    let agent = options.agent.map_or(String::new(), |agent| format!(" as {agent}"));
+    let agent = options
+        .agent
+        .map_or(String::new(), |agent| format!(" as {agent}"));
     format!("{}{agent}", cut(position, NAME_BYTES_MAX))
 }
 

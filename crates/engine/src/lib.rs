@@ -46,7 +46,12 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let last = store.status().await?.last.unwrap_or_default();
         let time = Arc::new(Mutex::new(HybridClock::resume(last)));
-        Ok(Self { store, clock, entropy, time })
+        Ok(Self {
+            store,
+            clock,
+            entropy,
+            time,
+        })
     }
 
     /// Returns the store.
@@ -60,6 +65,9 @@ impl Engine {
         let wall = self.clock.wall();
         // The clock is a value that is whole between any two calls, so a panic elsewhere while it
         // was held leaves nothing half-done.
-        self.time.lock().unwrap_or_else(PoisonError::into_inner).next(wall)
+        self.time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next(wall)
     }
 }

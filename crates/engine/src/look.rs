@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use ledger::payload::SALT_BYTES;
 use ledger::{BlobState, DecisionRow, Direction, Found, KeyState, Leaf, Page, RunRow};
 use model::{
-    Account, Cause, Decision, DecisionId, Edge, Environment, Event, Evidence, Field, Outcome, RunId, Sealed,
-    Status, Strength,
+    Account, Cause, Decision, DecisionId, Edge, Environment, Event, Evidence, Field, Outcome,
+    RunId, Sealed, Status, Strength,
 };
 
 use crate::text::{evidence, recorded, stamp, summary};
@@ -63,14 +63,25 @@ impl Engine {
                     Named::Run(run) => run,
                     other => {
                         let is = other.what();
-                        return Err(EngineError::WrongKind { id: of.to_owned(), is, wanted: "a run" });
+                        return Err(EngineError::WrongKind {
+                            id: of.to_owned(),
+                            is,
+                            wanted: "a run",
+                        });
                     }
                 };
-                let missing = || EngineError::NotFound { text: text.to_owned() };
+                let missing = || EngineError::NotFound {
+                    text: text.to_owned(),
+                };
                 let number: u64 = number.parse().map_err(|_| missing())?;
                 let skip = number.checked_sub(1).ok_or_else(missing)?;
-                let rows = self.store.decisions(Some(run), Page { skip, limit: 1 }).await?;
-                rows.first().map(|row| Named::Decision(row.id)).ok_or_else(missing)
+                let rows = self
+                    .store
+                    .decisions(Some(run), Page { skip, limit: 1 })
+                    .await?;
+                rows.first()
+                    .map(|row| Named::Decision(row.id))
+                    .ok_or_else(missing)
             }
         }
     }
@@ -79,12 +90,16 @@ impl Engine {
         if text == "latest" {
             let runs = self.store.runs(Page::first(1)).await?;
             let run = runs.first().map(|row| Named::Run(row.keys.run));
-            return run.ok_or_else(|| EngineError::NotFound { text: text.to_owned() });
+            return run.ok_or_else(|| EngineError::NotFound {
+                text: text.to_owned(),
+            });
         }
         let wanted = text.trim().trim_start_matches('…').to_ascii_lowercase();
         let legal = |c: char| c.is_ascii_hexdigit() || c == '-';
         if wanted.len() < ID_PART_MIN || wanted.len() > 36 || !wanted.chars().all(legal) {
-            return Err(EngineError::BadId { text: text.chars().take(80).collect() });
+            return Err(EngineError::BadId {
+                text: text.chars().take(80).collect(),
+            });
         }
         let mut named = BTreeMap::new();
         let mut found = self.store.find(&wanted, CANDIDATES_MAX).await?;
@@ -140,7 +155,10 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`].
     pub async fn runs(&self, page: Page) -> Result<RunsView, EngineError> {
-        let one_more = Page { limit: page.limit.saturating_add(1), ..page };
+        let one_more = Page {
+            limit: page.limit.saturating_add(1),
+            ..page
+        };
         let mut rows = self.store.runs(one_more).await?;
         let more = rows.len() as u64 > page.limit;
         rows.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
@@ -148,7 +166,11 @@ impl Engine {
         for row in rows {
             runs.push(self.run_view(row).await?);
         }
-        Ok(RunsView { runs, skipped: page.skip, more })
+        Ok(RunsView {
+            runs,
+            skipped: page.skip,
+            more,
+        })
     }
 
     /// Returns one run.
@@ -157,7 +179,9 @@ impl Engine {
     /// [`EngineError::NotFound`], [`EngineError::Store`].
     pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
         let row = self.store.run(run).await?;
-        let row = row.ok_or_else(|| EngineError::NotFound { text: run.to_string() })?;
+        let row = row.ok_or_else(|| EngineError::NotFound {
+            text: run.to_string(),
+        })?;
         self.run_view(row).await
     }
 
@@ -194,11 +218,15 @@ impl Engine {
         event: &Event,
         role: Field,
     ) -> Result<Option<String>, EngineError> {
-        let Some(sealed) = event.body.sealed() else { return Ok(None) };
+        let Some(sealed) = event.body.sealed() else {
+            return Ok(None);
+        };
         if !sealed.fields.iter().any(|field| field.role == role) {
             return Ok(None);
         }
-        let Content::Kept(fields) = self.open(event, sealed).await? else { return Ok(None) };
+        let Content::Kept(fields) = self.open(event, sealed).await? else {
+            return Ok(None);
+        };
         let field = fields.into_iter().find(|field| field.role == role);
         Ok(field.map(|field| String::from_utf8_lossy(&field.bytes).into_owned()))
     }
@@ -215,7 +243,9 @@ impl Engine {
         let causes = self.cause_views(&decision.causes).await?;
         let effects = self.store.edges(&[id], Direction::Effects).await?;
         let proposal = &decision.proposal;
-        let shown = contents.iter().find(|c| c.field == Field::Chosen.name() && c.text.is_some());
+        let shown = contents
+            .iter()
+            .find(|c| c.field == Field::Chosen.name() && c.text.is_some());
         let shown = shown
             .or_else(|| contents.iter().find(|c| c.field == Field::Asked.name()))
             .and_then(|content| content.text.as_deref())
@@ -289,8 +319,10 @@ impl Engine {
             Named::Decision(id) => {
                 let mut ids = vec![id];
                 for direction in [Direction::Causes, Direction::Effects] {
-                    let reached =
-                        self.store.closure(id, direction, Strength::Possible, limit).await?;
+                    let reached = self
+                        .store
+                        .closure(id, direction, Strength::Possible, limit)
+                        .await?;
                     ids.extend(reached.into_iter().map(|(id, _)| id));
                 }
                 let cut = ids.len() > limit;
@@ -313,7 +345,12 @@ impl Engine {
         edges.sort_unstable();
         edges.dedup();
         let edges = edges.into_iter().map(edge_view).collect();
-        Ok(GraphView { of: name, nodes: self.nodes(&rows).await?, edges, cut })
+        Ok(GraphView {
+            of: name,
+            nodes: self.nodes(&rows).await?,
+            edges,
+            cut,
+        })
     }
 
     /// Returns what followed from a decision, in its two rings.
@@ -326,16 +363,27 @@ impl Engine {
         let mut certain = reach(Strength::Certain).await?;
         let all = reach(Strength::Possible).await?;
         let sure: HashSet<DecisionId> = certain.iter().map(|(id, _)| *id).collect();
-        let mut possible: Vec<(DecisionId, u32)> =
-            all.into_iter().filter(|(id, _)| !sure.contains(id)).collect();
+        let mut possible: Vec<(DecisionId, u32)> = all
+            .into_iter()
+            .filter(|(id, _)| !sure.contains(id))
+            .collect();
         let cut = certain.len() > limit || possible.len() > limit;
         certain.truncate(limit);
         possible.truncate(limit);
         let certain = self.reached(id, &certain, Strength::Certain).await?;
         let possible = self.reached(id, &possible, Strength::Possible).await?;
-        let agents: BTreeSet<String> =
-            certain.iter().chain(&possible).map(|reached| reached.node.agent.clone()).collect();
-        Ok(BlastView { of, certain, possible, agents: agents.into_iter().collect(), cut })
+        let agents: BTreeSet<String> = certain
+            .iter()
+            .chain(&possible)
+            .map(|reached| reached.node.agent.clone())
+            .collect();
+        Ok(BlastView {
+            of,
+            certain,
+            possible,
+            agents: agents.into_iter().collect(),
+            cut,
+        })
     }
 
     /// Returns why `later` depends on `earlier`: the firmest chain of causes, then the shortest.
@@ -358,10 +406,22 @@ impl Engine {
         for edge in chain.into_iter().flatten() {
             links.push(self.link(edge).await?);
         }
-        let certain = links.iter().all(|link| link.edge.strength == Strength::Certain.name());
-        let strength = if certain { Strength::Certain } else { Strength::Possible };
+        let certain = links
+            .iter()
+            .all(|link| link.edge.strength == Strength::Certain.name());
+        let strength = if certain {
+            Strength::Certain
+        } else {
+            Strength::Possible
+        };
         let strength = depends.then(|| strength.name().to_owned());
-        Ok(WhyView { from, to, depends, strength, chain: links })
+        Ok(WhyView {
+            from,
+            to,
+            depends,
+            strength,
+            chain: links,
+        })
     }
 
     /// The shortest chain over edges at least as strong as `least`, found backwards from `later`.
@@ -389,7 +449,9 @@ impl Engine {
         let mut chain = Vec::new();
         let mut at = earlier;
         while at != later {
-            let Some(edge) = towards.get(&at) else { return Ok(None) };
+            let Some(edge) = towards.get(&at) else {
+                return Ok(None);
+            };
             chain.push(*edge);
             at = edge.effect;
         }
@@ -427,9 +489,14 @@ impl Engine {
             return Ok(None);
         };
         let parsed: Option<serde_json::Value> = serde_json::from_str(text).ok();
-        Ok(parsed.as_ref().and_then(|json| json.pointer(pointer)).map(|value| {
-            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-        }))
+        Ok(parsed
+            .as_ref()
+            .and_then(|json| json.pointer(pointer))
+            .map(|value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            }))
     }
 
     async fn reached(
@@ -449,7 +516,10 @@ impl Engine {
             // The possible ring also hangs on the certain one, whose distances are not here: any
             // edge will do there, the firmest and nearest by preference.
             let rank = |edge: &Edge| {
-                (distance.get(&edge.cause).copied().unwrap_or(u32::MAX), *edge)
+                (
+                    distance.get(&edge.cause).copied().unwrap_or(u32::MAX),
+                    *edge,
+                )
             };
             let known = via.entry(edge.effect).or_insert(edge);
             if rank(&edge) < rank(known) {
@@ -475,8 +545,10 @@ impl Engine {
     async fn cause_views(&self, causes: &[Cause]) -> Result<Vec<CauseView>, EngineError> {
         let ids: Vec<DecisionId> = causes.iter().map(|cause| cause.decision).collect();
         let rows = self.store.rows(&ids).await?;
-        let agents: HashMap<DecisionId, String> =
-            rows.into_iter().map(|row| (row.id, row.keys.agent.name)).collect();
+        let agents: HashMap<DecisionId, String> = rows
+            .into_iter()
+            .map(|row| (row.id, row.keys.agent.name))
+            .collect();
         Ok(causes
             .iter()
             .map(|cause| CauseView {
@@ -493,7 +565,9 @@ impl Engine {
     pub(crate) async fn node(&self, id: DecisionId) -> Result<NodeView, EngineError> {
         let rows = self.store.rows(&[id]).await?;
         let mut nodes = self.nodes(&rows).await?;
-        nodes.pop().ok_or_else(|| EngineError::NotFound { text: id.to_string() })
+        nodes.pop().ok_or_else(|| EngineError::NotFound {
+            text: id.to_string(),
+        })
     }
 
     async fn nodes(&self, rows: &[DecisionRow]) -> Result<Vec<NodeView>, EngineError> {
@@ -517,8 +591,12 @@ impl Engine {
     }
 
     async fn summary_of(&self, event: &Event) -> Result<Option<String>, EngineError> {
-        let Some(sealed) = event.body.sealed() else { return Ok(None) };
-        let Content::Kept(fields) = self.open(event, sealed).await? else { return Ok(None) };
+        let Some(sealed) = event.body.sealed() else {
+            return Ok(None);
+        };
+        let Content::Kept(fields) = self.open(event, sealed).await? else {
+            return Ok(None);
+        };
         let text = [Field::Chosen, Field::Asked, Field::Result]
             .into_iter()
             .find_map(|role| fields.iter().find(|field| field.role == role))
@@ -529,7 +607,9 @@ impl Engine {
     async fn contents(&self, events: &[(u64, Event)]) -> Result<Vec<ContentView>, EngineError> {
         let mut contents = Vec::new();
         for (_, event) in events {
-            let Some(sealed) = event.body.sealed() else { continue };
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
             let opened = self.open(event, sealed).await?;
             for field in &sealed.fields {
                 let text = match &opened {
@@ -566,8 +646,13 @@ impl Engine {
             BlobState::Scrubbed => return Ok(Content::Erased),
             BlobState::Absent => return Ok(Content::Missing),
         };
-        let opened = ledger::payload::open(&key, event.id.as_bytes(), &ciphertext)
-            .map_err(|source| EngineError::Content { event: event.id.to_string(), source })?;
+        let opened =
+            ledger::payload::open(&key, event.id.as_bytes(), &ciphertext).map_err(|source| {
+                EngineError::Content {
+                    event: event.id.to_string(),
+                    source,
+                }
+            })?;
         // The leaf says what the fields are, in the order in which they were sealed.
         let fields = sealed.fields.iter().zip(opened);
         Ok(Content::Kept(
@@ -584,22 +669,22 @@ impl Engine {
     /// Returns the event at a place in the log.
     pub(crate) async fn event(&self, index: u64) -> Result<Event, EngineError> {
         let leaf = self.store.read(index, 1).await?.pop();
-        let (_, bytes) =
-            leaf.ok_or_else(|| EngineError::NotFound { text: format!("leaf {index}") })?;
+        let (_, bytes) = leaf.ok_or_else(|| EngineError::NotFound {
+            text: format!("leaf {index}"),
+        })?;
         Leaf::decode(&bytes).map_err(|source| EngineError::Leaf { index, source })
     }
 
     /// Returns the events of a decision with their places in the log.
-    pub(crate) async fn events_of(
-        &self,
-        id: DecisionId,
-    ) -> Result<Vec<(u64, Event)>, EngineError> {
+    pub(crate) async fn events_of(&self, id: DecisionId) -> Result<Vec<(u64, Event)>, EngineError> {
         let mut events = Vec::new();
         for index in self.store.events_of(id).await? {
             events.push((index, self.event(index).await?));
         }
         if events.is_empty() {
-            return Err(EngineError::NotFound { text: id.to_string() });
+            return Err(EngineError::NotFound {
+                text: id.to_string(),
+            });
         }
         Ok(events)
     }
@@ -639,8 +724,13 @@ fn fold<'a>(
     events: impl Iterator<Item = &'a Event>,
 ) -> Result<Decision, EngineError> {
     Decision::fold(events)
-        .map_err(|source| EngineError::Unfoldable { id: id.to_string(), source })?
-        .ok_or_else(|| EngineError::NotFound { text: id.to_string() })
+        .map_err(|source| EngineError::Unfoldable {
+            id: id.to_string(),
+            source,
+        })?
+        .ok_or_else(|| EngineError::NotFound {
+            text: id.to_string(),
+        })
 }
 
 fn run_view(row: RunRow, title: Option<String>) -> RunView {
@@ -654,13 +744,15 @@ fn run_view(row: RunRow, title: Option<String>) -> RunView {
         whole: row.whole,
         agents: row.agents,
         decisions: row.decisions.values().sum(),
-        statuses: row
-            .decisions
-            .iter()
-            .fold(BTreeMap::new(), |mut read: BTreeMap<String, u64>, (status, count)| {
-                *read.entry(Status::as_read(*status).name().to_owned()).or_default() += count;
+        statuses: row.decisions.iter().fold(
+            BTreeMap::new(),
+            |mut read: BTreeMap<String, u64>, (status, count)| {
+                *read
+                    .entry(Status::as_read(*status).name().to_owned())
+                    .or_default() += count;
                 read
-            }),
+            },
+        ),
         subject: row.keys.subject.to_string(),
     }
 }

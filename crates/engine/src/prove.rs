@@ -141,8 +141,10 @@ impl Engine {
         };
         let mut ids = vec![id];
         if chain {
-            let causes =
-                self.store.closure(id, Direction::Causes, Strength::Possible, CHAIN_MAX).await?;
+            let causes = self
+                .store
+                .closure(id, Direction::Causes, Strength::Possible, CHAIN_MAX)
+                .await?;
             ids.extend(causes.into_iter().map(|(id, _)| id));
         }
         let mut tiles = Tiles::default();
@@ -154,16 +156,28 @@ impl Engine {
                 }
                 let proof = self.inclusion(&mut tiles, index, size, &note).await?;
                 let leaf = self.store.read(index, 1).await?.pop();
-                let (_, bytes) =
-                    leaf.ok_or_else(|| EngineError::NotFound { text: format!("leaf {index}") })?;
+                let (_, bytes) = leaf.ok_or_else(|| EngineError::NotFound {
+                    text: format!("leaf {index}"),
+                })?;
                 let entry = String::from_utf8_lossy(&bytes).into_owned();
-                evidence.entries.push(EvidenceEntry { index, entry, proof: proof.to_string() });
-                let Some(sealed) = event.body.sealed() else { continue };
+                evidence.entries.push(EvidenceEntry {
+                    index,
+                    entry,
+                    proof: proof.to_string(),
+                });
+                let Some(sealed) = event.body.sealed() else {
+                    continue;
+                };
                 if disclose.is_empty() {
                     continue;
                 }
-                let Content::Kept(fields) = self.open(&event, sealed).await? else { continue };
-                for field in fields.into_iter().filter(|field| disclose.contains(&field.role)) {
+                let Content::Kept(fields) = self.open(&event, sealed).await? else {
+                    continue;
+                };
+                for field in fields
+                    .into_iter()
+                    .filter(|field| disclose.contains(&field.role))
+                {
                     evidence.contents.push(EvidenceContent {
                         index,
                         field: field.role.name().to_owned(),
@@ -231,17 +245,26 @@ impl TileReader for Tiles {
 pub fn verify_evidence(bytes: &[u8], keys: &[String]) -> Result<EvidenceReport, EvidenceError> {
     let evidence: Evidence = serde_json::from_slice(bytes)?;
     if evidence.format != EVIDENCE_FORMAT {
-        return Err(EvidenceError::Format { found: evidence.format });
+        return Err(EvidenceError::Format {
+            found: evidence.format,
+        });
     }
     let own_keys = keys.is_empty();
     let texts: Vec<&String> = if own_keys {
-        evidence.log_keys.iter().chain(&evidence.witness_keys).collect()
+        evidence
+            .log_keys
+            .iter()
+            .chain(&evidence.witness_keys)
+            .collect()
     } else {
         keys.iter().collect()
     };
     let parse = |text: &&String| {
         text.parse::<VerifyingKey>()
-            .map_err(|source| EvidenceError::Key { key: (*text).clone(), source })
+            .map_err(|source| EvidenceError::Key {
+                key: (*text).clone(),
+                source,
+            })
     };
     let keys = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let mut report = EvidenceReport {
@@ -261,20 +284,27 @@ pub fn verify_evidence(bytes: &[u8], keys: &[String]) -> Result<EvidenceReport, 
                 report.entries += 1;
                 report.size = report.size.max(checkpoint.size);
             }
-            Err(why) => report.findings.push(format!("entry {}: {why}", entry.index)),
+            Err(why) => report
+                .findings
+                .push(format!("entry {}: {why}", entry.index)),
         }
         let about = Leaf::decode(entry.entry.as_bytes()).ok();
         let about = about.and_then(|event| event.body.decision());
         own |= about.is_some_and(|id| id.to_string() == evidence.decision);
     }
     if !own {
-        report.findings.push(format!("no entry is about decision {}", evidence.decision));
+        report
+            .findings
+            .push(format!("no entry is about decision {}", evidence.decision));
     }
     for content in &evidence.contents {
         match check_content(content, &evidence.entries) {
             Ok(()) => report.contents += 1,
             Err(why) => {
-                report.findings.push(format!("{} of entry {}: {why}", content.field, content.index));
+                report.findings.push(format!(
+                    "{} of entry {}: {why}",
+                    content.field, content.index
+                ));
             }
         }
     }
@@ -287,15 +317,23 @@ fn check_entry(entry: &EvidenceEntry, keys: &[VerifyingKey]) -> Result<Checkpoin
     if proof.index != entry.index {
         return Err(format!("its proof is for entry {}", proof.index));
     }
-    proof.verify(entry.entry.as_bytes(), keys).map_err(|error| error.to_string())
+    proof
+        .verify(entry.entry.as_bytes(), keys)
+        .map_err(|error| error.to_string())
 }
 
 fn check_content(content: &EvidenceContent, entries: &[EvidenceEntry]) -> Result<(), String> {
     let entry = entries.iter().find(|entry| entry.index == content.index);
     let entry = entry.ok_or("there is no such entry")?;
     let event = Leaf::decode(entry.entry.as_bytes()).map_err(|error| error.to_string())?;
-    let sealed = event.body.sealed().ok_or("the entry commits to no content")?;
-    let field = sealed.fields.iter().find(|field| field.role.name() == content.field);
+    let sealed = event
+        .body
+        .sealed()
+        .ok_or("the entry commits to no content")?;
+    let field = sealed
+        .fields
+        .iter()
+        .find(|field| field.role.name() == content.field);
     let field = field.ok_or("the entry commits to no such field")?;
     let salt = STANDARD.decode(&content.salt).ok();
     let salt: Option<[u8; SALT_BYTES]> = salt.and_then(|salt| salt.try_into().ok());

@@ -24,7 +24,11 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     pub(crate) fn new(subject: SubjectId, key: SubjectKey) -> Self {
-        Self { subject, key, sealer: Sealer::new() }
+        Self {
+            subject,
+            key,
+            sealer: Sealer::new(),
+        }
     }
 
     /// Seals the contents of one event; none where there is nothing to seal.
@@ -47,7 +51,9 @@ impl Envelope {
             })
             .collect();
         let nonce = ledger::entropy::draw(entropy);
-        let sealed = self.sealer.seal(&self.key, nonce, event.as_bytes(), &fields)?;
+        let sealed = self
+            .sealer
+            .seal(&self.key, nonce, event.as_bytes(), &fields)?;
         let fields = plain
             .iter()
             .zip(sealed.fields)
@@ -58,7 +64,12 @@ impl Envelope {
                 role: plain.role,
             })
             .collect();
-        let seen = Sealed { ct: sealed.ct, fields, kid: self.subject, len: sealed.len };
+        let seen = Sealed {
+            ct: sealed.ct,
+            fields,
+            kid: self.subject,
+            len: sealed.len,
+        };
         Ok(Some((seen, sealed.ciphertext)))
     }
 }
@@ -72,7 +83,13 @@ impl Engine {
     /// Makes an event that begins or continues a stream.
     pub(crate) fn new_event(&self, body: Body, prev: Option<EventId>) -> Event {
         let at = self.next_time();
-        Event { at, body, id: self.event_id(at), prev, v: 1 }
+        Event {
+            at,
+            body,
+            id: self.event_id(at),
+            prev,
+            v: 1,
+        }
     }
 
     /// Appends one event and returns its place in the log.
@@ -81,7 +98,10 @@ impl Engine {
             position: event.body.name().to_owned(),
             source,
         })?;
-        let batch = ledger::Batch { leaves: vec![leaf], payloads: Vec::new() };
+        let batch = ledger::Batch {
+            leaves: vec![leaf],
+            payloads: Vec::new(),
+        };
         let appended = self.store.append(batch).await?;
         Ok(appended.seqs[0])
     }

@@ -1,0 +1,162 @@
+//! Importing runs.
+
+use engine::check_import;
+use wire::import::Format;
+
+use crate::support::{Desk, REFUND, options, sketch};
+
+#[tokio::test]
+async fn a_run_becomes_a_graph_of_decisions() {
+    let desk = Desk::open().await;
+    let imported = desk.import(REFUND).await;
+    assert_eq!(
+        (imported.decisions, imported.orphans, imported.runs.len()),
+        (7, 0, 1)
+    );
+    insta::assert_snapshot!(sketch(&desk.graph("latest").await), @r"
+    1 system message - [succeeded] <- 
+    2 user message - [succeeded] <- context1?
+    3 assistant inference unknown [succeeded] <- context1? message2? value2!
+    4 assistant tool-call get_order [succeeded] <- value2! call3!
+    5 assistant inference unknown [succeeded] <- context3? result4? value4!
+    6 assistant tool-call issue_refund [succeeded] <- value4! call5!
+    7 assistant inference unknown [succeeded] <- context5? result6? value6!
+    ");
+}
+
+#[tokio::test]
+async fn importing_again_adds_nothing() {
+    let desk = Desk::open().await;
+    let first = desk.import(REFUND).await;
+    let again = desk.import(REFUND).await;
+    assert!(again.runs[0].already);
+    assert_eq!(again.runs[0].id, first.runs[0].id);
+    assert_eq!(
+        (again.decisions, again.size, &again.root),
+        (0, first.size, &first.root)
+    );
+}
+
+#[tokio::test]
+async fn c78_an_import_is_marked_reconstructed_with_an_account_of_every_field() {
+    let desk = Desk::open().await;
+    desk.import(REFUND).await;
+    let refund = desk.engine.resolve_decision("latest:6").await.unwrap();
+    let decision = desk.engine.decision(refund).await.unwrap();
+    assert_eq!(decision.node.known, "reconstructed");
+    let account = decision.account.expect("an import gives an account");
+    let mut fields = [&account.known[..], &account.partly, &account.unknowable].concat();
+    fields.sort();
+    assert_eq!(fields, model::Account::FIELDS);
+    insta::assert_snapshot!(format!("{:?}\n{:?}\n{:?}", account.known, account.partly, account.unknowable), @r#"
+    ["asked", "chosen"]
+    ["agent", "causes", "effects", "outcome"]
+    ["approvals", "environment", "options", "policy", "reasoning", "times"]
+    "#);
+}
+
+#[tokio::test]
+async fn c79_unknown_fields_are_kept_as_they_came() {
+    let desk = Desk::open().await;
+    desk.import(REFUND).await;
+    let last = desk.engine.resolve_decision("latest:7").await.unwrap();
+    let decision = desk.engine.decision(last).await.unwrap();
+    let source = decision
+        .contents
+        .iter()
+        .find(|content| content.field == "source")
+        .unwrap();
+    let text = source.text.as_deref().unwrap();
+    assert!(text.contains(r#""x_unknown":{"kept":[1,2.50]}"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_without_a_result_is_unknown() {
+    let desk = Desk::open().await;
+    let text = r#"[{"role":"user","content":"hi"},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function",
+       "function":{"name":"delete_all","arguments":"{}"}}]}]"#;
+    let imported = desk.import(text).await;
+    assert_eq!(imported.orphans, 1);
+    let call = desk.engine.resolve_decision("latest:3").await.unwrap();
+    assert_eq!(
+        desk.engine.decision(call).await.unwrap().node.status,
+        "unknown"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_file_leaves_nothing_behind() {
+    let desk = Desk::open().await;
+    let half = &REFUND[..REFUND.len() / 2];
+    let long = format!(
+        r#"[{{"role":"user","content":"x"}},{{"role":"assistant","content":null,"tool_calls":[
+        {{"id":"a","type":"function","function":{{"name":"{}","arguments":"{{}}"}}}}]}}]"#,
+        "n".repeat(10_000)
+    );
+    for text in [half, &long] {
+        let options = options(Format::OpenaiChat);
+        assert!(check_import(text.as_bytes(), &options).is_err());
+        desk.engine
+            .import(text.as_bytes(), &options, &mut |_, _| {})
+            .await
+            .unwrap_err();
+    }
+    assert_eq!(desk.engine.store().status().await.unwrap().durable, 0);
+}
+
+#[tokio::test]
+async fn an_import_that_was_broken_off_is_completed_by_importing_again() {
+    use crate::support::NOON;
+    use std::sync::Arc;
+    use store::MemoryStore;
+
+    let whole = Desk::open().await;
+    let expected = whole.import(REFUND).await;
+    let leaves = whole.engine.store().read(0, 100).await.unwrap();
+    // Whatever number of batches was durable when the process died, the rest is added, once.
+    for kept in 1..leaves.len() {
+        let store = Arc::new(MemoryStore::default());
+        let desk = Desk::over(store).await;
+        desk.clock.set(NOON + 60_000_000);
+        copy(&whole, &desk, &leaves[..kept]).await;
+        let row = &desk.engine.runs(ledger::Page::first(1)).await.unwrap().runs[0];
+        assert!(!row.whole);
+        let completed = desk.import(REFUND).await;
+        assert_eq!(completed.size, expected.size, "{kept} leaves were durable");
+        assert_eq!(completed.runs[0].id, expected.runs[0].id);
+        assert!(desk.engine.runs(ledger::Page::first(1)).await.unwrap().runs[0].whole);
+        assert_eq!(
+            sketch(&desk.graph("latest").await),
+            sketch(&whole.graph("latest").await)
+        );
+    }
+}
+
+/// Copies leaves, their payloads and keys from one record into another, as a crash leaves them.
+async fn copy(from: &Desk, to: &Desk, leaves: &[(u64, Vec<u8>)]) {
+    let (from, to) = (from.engine.store(), to.engine.store());
+    for (_, bytes) in leaves {
+        let event = ledger::Leaf::decode(bytes).unwrap();
+        let mut payloads = Vec::new();
+        if let Some(sealed) = event.body.sealed() {
+            let ledger::BlobState::Kept(blob) = from.payload(sealed.ct).await.unwrap() else {
+                panic!("the payload is there");
+            };
+            payloads.push((sealed.ct, blob));
+            let ledger::KeyState::Kept(key) = from.key(sealed.kid).await.unwrap() else {
+                panic!("the key is there");
+            };
+            if to.key(sealed.kid).await.unwrap() == ledger::KeyState::Absent {
+                to.keep_key(sealed.kid, key).await.unwrap();
+            }
+        }
+        let leaf = ledger::Leaf::encode(&event).unwrap();
+        to.append(ledger::Batch {
+            leaves: vec![leaf],
+            payloads,
+        })
+        .await
+        .unwrap();
+    }
+}
