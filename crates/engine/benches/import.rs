@@ -1,0 +1,149 @@
+//! How fast a file of recorded runs goes into the record.
+//!
+//! ```sh
+//! cargo bench -p rescind-engine --bench import
+//! ```
+//!
+//! The file is JSON Lines of whole conversations: those of tau-bench where they are at hand
+//! (`RESCIND_DATA`), else invented ones of the same shape, repeated with other numbers until
+//! `RESCIND_BENCH_MB` megabytes (default 32) are reached. It is imported into a store in memory
+//! and into the embedded store (durable: acknowledged after `fdatasync`, sealed and signed at the
+//! end), and compared with one write and `fdatasync` of the same bytes in the same run.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a benchmark measures and prints, and stops at the first surprise"
+)]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::{Engine, ImportOptions, SystemClock};
+use ledger::{Store, SystemEntropy};
+use serde_json::value::RawValue;
+use store::MemoryStore;
+use wire::import::Format;
+
+fn main() {
+    let megabytes = std::env::var("RESCIND_BENCH_MB").ok().and_then(|mb| mb.parse().ok());
+    let text = input(megabytes.unwrap_or(32) << 20);
+    let lines = text.lines().count();
+    let mb = text.len() as f64 / 1e6;
+    println!("{lines} runs, {mb:.1} MB of JSON Lines");
+    let parse = timed(|| {
+        let options = wire::import::Options::default();
+        let runs = wire::import::read(Format::OpenaiChat, text.as_bytes(), &options).unwrap();
+        println!("{} decisions", runs.iter().map(|run| run.steps.len()).sum::<usize>());
+    });
+    println!("decode alone:       {:8.1} MB/s", mb / parse);
+    let raw = raw_write(text.as_bytes());
+    println!("raw write+fdatasync: {:7.1} MB/s", mb / raw);
+    let memory = timed(|| import(Arc::new(MemoryStore::default()), &text));
+    println!("into memory:        {:8.1} MB/s, {:.1} x raw", mb / memory, memory / raw);
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn import(store: Arc<dyn Store>, text: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let entropy = Arc::new(SystemEntropy::new());
+        let engine = Engine::start(store, Arc::new(SystemClock), entropy).await.unwrap();
+        let options = ImportOptions { format: Format::OpenaiChat, pointer: None, agent: None };
+        engine.import(text.as_bytes(), &options, &mut |_, _| {}).await.unwrap();
+        engine.store().close().await.unwrap();
+    });
+}
+
+fn raw_write(bytes: &[u8]) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = std::fs::File::create(dir.path().join("raw")).unwrap();
+    timed(|| {
+        file.write_all(bytes).unwrap();
+        file.sync_data().unwrap();
+    })
+}
+
+/// Conversations as JSON Lines, at least `bytes` long.
+fn input(bytes: usize) -> String {
+    let mut conversations = recorded();
+    if conversations.is_empty() {
+        println!("no recorded runs at hand: invented ones instead");
+        conversations = (0..50).map(invented).collect();
+    }
+    let mut text = String::with_capacity(bytes + (1 << 20));
+    for round in 0.. {
+        for conversation in &conversations {
+            // Each round is other runs: without this they would be in the record already.
+            let _ = writeln!(text, "{{\"round\":{round},\"messages\":{conversation}}}");
+            if text.len() >= bytes {
+                return text;
+            }
+        }
+    }
+    text
+}
+
+fn recorded() -> Vec<String> {
+    let root = std::env::var_os("RESCIND_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    let mut conversations = Vec::new();
+    let mut folders = vec![root.join("tau-bench")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "json") {
+                conversations.extend(messages(&std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    conversations.sort();
+    conversations
+}
+
+#[derive(serde::Deserialize)]
+struct Recorded<'a> {
+    #[serde(borrow, alias = "messages")]
+    traj: Option<&'a RawValue>,
+}
+
+fn messages(text: &str) -> Vec<String> {
+    let many: Vec<Recorded<'_>> = serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(text).map(|one| vec![one]))
+        .unwrap_or_default();
+    // Line breaks between values are not content.
+    let line = |raw: &RawValue| raw.get().replace('\n', " ");
+    many.into_iter().filter_map(|run| run.traj.map(line)).collect()
+}
+
+/// A conversation with the shape of a recorded one: long system text, calls, results.
+fn invented(n: usize) -> String {
+    let mut text = format!("[{{\"role\":\"system\",\"content\":\"{}\"}}", "Follow the policy. ".repeat(300));
+    for turn in 0..10 {
+        let order = format!("W{n:04}{turn:03}");
+        let _ = write!(
+            text,
+            ",{{\"role\":\"user\",\"content\":\"Please look at order {order} for me, it is late.\"}},\
+             {{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{{\"id\":\"c{turn}\",\
+             \"type\":\"function\",\"function\":{{\"name\":\"get_order\",\
+             \"arguments\":\"{{\\\"id\\\":\\\"{order}\\\"}}\"}}}}]}},\
+             {{\"role\":\"tool\",\"tool_call_id\":\"c{turn}\",\"content\":\"{{\\\"id\\\":\\\"{order}\\\",{}\\\"z\\\":1}}\"}}",
+            format!("\\\"line{turn}\\\":\\\"one more item of the order\\\",").repeat(20)
+        );
+    }
+    text.push(']');
+    text
+}
