@@ -7,13 +7,36 @@ use crate::scan::{hash_exact, mix};
 /// Nesting at which a walk stops: deeper values are looked at no further.
 const DEPTH_MAX: u32 = 64;
 
-/// Calls `each` with the JSON Pointer (RFC 6901) and the text of every string and number. Text
-/// that is not JSON is one leaf at the root.
-pub(crate) fn leaves(text: &str, each: &mut impl FnMut(&str, &str)) {
-    let mut at = String::new();
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) => walk(&value, &mut at, 0, each),
-        Err(_) => each(&at, text),
+/// Arguments, parsed once.
+#[derive(Debug)]
+pub(crate) struct Arguments<'a> {
+    text: &'a str,
+    json: Option<Value>,
+}
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn parse(text: &'a str) -> Self {
+        Self {
+            text,
+            json: serde_json::from_str(text).ok(),
+        }
+    }
+
+    /// Calls `each` with the JSON Pointer (RFC 6901) and the text of every string and number.
+    /// Text that is not JSON is one leaf at the root.
+    pub(crate) fn leaves(&self, each: &mut impl FnMut(&str, &str)) {
+        match &self.json {
+            Some(value) => walk(value, &mut String::new(), 0, each),
+            None => each("", self.text),
+        }
+    }
+
+    /// Hashes the arguments so that neither the order of keys nor white space counts.
+    pub(crate) fn canonical_hash(&self, seed: u64) -> u64 {
+        match &self.json {
+            Some(value) => digest(value, seed, 0),
+            None => hash_exact(self.text.trim().as_bytes(), seed),
+        }
     }
 }
 
@@ -40,14 +63,6 @@ fn walk(value: &Value, at: &mut String, depth: u32, each: &mut impl FnMut(&str, 
                 at.truncate(len);
             }
         }
-    }
-}
-
-/// Hashes arguments so that neither the order of keys nor white space counts.
-pub(crate) fn canonical_hash(text: &str, seed: u64) -> u64 {
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) => digest(&value, seed, 0),
-        Err(_) => hash_exact(text.trim().as_bytes(), seed),
     }
 }
 

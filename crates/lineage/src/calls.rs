@@ -6,7 +6,7 @@
 
 use model::{Evidence, Kind, Strength};
 
-use crate::arguments::canonical_hash;
+use crate::arguments::Arguments;
 use crate::run::{Pending, Run};
 use crate::scan::{hash, hash_exact, scan};
 use crate::seen::{History, Seen};
@@ -32,7 +32,7 @@ pub(crate) fn matching(
     let free = |p: &&Pending| seen.call_id.is_none() || p.id.is_none();
     let name = seen.name.map(|name| name_hash(name, options));
     if let (Some(name), Some(arguments)) = (name, seen.arguments) {
-        let arguments = canonical_hash(arguments, options.seed);
+        let arguments = Arguments::parse(arguments).canonical_hash(options.seed);
         let place = run
             .pending
             .iter()

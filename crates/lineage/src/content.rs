@@ -2,7 +2,7 @@
 
 use model::{CauseKind, Evidence, Kind, RunId, Strength};
 
-use crate::arguments::leaves;
+use crate::arguments::Arguments;
 use crate::roster::{Found, Roster};
 use crate::run::{Carried, Memory, Print, STANDING};
 use crate::scan::{Cluster, Token, hash_exact, scan};
@@ -25,8 +25,8 @@ pub(crate) struct Reading {
     pub(crate) owner: u64,
     /// Whether to say what it carries from elsewhere.
     pub(crate) trace: bool,
-    /// Whether it is the decision's own output, which other runs may trace to. Else it was in its
-    /// prompt, and may come from other runs.
+    /// Whether an agent or a tool made it, so that other runs may trace to it. Else it came in
+    /// from outside the run, perhaps from another one.
     pub(crate) shared: bool,
     /// The run that reads.
     pub(crate) run: RunId,
@@ -63,6 +63,9 @@ pub(crate) fn read(
     mut realm: Option<&mut Memory>,
     (roster, options): (&Roster, &Options),
 ) -> Contents {
+    // About half of what prose of this length brings, so that little is reserved in vain.
+    memory.values.reserve(text.len() / 64);
+    memory.prints.reserve(text.len() / 64);
     let mut contents = Contents::default();
     let mut winnow = Winnow::new();
     let mut stretch = Stretch::default();
@@ -250,14 +253,14 @@ fn across(token: &Token, bytes: &[u8], how: Reading, realm: &mut Memory) -> Opti
 /// Finds the values in the arguments of a call that were seen before; remembers the others as
 /// `owner`'s own.
 pub(crate) fn arguments(
-    text: &str,
+    given: &Arguments<'_>,
     owner: u64,
     memory: &mut Memory,
     options: &Options,
 ) -> (Vec<Carried>, Vec<u64>) {
     let mut carried: Vec<Carried> = Vec::new();
     let mut hashes = Vec::new();
-    leaves(text, &mut |at, leaf| {
+    given.leaves(&mut |at, leaf| {
         scan(leaf, options.seed, |bytes, cluster| {
             let mut spoken = 0;
             let largest = cluster
@@ -330,7 +333,7 @@ fn is_all(bytes: &[u8], (start, end): (usize, usize)) -> bool {
 /// is a message only from whom the decision answers anyway.
 pub(crate) fn causes_of_contents(
     contents: &Contents,
-    agent: u64,
+    reader: (RunId, u64),
     one_history: bool,
     found: &mut Found,
     roster: &Roster,
@@ -348,7 +351,7 @@ pub(crate) fn causes_of_contents(
     }
     for passage in &contents.passages {
         if passage.words >= options.passage_words
-            && let Some(mut kind) = kind_towards(roster, passage.owner, agent)
+            && let Some(mut kind) = kind_towards(roster, passage.owner, reader)
         {
             if one_history
                 && kind == CauseKind::Message
@@ -368,12 +371,16 @@ pub(crate) fn causes_of_contents(
     }
 }
 
-/// In what way an agent depends on text of `owner`.
-pub(crate) fn kind_towards(roster: &Roster, owner: u64, agent: u64) -> Option<CauseKind> {
+/// In what way `reader` depends on text of `owner`. Names tell agents apart within a run only.
+pub(crate) fn kind_towards(
+    roster: &Roster,
+    owner: u64,
+    (run, agent): (RunId, u64),
+) -> Option<CauseKind> {
     let known = roster.get(owner)?;
     Some(match known.kind {
         Kind::ToolCall => CauseKind::Result,
-        _ if known.agent != agent => CauseKind::Message,
+        _ if known.agent != agent || known.run != run => CauseKind::Message,
         _ => CauseKind::Context,
     })
 }

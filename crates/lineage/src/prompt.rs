@@ -4,7 +4,7 @@
 //! is new since then is looked at. Where no prefix is known (the history was shortened, or comes
 //! from elsewhere), the agent's last known message takes its place.
 
-use model::{CauseKind, Evidence, RunId, Strength};
+use model::{CauseKind, Evidence, Kind, RunId, Strength};
 
 use crate::calls::{id_hash, name_hash};
 use crate::content::{Passage, Reading, kind_towards, percent, read, text_hash};
@@ -204,16 +204,11 @@ fn resolve(
             .filter(|_| here.is_none() && !item.text.trim().is_empty())
             .and_then(|realm| realm.texts.get(text));
         if let Some(number) = here.or(elsewhere)
-            && let Some(kind) = kind_towards(roster, number, agent)
+            && let Some(kind) = kind_towards(roster, number, (reader.run, agent))
         {
-            // What another agent said, whole and long, was handed over; a short text may only be
-            // alike, and an agent's own words are mere history.
+            // A short text may only be alike.
             let long = item.text.split_ascii_whitespace().count() >= options.passage_words;
-            let strength = if kind == CauseKind::Message && long {
-                Strength::Certain
-            } else {
-                Strength::Possible
-            };
+            let strength = strength(long, number, reader);
             link(number, kind, strength, Evidence::EqualText);
             return;
         }
@@ -236,14 +231,10 @@ fn resolve(
         if !long && (share < OVERLAP_MIN || passage.prints < OVERLAP_PRINTS) {
             continue;
         }
-        let Some(kind) = kind_towards(roster, passage.owner, agent) else {
+        let Some(kind) = kind_towards(roster, passage.owner, (reader.run, agent)) else {
             continue;
         };
-        let strength = if long && kind != CauseKind::Context {
-            Strength::Certain
-        } else {
-            Strength::Possible
-        };
+        let strength = strength(long, passage.owner, reader);
         let evidence = Evidence::Overlap { percent: share };
         found.add(roster, passage.owner, kind, strength, evidence);
     }
@@ -258,6 +249,19 @@ fn resolve(
             let (kind, strength) = (CauseKind::Value, Strength::Possible);
             found.add(roster, owner, kind, strength, Evidence::Value { at });
         }
+    }
+}
+
+/// To have text before one is exposure. But a long text of another agent, or from another run,
+/// did not come here by itself: it was handed over.
+fn strength(long: bool, owner: u64, reader: Reader<'_>) -> Strength {
+    let handed = reader.roster.get(owner).is_some_and(|known| {
+        known.run != reader.run || known.kind == Kind::Inference && known.agent != reader.agent
+    });
+    if long && handed {
+        Strength::Certain
+    } else {
+        Strength::Possible
     }
 }
 

@@ -82,7 +82,29 @@ pub(crate) fn scan(text: &str, seed: u64, mut each: impl FnMut(&[u8], &Cluster))
             };
             continue;
         }
-        at = collect(bytes, at, seed, &mut cluster);
+        let start = at;
+        let mut seen = 0;
+        let mut end = CLASS[usize::from(bytes[at])];
+        while end & WORD != 0 {
+            seen |= end;
+            at += 1;
+            end = bytes.get(at).map_or(0, |byte| CLASS[usize::from(*byte)]);
+        }
+        if end == 0 {
+            // A word by itself, as most are.
+            cluster.words.clear();
+            cluster.segments.clear();
+            cluster.whole = None;
+            cluster.words.push(Token {
+                start,
+                end: at,
+                hash: hash(&bytes[start..at], seed),
+                bytes: seen,
+                parts: 1,
+            });
+        } else {
+            at = collect(bytes, start, seed, &mut cluster);
+        }
         each(bytes, &cluster);
     }
 }
@@ -189,11 +211,26 @@ pub(crate) fn hash(bytes: &[u8], seed: u64) -> u64 {
         let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
         state = mix(state ^ (word | LOW), K);
     }
-    let mut word = 0;
-    for &byte in chunks.remainder() {
-        word = word << 8 | u64::from(byte | 0x20);
+    mix(
+        state ^ (tail(chunks.remainder()) | LOW),
+        K ^ 0x5851_f42d_4c95_7f2d,
+    )
+}
+
+/// Up to seven bytes in one number. Reads may overlap: the length is in the hash already.
+const fn tail(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if len >= 4 {
+        four(bytes, 0) << 32 | four(bytes, len - 4)
+    } else if len > 0 {
+        (bytes[0] as u64) << 16 | (bytes[len / 2] as u64) << 8 | bytes[len - 1] as u64
+    } else {
+        0
     }
-    mix(state ^ word, K ^ 0x5851_f42d_4c95_7f2d)
+}
+
+const fn four(bytes: &[u8], at: usize) -> u64 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as u64
 }
 
 /// Hashes bytes as they are.
@@ -204,9 +241,5 @@ pub(crate) fn hash_exact(bytes: &[u8], seed: u64) -> u64 {
         let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
         state = mix(state ^ word, K);
     }
-    let mut word = 0;
-    for &byte in chunks.remainder() {
-        word = word << 8 | u64::from(byte);
-    }
-    mix(state ^ word, K ^ 0x5851_f42d_4c95_7f2d)
+    mix(state ^ tail(chunks.remainder()), K ^ 0x5851_f42d_4c95_7f2d)
 }

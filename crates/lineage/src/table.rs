@@ -48,6 +48,12 @@ impl<V: Copy> Table<V> {
         self.young.len() + self.old.len()
     }
 
+    /// Makes room for so many more at once.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        let room = (self.max / 2).saturating_sub(self.young.len());
+        self.young.reserve(more.min(room));
+    }
+
     pub(crate) fn get(&mut self, key: u64) -> Option<V> {
         if let Some(value) = self.young.get(&key) {
             return Some(*value);

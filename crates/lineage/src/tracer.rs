@@ -8,13 +8,14 @@
 use model::{Cause, CauseKind, DecisionId, Evidence, Kind, RunId, Strength};
 use rustc_hash::FxHashMap;
 
+use crate::arguments::Arguments;
 use crate::calls::{agent_hash, id_hash, matching, name_hash};
 use crate::content::{Contents, Reading, arguments, causes_of_contents, read, text_hash};
 use crate::prompt::Reader;
 use crate::roster::{Found, Known, Roster};
 use crate::run::{Memory, Open, Pending, Run, STANDING, remember};
 use crate::seen::{Asked, History, Item, Seen};
-use crate::{arguments::canonical_hash, prompt, turns};
+use crate::{prompt, turns};
 
 /// What a person may tune.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,8 @@ pub struct Options {
     /// Default: 4,000,000.
     pub entries_max: usize,
     /// Words of an unbroken passage that prove that text was carried over. Fingerprints lie up to
-    /// four words inside a passage at either end, so one of eight words more is always found,
-    /// and one that is shorter never. Default: 16.
+    /// five words inside a passage at either end, so one of ten words more is always
+    /// found, and one that is shorter never. Default: 16.
     pub passage_words: usize,
     /// Mixed into every hash. With a secret one, nobody can prepare texts that collide.
     /// Default: 0.
@@ -142,7 +143,7 @@ impl Tracer {
         let options = &self.options;
         causes_of_contents(
             &contents,
-            agent,
+            (seen.run, agent),
             one_history,
             &mut found,
             &self.roster,
@@ -179,7 +180,7 @@ impl Tracer {
         let options = &self.options;
         causes_of_contents(
             &contents,
-            agent,
+            (seen.run, agent),
             one_history,
             &mut found,
             &self.roster,
@@ -309,7 +310,10 @@ impl Tracer {
                     run.calls.put(id_hash(id, &self.options), me);
                 }
                 match seen.arguments {
-                    Some(text) => arguments(text, me, &mut run.memory, &self.options).0,
+                    Some(text) => {
+                        let given = Arguments::parse(text);
+                        arguments(&given, me, &mut run.memory, &self.options).0
+                    }
                     None => Vec::new(),
                 }
             }
@@ -333,7 +337,7 @@ impl Tracer {
         let how = Reading {
             owner: if seen.standing { STANDING } else { me },
             trace: seen.kind != Kind::ToolCall && !seen.standing,
-            shared: true,
+            shared: seen.kind != Kind::Message || seen.to.is_some(),
             run: seen.run,
         };
         let mut contents = Contents::default();
@@ -343,13 +347,14 @@ impl Tracer {
             if !seen.standing && !text.trim().is_empty() {
                 let hash = text_hash(text, options);
                 run.memory.texts.put(hash, me);
-                if let Some(realm) = &mut self.realm {
+                if let Some(realm) = self.realm.as_mut().filter(|_| how.shared) {
                     realm.texts.put(hash, me);
                 }
             }
         }
         for (index, call) in seen.asked.iter().enumerate() {
-            let (carried, values) = arguments(call.arguments, me, &mut run.memory, options);
+            let given = Arguments::parse(call.arguments);
+            let (carried, values) = arguments(&given, me, &mut run.memory, options);
             for value in &carried {
                 let at = format!("/{index}{}", value.at);
                 found.add(
@@ -375,7 +380,7 @@ impl Tracer {
             let pending = Pending {
                 id,
                 name: name_hash(call.name, options),
-                arguments: canonical_hash(call.arguments, options.seed),
+                arguments: given.canonical_hash(options.seed),
                 asker: me,
                 index,
                 carried,

@@ -2,4 +2,6 @@
 
 mod graph;
 mod infer;
+mod live;
 mod play;
+mod safety;

@@ -1,0 +1,322 @@
+//! Causes inferred from resent histories, as a gateway sees them.
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+use lineage::{Asked, History, Item, Options, Role, Seen, Tracer};
+use model::{DecisionId, Kind, RunId};
+
+use crate::play::print;
+
+/// A gateway with a tracer, and the history that each agent keeps and resends.
+struct Gateway {
+    tracer: Tracer,
+    labels: BTreeMap<DecisionId, String>,
+    out: String,
+}
+
+/// Id, tool and arguments of a call; a tool message has the id alone.
+type Called = (String, String, String);
+
+#[derive(Clone)]
+struct Chat {
+    run: u64,
+    items: Vec<(Role, String, Option<Called>)>,
+}
+
+impl Chat {
+    fn new(run: u64) -> Self {
+        let items = vec![(
+            Role::System,
+            "You are an agent of ACME-1000.".to_owned(),
+            None,
+        )];
+        Self { run, items }
+    }
+
+    fn hears(&mut self, text: &str) {
+        self.items.push((Role::User, text.to_owned(), None));
+    }
+
+    fn reads(&mut self, id: &str, text: &str) {
+        let call = Some((id.to_owned(), String::new(), String::new()));
+        self.items.push((Role::Tool, text.to_owned(), call));
+    }
+}
+
+impl Gateway {
+    fn new(options: Options) -> Self {
+        Self {
+            tracer: Tracer::new(options),
+            labels: BTreeMap::new(),
+            out: String::new(),
+        }
+    }
+
+    fn note(&mut self, label: &str) -> DecisionId {
+        let id = DecisionId::new(self.labels.len() as u64 + 1, [0; 10]);
+        self.labels.insert(id, label.to_owned());
+        id
+    }
+
+    /// One request: the causes of sending it, then those that its answer adds.
+    fn asks(
+        &mut self,
+        label: &str,
+        chat: &mut Chat,
+        answer: &str,
+        call: Option<(&str, &str, &str)>,
+    ) {
+        let decision = self.note(label);
+        let asked: Vec<Vec<Asked<'_>>> = chat
+            .items
+            .iter()
+            .map(|(role, _, call)| match (role, call) {
+                (Role::Assistant, Some((id, name, arguments))) => vec![Asked {
+                    id: Some(id),
+                    name,
+                    arguments,
+                }],
+                _ => Vec::new(),
+            })
+            .collect();
+        let items: Vec<Item<'_>> = chat
+            .items
+            .iter()
+            .zip(&asked)
+            .map(|((role, text, call), asked)| Item {
+                role: *role,
+                text,
+                asked,
+                call_id: call
+                    .as_ref()
+                    .filter(|_| *role == Role::Tool)
+                    .map(|call| call.0.as_str()),
+            })
+            .collect();
+        let run = RunId::new(chat.run, [0; 10]);
+        let mut seen = Seen::new(decision, run, "agent", Kind::Inference);
+        seen.history = History::Sent(&items);
+        let sent = print(&self.tracer.observe(&seen), &self.labels);
+        let calls: Vec<Asked<'_>> = call
+            .iter()
+            .map(|(id, name, arguments)| Asked {
+                id: Some(id),
+                name,
+                arguments,
+            })
+            .collect();
+        seen.output = Some(answer);
+        seen.asked = &calls;
+        let answered = print(&self.tracer.complete(&seen), &self.labels);
+        self.out += &format!("{label}: {sent} | {answered}\n");
+        let call = call.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+        chat.items.push((Role::Assistant, answer.to_owned(), call));
+    }
+
+    /// A message from outside, recorded by itself.
+    fn says(&mut self, label: &str, run: u64, text: &str) {
+        let decision = self.note(label);
+        let run = RunId::new(run, [0; 10]);
+        let mut seen = Seen::new(decision, run, "user", Kind::Message);
+        seen.output = Some(text);
+        let causes = print(&self.tracer.observe(&seen), &self.labels);
+        self.out += &format!("{label}: {causes}\n");
+    }
+
+    /// A call as a tool server sees it: no id, no history.
+    fn serves(&mut self, label: &str, run: u64, name: &str, arguments: &str, result: &str) {
+        let decision = self.note(label);
+        let run = RunId::new(run, [0; 10]);
+        let mut seen = Seen::new(decision, run, "agent", Kind::ToolCall);
+        seen.name = Some(name);
+        seen.arguments = Some(arguments);
+        let called = print(&self.tracer.observe(&seen), &self.labels);
+        seen.output = Some(result);
+        let returned = print(&self.tracer.complete(&seen), &self.labels);
+        self.out += &format!("{label}: {called} | {returned}\n");
+    }
+}
+
+#[test]
+fn a_resent_history_links_only_what_is_new() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chat = Chat::new(1);
+    chat.hears("Where is my order?");
+    let call = ("c1", "list_orders", r#"{"user":"me"}"#);
+    gateway.asks("a", &mut chat, "", Some(call));
+    gateway.serves(
+        "t",
+        1,
+        call.1,
+        r#"{"user": "me"}"#,
+        "order W6390527 is late",
+    );
+    chat.reads("c1", "order W6390527 is late");
+    gateway.asks("b", &mut chat, "Your order W6390527 is late.", None);
+    chat.hears("Cancel it.");
+    let call = ("c2", "cancel", r#"{"order":"W6390527"}"#);
+    gateway.asks("c", &mut chat, "", Some(call));
+    gateway.serves("v", 1, call.1, call.2, "done");
+    chat.reads("c2", "done");
+    gateway.asks("d", &mut chat, "It is cancelled.", None);
+    assert_snapshot!(gateway.out, @r####"
+    a: - | -
+    t: call! a (NameAndArguments) | -
+    b: context? a (EqualText), result? t (CallId) | value! t (value at ``)
+    c: context? b (EqualText) | value! t (value at `/0/order`)
+    v: call! c (NameAndArguments), value! t (value at `/order`) | -
+    d: context? c (EqualText), result? v (CallId) | -
+    "####);
+}
+
+#[test]
+fn a_shortened_history_goes_on_from_the_last_known_message() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chat = Chat::new(1);
+    chat.hears("one");
+    gateway.asks("a", &mut chat, "The first answer.", None);
+    chat.hears("two");
+    gateway.asks("b", &mut chat, "The second answer.", None);
+    chat.items.drain(1..3);
+    chat.hears("three");
+    gateway.asks("c", &mut chat, "The third answer.", None);
+    assert_snapshot!(gateway.out, @r####"
+    a: - | -
+    b: context? a (EqualText) | -
+    c: context? b (EqualText) | -
+    "####);
+}
+
+#[test]
+fn a_fork_depends_on_the_branch_that_it_resends() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chat = Chat::new(1);
+    chat.hears("one");
+    gateway.asks("a", &mut chat, "The first answer.", None);
+    let mut other = chat.clone();
+    chat.hears("left");
+    gateway.asks("b", &mut chat, "The left answer.", None);
+    other.hears("right");
+    gateway.asks("c", &mut other, "The right answer.", None);
+    assert_snapshot!(gateway.out, @r####"
+    a: - | -
+    b: context? a (EqualText) | -
+    c: context? a (EqualText) | -
+    "####);
+}
+
+const NEWS: &str = "the northern warehouse reported a leaking roof above aisle seven on monday \
+    and moved forty pallets of paper to the dry dock until the roof has been mended again";
+
+#[test]
+fn agents_behind_two_gateways_are_linked_by_the_text_that_they_pass_on() {
+    let mut gateway = Gateway::new(Options {
+        across_runs: true,
+        ..Options::default()
+    });
+    let (mut first, mut second, mut third) = (Chat::new(1), Chat::new(2), Chat::new(3));
+    first.hears("What is new?");
+    gateway.asks("a", &mut first, NEWS, None);
+    second.hears(&format!("A colleague says: {NEWS} Please answer."));
+    gateway.asks("b", &mut second, "Thank you, noted.", None);
+    third.hears(NEWS);
+    gateway.asks("c", &mut third, "Thank you.", None);
+    assert_snapshot!(gateway.out, @r####"
+    a: - | -
+    b: message! a (100 %) | -
+    c: message! a (EqualText) | -
+    "####);
+}
+
+#[test]
+fn a_machine_made_value_links_runs_only_where_it_is_used() {
+    let mut gateway = Gateway::new(Options {
+        across_runs: true,
+        ..Options::default()
+    });
+    let (mut first, mut second) = (Chat::new(1), Chat::new(2));
+    first.hears("Make a report.");
+    gateway.serves(
+        "t",
+        1,
+        "make",
+        "{}",
+        "made be94a3ac-fa39-4bb1-aa26-72333c9eb098",
+    );
+    gateway.asks("a", &mut first, "It is made.", None);
+    second.hears("Send be94a3ac-fa39-4bb1-aa26-72333c9eb098 and order W1234567 to Ann.");
+    let call = (
+        "c1",
+        "send",
+        r#"{"report":"be94a3ac-fa39-4bb1-aa26-72333c9eb098"}"#,
+    );
+    gateway.asks("b", &mut second, "", Some(call));
+    gateway.serves("v", 2, call.1, call.2, "sent");
+    assert_snapshot!(gateway.out, @r####"
+    t: - | -
+    a: - | -
+    b: value? t (value at ``) | value! t (value at `/0/report`)
+    v: call! b (NameAndArguments), value! t (value at `/report`) | -
+    "####);
+}
+
+#[test]
+fn two_people_who_say_the_same_do_not_link_their_runs() {
+    let mut gateway = Gateway::new(Options {
+        across_runs: true,
+        ..Options::default()
+    });
+    for (run, label) in [(1, "a"), (2, "b")] {
+        let mut chat = Chat::new(run);
+        gateway.says(&format!("u{label}"), run, NEWS);
+        chat.hears(NEWS);
+        gateway.asks(label, &mut chat, "I see.", None);
+    }
+    assert_snapshot!(gateway.out, @r####"
+    ua: -
+    a: message? ua (EqualText) | -
+    ub: -
+    b: message? ub (EqualText) | -
+    "####);
+}
+
+#[test]
+fn recordings_that_have_nothing_to_do_with_each_other_stay_apart() {
+    let mut gateway = Gateway::new(Options::default());
+    for (run, label) in [(1, "a"), (2, "b")] {
+        let mut chat = Chat::new(run);
+        chat.hears(NEWS);
+        gateway.asks(label, &mut chat, NEWS, None);
+    }
+    assert_eq!(gateway.out, "a: - | -\nb: - | -\n");
+}
+
+#[test]
+fn a_history_says_which_run_it_continues() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chats = [Chat::new(1), Chat::new(2)];
+    for (chat, label) in chats.iter_mut().zip(["a", "b"]) {
+        chat.hears(label);
+        gateway.asks(label, chat, "An answer.", None);
+    }
+    let items: Vec<Item<'_>> = chats[0]
+        .items
+        .iter()
+        .map(|(role, text, _)| Item {
+            role: *role,
+            text,
+            asked: &[],
+            call_id: None,
+        })
+        .collect();
+    let (run, decision) = gateway
+        .tracer
+        .continues(&items)
+        .expect("it was sent before");
+    assert_eq!(run, RunId::new(1, [0; 10]));
+    assert_eq!(gateway.labels[&decision], "a");
+    assert_eq!(gateway.tracer.continues(&items[2..]), None);
+    gateway.tracer.forget(run);
+    assert_eq!(gateway.tracer.continues(&items), None);
+}
