@@ -11,7 +11,8 @@
 //! *No common history* (hand-crafted runs). Every agent is a run of its own, as behind two
 //! gateways that share no header: its request holds its own history and, as a user message, the
 //! entry that it answers, wrapped into a sentence of its framework. Found: edges to other runs,
-//! once as the exact entry and once as the other agent.
+//! once as the exact entry and once as the other agent. Answers to the person are left out: what
+//! people say links no runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -51,7 +52,11 @@ pub(crate) fn report(root: &Path) {
         score::print(&format!("Who&When {name}: turn order"), &within);
         let apart: Vec<_> = crafted
             .iter()
-            .map(|run| apart(run, &addressing(run)))
+            .map(|run| {
+                let mut truth = addressing(run);
+                truth.retain(|&(_, from)| run[from].speaker != "human");
+                apart(run, &truth)
+            })
             .collect();
         let (entry, agent): (Vec<_>, Vec<_>) = apart.into_iter().unzip();
         score::print(&format!("Who&When {name}: apart, exact entry"), &entry);
