@@ -56,7 +56,7 @@ fn tracing(root: &Path) {
     };
     let mut decisions = 0;
     let mut edges = 0;
-    let time = best(5, || {
+    let time = best(25, || {
         let mut tracer = Tracer::new(Options::default());
         (decisions, edges) = (0, 0);
         for (number, run) in runs.iter().enumerate() {
@@ -75,7 +75,7 @@ fn tracing(root: &Path) {
             tracer.forget(RunId::new(number as u64, [0; 10]));
         }
     });
-    let baseline = best(5, || {
+    let baseline = best(25, || {
         for message in runs.iter().flat_map(|r| &r.messages) {
             for word in message.text.split(|c: char| !c.is_ascii_alphanumeric()) {
                 black_box(std::hash::BuildHasher::hash_one(
