@@ -29,10 +29,7 @@ pub(crate) fn read<'a>(
 
 fn run<'a>(input: &Input<'a>, part: &Part<'a>) -> Result<Run<'a>, ImportError> {
     let position = &part.position;
-    let unexpected = || {
-        let expected = "a trajectory: an object with `steps`";
-        input.unexpected(FORMAT, part.raw, position, expected)
-    };
+    let unexpected = || input.unexpected(FORMAT, part.raw, position, FORMAT.shape());
     if !part.raw.starts_with('{') {
         return Err(unexpected());
     }
@@ -106,7 +103,7 @@ impl<'a, 'i> Builder<'a, 'i> {
             Some(raw) if raw.starts_with('{') => input.object(raw, &position.then("agent"))?,
             _ => Object::default(),
         };
-        let (version, model) = (agent.scalar("version"), agent.text("model_name"));
+        let (version, model) = (agent.scalar("version"), agent.filled("model_name"));
         note("agent.version", &version);
         note("model.name", &model);
         note("schema.version", &trajectory.scalar("schema_version"));
@@ -116,7 +113,7 @@ impl<'a, 'i> Builder<'a, 'i> {
         );
         Ok(Self {
             input,
-            agent: agent.text("name").filter(|name| !name.is_empty()),
+            agent: agent.filled("name"),
             version,
             model,
             environment,
@@ -149,7 +146,7 @@ impl<'a, 'i> Builder<'a, 'i> {
             return Err(unexpected("a step"));
         }
         let fields = input.item(raw, &position)?;
-        let source = fields.text("source");
+        let source = fields.filled("source");
         let source = source.ok_or_else(|| unexpected("a step with `source`"))?;
         let started = fields.time("timestamp").map(|(time, _)| time);
         let mut step = match &*source {
@@ -160,7 +157,7 @@ impl<'a, 'i> Builder<'a, 'i> {
                     step.gaps.partly(Gaps::AGENT);
                 }
                 step.agent_version.clone_from(&self.version);
-                if let Some(model) = fields.text("model_name").or_else(|| self.model.clone()) {
+                if let Some(model) = fields.filled("model_name").or_else(|| self.model.clone()) {
                     step.name = Some(model);
                     step.gaps.partly(Gaps::ENVIRONMENT);
                 }
@@ -208,7 +205,7 @@ impl<'a, 'i> Builder<'a, 'i> {
                 step.gaps.partly(Gaps::ENVIRONMENT);
             }
             step.timed(by.started, None);
-            match call.text("function_name").filter(|name| !name.is_empty()) {
+            match call.filled("function_name") {
                 Some(name) => step.name = Some(name),
                 None => step.gaps.partly(Gaps::EFFECTS | Gaps::ASKED),
             }
@@ -216,7 +213,7 @@ impl<'a, 'i> Builder<'a, 'i> {
             if step.asked.is_none() {
                 step.gaps.unknowable(Gaps::ASKED);
             }
-            step.call_id = call.text("tool_call_id");
+            step.call_id = call.filled("tool_call_id");
             step.links.push(Link {
                 step: asker,
                 kind: CauseKind::Call,
@@ -263,7 +260,7 @@ impl<'a, 'i> Builder<'a, 'i> {
         for (index, raw) in results.into_iter().enumerate() {
             let position = position.at(index);
             let result = self.input.object(raw, &position)?;
-            let id = result.text("source_call_id");
+            let id = result.filled("source_call_id");
             let found = match &id {
                 Some(id) => self.ids.get(id).copied(),
                 // Without an id it belongs to the step's own first call that still waits.

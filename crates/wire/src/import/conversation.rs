@@ -37,7 +37,7 @@ impl<'a> Conversation<'a> {
                 rest: None,
                 steps: Vec::new(),
             },
-            agent: agent.map(str::to_owned),
+            agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
             waiting: BTreeSet::new(),
             ids: HashMap::new(),
         }
@@ -85,12 +85,12 @@ impl<'a> Conversation<'a> {
     ) -> usize {
         let fields = &message.fields;
         let mut step = Step::new(position, Kind::Inference, "assistant", source);
-        match (fields.text("name"), &self.agent) {
+        match (fields.filled("name"), &self.agent) {
             (Some(name), _) => step.agent = name,
             (None, Some(agent)) => step.agent = Cow::Owned(agent.clone()),
             (None, None) => step.gaps.partly(Gaps::AGENT),
         }
-        if let Some(model) = fields.text("model").or_else(|| model.cloned()) {
+        if let Some(model) = fields.filled("model").or_else(|| model.cloned()) {
             step.name = Some(model);
             step.gaps.partly(Gaps::ENVIRONMENT);
         }
@@ -109,7 +109,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn words(&mut self, message: &Message<'a>, source: &'a str, position: Position) -> usize {
-        let name = message.fields.text("name");
+        let name = message.fields.filled("name");
         let agent = name.unwrap_or_else(|| match &*message.role {
             "developer" => Cow::Borrowed("system"),
             _ if message.role.is_empty() => Cow::Borrowed("unknown"),
@@ -186,7 +186,7 @@ impl<'a> Conversation<'a> {
     /// that name, else to the first one waiting; of very many, the last [`WAITING_MAX`] count.
     fn result(&mut self, message: &Message<'a>, source: &'a str, position: Position) {
         let id = message.answers();
-        let name = message.fields.text("name");
+        let name = message.fields.filled("name");
         let found = match &id {
             Some(id) => self.ids.get(id).copied(),
             None => {

@@ -2,6 +2,7 @@
 //! part that the pointer picks.
 
 use super::error::ImportError;
+use super::format::{Format, of_value};
 use super::json::{Input, Object};
 use super::pointer;
 use super::run::Position;
@@ -18,10 +19,25 @@ pub(crate) struct Part<'a> {
 /// Splits a file into its values and picks the part of each.
 pub(crate) fn parts<'a>(
     input: &Input<'a>,
+    format: Format,
     pointer: Option<&str>,
 ) -> Result<Vec<Part<'a>>, ImportError> {
-    let documents: Vec<(usize, &str)> = input.documents().collect::<Result<_, _>>()?;
     let pointer = pointer.unwrap_or_default();
+    let mut documents: Vec<(usize, &str)> = Vec::new();
+    for document in input.documents() {
+        match (document, documents.first()) {
+            (Ok(document), _) => documents.push(document),
+            // That the file is of another kind says more than that it is damaged further down.
+            (Err(_), Some((_, first))) if pointer.is_empty() && of_value(first) != Some(format) => {
+                let position = Position {
+                    line: Some(1),
+                    ..Position::default()
+                };
+                return Err(input.unexpected(format, first, &position, format.shape()));
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
     let several = documents.len() > 1;
     let mut parts = Vec::with_capacity(documents.len());
     let (mut line, mut from) = (1, 0);

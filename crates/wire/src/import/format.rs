@@ -55,6 +55,21 @@ impl Format {
     }
 }
 
+impl Format {
+    /// What the decoder wants a file, or a line of it, to be.
+    pub(crate) const fn shape(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "an array of messages, or an object with `messages`",
+            Self::Atif => "a trajectory: an object with `steps`",
+            Self::OtlpJson => "an object with `resourceSpans`, or with `spans`",
+            Self::WhoAndWhen => "an object with `history`",
+            Self::Langfuse => {
+                "an object with `trace` and `observations`, or an array of observations"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -77,8 +92,8 @@ impl FromStr for Format {
     }
 }
 
-/// Levenshtein's distance, where taking away from `typed` costs one and leaving out the end of
-/// `name` costs nothing, so that `otlp` is nearest to `otlp-json`.
+/// Levenshtein's distance between what was typed and the nearest beginning of a name, so that
+/// `otlp` is nearest to `otlp-json`.
 fn distance(typed: &str, name: &str) -> usize {
     let name: Vec<char> = name.chars().collect();
     let mut row: Vec<usize> = (0..=name.len()).collect();
@@ -146,7 +161,10 @@ fn of_object(object: &Object<'_>) -> Option<Format> {
     if first_of("history").is_some_and(|item| is_message(&item)) {
         return Some(Format::WhoAndWhen);
     }
-    if object.get("messages").is_some_and(is_messages) || object.get("choices").is_some() {
+    if object.get("messages").is_some_and(is_messages)
+        || object.get("choices").is_some()
+        || is_message(object)
+    {
         return Some(Format::OpenaiChat);
     }
     let request = json::object(object.get("request")?).ok()?;

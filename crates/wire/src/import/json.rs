@@ -195,6 +195,11 @@ impl<'a> Object<'a> {
         self.get(key).and_then(string)
     }
 
+    /// A value that is a string with something in it.
+    pub(crate) fn filled(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.text(key).filter(|text| !text.is_empty())
+    }
+
     /// A value as text, if it is a string, a number or a boolean.
     pub(crate) fn scalar(&self, key: &str) -> Option<Cow<'a, str>> {
         self.get(key).and_then(scalar)

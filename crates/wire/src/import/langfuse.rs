@@ -44,8 +44,7 @@ pub(crate) fn read<'a>(
 }
 
 fn unexpected(input: &Input<'_>, part: &Part<'_>) -> ImportError {
-    let expected = "an object with `trace` and `observations`, or an array of observations";
-    input.unexpected(FORMAT, part.raw, &part.position, expected)
+    input.unexpected(FORMAT, part.raw, &part.position, FORMAT.shape())
 }
 
 /// Reads an object with `trace` and `observations`.
@@ -98,7 +97,7 @@ fn whole<'a>(
         rest.push(("trace", Cow::Owned(write_object(&[("observations", list)]))));
     }
     let rest = (!rest.is_empty()).then(|| Cow::Owned(write_object(&rest)));
-    let agent = agent(options, trace.text("name"));
+    let agent = agent(options, trace.filled("name"));
     let source = match trace.get("observations") {
         Some(_) => Cow::Owned(trace.without(&["observations"]).unwrap_or_default()),
         None => Cow::Borrowed(raw),
@@ -108,7 +107,7 @@ fn whole<'a>(
     let steps = spans::steps(input, spans, Some(first), agent, WORDS)?;
     Ok(Run {
         external: trace.scalar("id").map(Cow::into_owned),
-        title: trace.text("name").map(Cow::into_owned),
+        title: trace.filled("name").map(Cow::into_owned),
         position: position.to_string(),
         started,
         environment: environment(&trace, &steps),
@@ -177,9 +176,9 @@ fn bare<'a>(
 }
 
 fn agent<'a>(options: &Options<'_>, name: Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
-    match options.agent {
+    match options.agent.filter(|agent| !agent.is_empty()) {
         Some(agent) => Some(Cow::Owned(agent.to_owned())),
-        None => name.filter(|name| !name.is_empty()),
+        None => name,
     }
 }
 
@@ -210,7 +209,7 @@ fn root<'a>(
     let by = agent.unwrap_or(Cow::Borrowed("unknown"));
     let mut step = Step::new(position, Kind::Step, by, source);
     step.gaps.partly(Gaps::AGENT);
-    step.name = trace.text("name").or(Some(Cow::Borrowed("trace")));
+    step.name = trace.filled("name").or(Some(Cow::Borrowed("trace")));
     step.asked = trace.get("input").and_then(value);
     step.result = trace.get("output").and_then(value);
     if step.asked.is_some() {
@@ -240,7 +239,7 @@ fn observation<'a>(
         return Err(input.unexpected(FORMAT, raw, &position, expected));
     }
     let fields = input.item(raw, &position)?;
-    let id = fields.text("id").filter(|id| !id.is_empty());
+    let id = fields.filled("id");
     let id = id.ok_or_else(|| input.unexpected(FORMAT, raw, &position, expected))?;
     let time = |key: &str| fields.time(key).map(|(time, _)| time);
     let (started, ended) = (time("startTime"), time("endTime"));
@@ -269,9 +268,7 @@ fn observation<'a>(
     let micros = |time: Timestamp| i128::from(time.0) * 1_000;
     Ok(Span {
         id,
-        parent: fields
-            .text("parentObservationId")
-            .filter(|parent| !parent.is_empty()),
+        parent: fields.filled("parentObservationId"),
         linked: Vec::new(),
         name: fields.text("name").unwrap_or_default(),
         nanos: started.map_or(0, micros),
@@ -281,7 +278,7 @@ fn observation<'a>(
         status,
         input: fields.get("input").and_then(value),
         output: fields.get("output").and_then(value),
-        model: fields.text("model"),
+        model: fields.filled("model"),
         to: attributes.text(&["target_agent", "gen_ai.handoff.to_agent"]),
         attributes,
         raw,

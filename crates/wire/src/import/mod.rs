@@ -59,7 +59,7 @@ pub fn read<'a>(
     options: &Options<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
     let input = json::Input::new(bytes)?;
-    let parts = documents::parts(&input, options.pointer)?;
+    let parts = documents::parts(&input, format, options.pointer)?;
     let runs = match format {
         Format::OpenaiChat => openai_chat::read(&input, parts, options),
         Format::Atif => atif::read(&input, parts),

@@ -23,7 +23,7 @@ use super::json::{self, Input, Object, write_array, write_object};
 use super::openai_message::Message;
 use super::run::{Position, Run};
 
-const EXPECTED: &str = "an array of messages, or an object with `messages`";
+const EXPECTED: &str = Format::OpenaiChat.shape();
 
 /// Reads every run.
 pub(crate) fn read<'a>(
@@ -277,7 +277,7 @@ impl<'a> Envelope<'a> {
 
     /// Takes what a request or response says of the environment.
     fn request(&mut self, object: &Object<'a>) {
-        if let Some(model) = object.text("model") {
+        if let Some(model) = object.filled("model") {
             self.environment
                 .insert("model.name".to_owned(), model.clone().into_owned());
             self.model = Some(model);

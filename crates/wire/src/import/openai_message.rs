@@ -73,8 +73,8 @@ impl<'a> Message<'a> {
     /// The id of the call that this message answers. tau2 writes it as `id`.
     pub(crate) fn answers(&self) -> Option<Cow<'a, str>> {
         self.fields
-            .text("tool_call_id")
-            .or_else(|| self.fields.text("id"))
+            .filled("tool_call_id")
+            .or_else(|| self.fields.filled("id"))
     }
 
     /// Whether a field says outright that the call failed or did not.
@@ -139,7 +139,7 @@ impl<'a> Call<'a> {
         };
         let body = inner.as_ref().unwrap_or(&outer);
         Ok(Self {
-            id: outer.text("id").or_else(|| outer.text("tool_call_id")),
+            id: outer.filled("id").or_else(|| outer.filled("tool_call_id")),
             name: body.text("name"),
             arguments: body.any(&["arguments", "input"]).map(json_text),
             position,

@@ -106,7 +106,7 @@ impl<'a> Traces<'a> {
         raw: &'a str,
         position: &Position,
     ) -> Result<(), ImportError> {
-        let expected = "an object with `resourceSpans`, or with `spans`";
+        let expected = FORMAT.shape();
         if !raw.starts_with('{') {
             return Err(input.unexpected(FORMAT, raw, position, expected));
         }

@@ -221,8 +221,8 @@ fn order(
 #[derive(Debug)]
 struct Build<'a> {
     steps: Vec<Step<'a>>,
-    /// Who acts inside each span.
-    acting: Vec<Option<Cow<'a, str>>>,
+    /// Who acts inside each span, and whether the source names it outright.
+    acting: Vec<Option<(Cow<'a, str>, bool)>>,
     fallback: Option<Cow<'a, str>>,
     /// The last inference whose output asks for a call id.
     asked_for: HashMap<String, usize>,
@@ -235,24 +235,33 @@ impl<'a> Build<'a> {
     fn step(
         &mut self,
         span: &Span<'a>,
-        above: Option<Cow<'a, str>>,
+        above: Option<(Cow<'a, str>, bool)>,
         parent: Option<usize>,
         links: Vec<Link>,
         lost: bool,
-    ) -> Option<Cow<'a, str>> {
+    ) -> Option<(Cow<'a, str>, bool)> {
         let role = span_content::role(span);
         let named = span_content::agent(span, role);
-        let handed = role == Role::Agent && named.is_some() && above.is_some() && named != above;
+        // One agent below another is a hand-off, if both are named outright.
+        let handed = match (&named, &above) {
+            (Some(named), Some((above, true))) => role == Role::Agent && named != above,
+            _ => false,
+        };
         let kind = match role {
             Role::Model => Kind::Inference,
             Role::Tool => Kind::ToolCall,
             Role::Agent if handed => Kind::Message,
             Role::Agent | Role::Other => Kind::Step,
         };
-        let acting = named.clone().or_else(|| above.clone());
-        let acting = acting.or_else(|| (role == Role::Agent).then(|| span.name.clone()));
+        let acting = match &named {
+            Some(named) => Some((named.clone(), true)),
+            None => above.clone().or_else(|| {
+                let fits = role == Role::Agent && !span.name.is_empty();
+                fits.then(|| (span.name.clone(), false))
+            }),
+        };
         let by = if handed { above } else { acting.clone() };
-        let by = by.or_else(|| self.fallback.clone());
+        let by = by.map(|(name, _)| name).or_else(|| self.fallback.clone());
         let unnamed = named.is_none();
         let by = by.filter(|by| !by.is_empty());
         let agent = by.unwrap_or(Cow::Borrowed("unknown"));

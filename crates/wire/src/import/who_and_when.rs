@@ -28,7 +28,7 @@ pub(crate) fn read<'a>(
 
 fn run<'a>(input: &Input<'a>, part: &Part<'a>) -> Result<Run<'a>, ImportError> {
     let position = &part.position;
-    let expected = "an object with `history`";
+    let expected = Format::WhoAndWhen.shape();
     let unexpected = || input.unexpected(Format::WhoAndWhen, part.raw, position, expected);
     if !part.raw.starts_with('{') {
         return Err(unexpected());

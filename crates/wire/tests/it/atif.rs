@@ -78,3 +78,19 @@ error: `/steps/0/tool_calls/1` (line 2, column 54): the call id `c` is used twic
 hint: a call needs its result before its id is used again: rename one
 ");
 }
+
+#[test]
+fn names_without_letters_count_as_none() {
+    insta::assert_snapshot!(play(Format::Atif, r#"{"agent": {"name": "", "model_name": ""}, "steps": [
+        {"step_id": 1, "source": "agent", "model_name": "", "message": "", "tool_calls": [{"tool_call_id": "", "function_name": ""}]}
+    ]}"#), @r#"
+run at the whole file
+  0 inference by agent `unknown` chosen=json "[{\"tool_call_id\": \"\", \"function_name\": \"\"}]" @/steps/0
+  1 tool-call by agent `unknown` <-0 call (tool_calls) Unknown [orphaned call] @/steps/0/tool_calls/0
+  rest {"agent":{"name": "", "model_name": ""}}
+"#);
+    insta::assert_snapshot!(play(Format::Atif, r#"{"steps": [{"step_id": 1, "source": ""}]}"#), @r"
+error: `/steps/0` (line 1, column 12): expected a step with `source`, found an object with `step_id`, `source`
+hint: correct this item, or take it out
+");
+}

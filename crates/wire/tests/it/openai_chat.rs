@@ -266,3 +266,24 @@ run at /1, id b
   rest {"id":"b"}
 "#);
 }
+
+#[test]
+fn names_without_letters_count_as_none() {
+    let text = r#"{"model": "", "messages": [
+        {"role": "assistant", "name": "", "content": "a", "model": "",
+            "tool_calls": [{"id": "", "function": {"name": "", "arguments": ""}}]},
+        {"role": "tool", "name": "", "content": "b"},
+        {"role": "", "name": "", "content": "c"}
+    ]}"#;
+    let options = Options {
+        pointer: None,
+        agent: Some(""),
+    };
+    insta::assert_snapshot!(play_with(Format::OpenaiChat, text, &options), @r#"
+run at the whole file
+  0 inference by assistant `unknown` chosen="a" @/messages/0
+  1 tool-call by assistant `unknown` asked="" result="b" <-0 call (tool_calls) @/messages/0/tool_calls/0
+  2 message by unknown chosen="c" @/messages/2
+  rest {"model":""}
+"#);
+}

@@ -1,6 +1,6 @@
 //! Plays a small file and shows what came of it, one step a line.
 
-use model::{Evidence, Media, Outcome};
+use model::{Evidence, Kind, Media, Outcome};
 use wire::import::{Format, Options, Run, Step, Text, read};
 
 /// Reads a file without options and shows its runs, or the error and its hint.
@@ -115,5 +115,32 @@ fn shorten(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+/// Checks what every run promises, whatever its format.
+pub(crate) fn check(run: &Run<'_>) {
+    assert!(!run.steps.is_empty());
+    assert!(!run.position.is_empty());
+    for (index, step) in run.steps.iter().enumerate() {
+        assert!(step.links.iter().all(|link| link.step < index), "{step:?}");
+        assert!(step.parent.is_none_or(|parent| parent < index), "{step:?}");
+        assert!(!step.source.is_empty(), "{step:?}");
+        assert!(!step.agent.is_empty(), "{step:?}");
+        if matches!(step.kind, Kind::Inference | Kind::ToolCall) {
+            assert!(
+                step.name.as_ref().is_some_and(|name| !name.is_empty()),
+                "{step:?}"
+            );
+        }
+        if step.marks.orphaned_call {
+            assert_eq!(step.outcome, Outcome::Unknown);
+        }
+    }
+    if let Some(rest) = &run.rest {
+        assert!(
+            serde_json::from_str::<&serde_json::value::RawValue>(rest).is_ok(),
+            "{rest}"
+        );
     }
 }
