@@ -1,6 +1,14 @@
 //! Recorded runs of every format through the one door: [`wire::import::read`].
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too"
+)]
+
 mod atif;
+mod bad_input;
+mod kept;
 mod langfuse;
 mod openai_chat;
 mod otlp;
