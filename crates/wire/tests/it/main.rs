@@ -12,5 +12,6 @@ mod kept;
 mod langfuse;
 mod openai_chat;
 mod otlp;
+mod real_runs;
 mod support;
 mod who_and_when;
