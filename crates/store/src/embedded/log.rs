@@ -1,0 +1,496 @@
+//! The log in segments: opening, what a crash left, reading, appending a group.
+//!
+//! One [`Log`] is shared by everybody who reads; only the writer thread appends. A reader sees
+//! exactly what is durable.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ledger::StoreError;
+
+use super::segment::{
+    BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, VERSION, Window, offsets_name,
+    scan, segment_name, segment_number, u64_at,
+};
+use crate::disk::{self, Disk, DiskFile, How};
+use crate::error::{damaged, unavailable};
+
+/// All segments of a log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segments: RwLock<Vec<Arc<Segment>>>,
+    durable: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Segment {
+    number: u32,
+    first: u64,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    offsets: RwLock<Where>,
+}
+
+/// Where the records of a segment are.
+#[derive(Debug)]
+enum Where {
+    /// In memory, for the segment that grows.
+    Live(Vec<u64>),
+    /// In the offset file of a sealed segment.
+    Sealed {
+        file: Arc<dyn DiskFile>,
+        count: u64,
+        end: u64,
+    },
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) log: Log,
+    /// Where the writer goes on.
+    pub(crate) tail: Tail,
+    /// What was mended.
+    pub(crate) notices: Vec<String>,
+}
+
+/// Where the next record goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Number of the segment that grows; 0 when there is none yet.
+    pub(crate) segment: u32,
+    /// Its length.
+    pub(crate) end: u64,
+    /// The pack that was last written, and its durable length.
+    pub(crate) pack: u32,
+    pub(crate) pack_end: u64,
+}
+
+/// One leaf as read.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) head: Head,
+    pub(crate) leaf: Vec<u8>,
+}
+
+impl Log {
+    /// Opens the segments in `dir`. Leaves below `floor` are known to have been durable; what is
+    /// wrong with them is damage and never a torn tail. With `mend` a torn tail is cut and
+    /// missing offset files are written; without, nothing is written and the tail is left out.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        floor: u64,
+        mend: bool,
+    ) -> Result<Recovered, StoreError> {
+        let mut notices = Vec::new();
+        let mut numbers: Vec<u32> = disk
+            .list(dir)
+            .map_err(|e| unavailable(format!("list `{}`", dir.display()), e))?
+            .iter()
+            .filter_map(|name| segment_number(name))
+            .collect();
+        numbers.sort_unstable();
+        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(numbers.len());
+        let mut next = 0;
+        let mut tail = Tail::default();
+        for (place, &number) in numbers.iter().enumerate() {
+            let last = place + 1 == numbers.len();
+            let path = dir.join(segment_name(number));
+            if number as usize != place + 1 {
+                let missing = dir.join(segment_name(place as u32 + 1));
+                return Err(damaged(&missing, "byte 0".to_owned(), Some(next)));
+            }
+            let opened = disk
+                .open(&path, if mend && last { How::Write } else { How::Read })
+                .map_err(|e| reading(&path, e))?;
+            let mut bytes = [0; HEADER];
+            let count = opened
+                .read_at(0, &mut bytes)
+                .map_err(|e| reading(&path, e))?;
+            match Header::decode(&bytes[..count]) {
+                Ok(header) if header.number == number && header.first == next => {}
+                Err(BadHeader::Newer(found)) => {
+                    return Err(StoreError::Newer {
+                        path,
+                        found,
+                        known: VERSION,
+                    });
+                }
+                // A segment is created only when all before it is durable, and its first group is
+                // acknowledged only when its name and header are.
+                Err(BadHeader::Damaged)
+                    if last
+                        && next >= floor
+                        && opened.len().map_err(|e| reading(&path, e))? <= HEADER as u64 =>
+                {
+                    if mend {
+                        disk.remove(&path).map_err(|e| reading(&path, e))?;
+                        disk.sync_dir(dir).map_err(|e| reading(dir, e))?;
+                    }
+                    notices.push(format!(
+                        "`{}` was begun and not finished; it is empty and was left out",
+                        path.display()
+                    ));
+                    break;
+                }
+                _ => return Err(damaged(&path, "byte 0".to_owned(), Some(next))),
+            }
+            let segment = if last {
+                let mend_tail = mend.then_some(dir);
+                let (segment, end) =
+                    open_last(opened, &path, number, next, floor, mend_tail, &mut notices)?;
+                tail.end = end;
+                segment
+            } else {
+                open_sealed(&*disk, opened, &path, number, next, mend, &mut notices)?
+            };
+            tail.segment = number;
+            next += segment.count();
+            segments.push(Arc::new(segment));
+        }
+        let log = Self {
+            disk,
+            dir: dir.to_owned(),
+            segments: RwLock::new(segments),
+            durable: AtomicU64::new(next),
+        };
+        if let Some(last) = next.checked_sub(1) {
+            let record = log.read(last, 1, usize::MAX)?.pop();
+            let head = record
+                .ok_or_else(|| damaged(dir, "its end".to_owned(), Some(last)))?
+                .head;
+            (tail.pack, tail.pack_end) = (head.pack, head.pack_end);
+        }
+        Ok(Recovered { log, tail, notices })
+    }
+
+    /// Returns how many leaves are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Returns up to `limit` records from `from` on, and stops after `bytes` bytes of leaves.
+    pub(crate) fn read(
+        &self,
+        from: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let end = self.durable().min(from.saturating_add(limit as u64));
+        let mut records = Vec::new();
+        let mut size = 0;
+        let mut at = from;
+        while at < end && size < bytes {
+            let segment = self.segment_of(at);
+            let segment_end = (segment.first + segment.count()).min(end);
+            let start = segment.offset(at)?;
+            let mut window = Window::new(&*segment.file, start);
+            let mut offset = start;
+            while at < segment_end && size < bytes {
+                let part = window.at(offset).map_err(|e| reading(&segment.path, e))?;
+                let Some((head, leaf)) = Head::decode(part).filter(|(head, _)| head.seq == at)
+                else {
+                    return Err(damaged(&segment.path, format!("byte {offset}"), Some(at)));
+                };
+                size += leaf.len();
+                offset += (HEAD + leaf.len()) as u64;
+                records.push(Record {
+                    head,
+                    leaf: leaf.to_vec(),
+                });
+                at += 1;
+            }
+        }
+        Ok(records)
+    }
+
+    fn segment_of(&self, seq: u64) -> Arc<Segment> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let after = segments.partition_point(|segment| segment.first <= seq);
+        Arc::clone(&segments[after - 1])
+    }
+
+    /// Writes `buffer`, a group of records, at the tail and makes it durable.
+    ///
+    /// `ends` are the offsets of its records within it.
+    pub(crate) fn append(
+        &self,
+        tail: &mut Tail,
+        buffer: &[u8],
+        starts: &[usize],
+    ) -> Result<(), AppendError> {
+        let segment = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(segments.last().expect("a segment was begun"))
+        };
+        if let Err(error) = segment.file.write_at(tail.end, buffer) {
+            // Nothing of the group may stay: it was not acknowledged, and the next one goes here.
+            let clean = segment
+                .file
+                .truncate(tail.end)
+                .and_then(|()| segment.file.sync());
+            return Err(match clean {
+                Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
+                _ => AppendError::Failed("write the log", error),
+            });
+        }
+        segment
+            .file
+            .sync()
+            .map_err(|e| AppendError::Failed("sync the log", e))?;
+        if let Where::Live(offsets) = &mut *write(&segment.offsets) {
+            offsets.extend(starts.iter().map(|start| tail.end + *start as u64));
+        }
+        tail.end += buffer.len() as u64;
+        self.durable
+            .fetch_add(starts.len() as u64, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Begins a new segment; the one before is sealed with an offset file.
+    pub(crate) fn roll(&self, tail: &mut Tail) -> Result<(), AppendError> {
+        let number = tail.segment + 1;
+        let first = self.durable();
+        let path = self.dir.join(segment_name(number));
+        let full = |doing, error: io::Error| {
+            // A file that was begun must not be met again by the next attempt.
+            let gone = match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => self.disk.sync_dir(&self.dir),
+            };
+            match gone {
+                Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
+                _ => AppendError::Failed(doing, error),
+            }
+        };
+        let sealed = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            segments.last().cloned()
+        };
+        if let Some(segment) = sealed {
+            let offsets = match &*segment
+                .offsets
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+            {
+                Where::Live(offsets) => Some(offsets.clone()),
+                Where::Sealed { .. } => None,
+            };
+            if let Some(offsets) = offsets {
+                let sealed = seal(
+                    &*self.disk,
+                    &self.dir,
+                    segment.number,
+                    segment.first,
+                    tail.end,
+                    offsets,
+                )
+                .map_err(|e| full("seal a segment", e))?;
+                *write(&segment.offsets) = sealed;
+            }
+        }
+        let create = || {
+            let file = self.disk.open(&path, How::New)?;
+            file.write_at(0, &Header { number, first }.encode())?;
+            file.sync()?;
+            self.disk.sync_dir(&self.dir)?;
+            Ok(file)
+        };
+        let file = create().map_err(|e| full("begin a segment", e))?;
+        let segment = Segment {
+            number,
+            first,
+            path: path.clone(),
+            file,
+            offsets: RwLock::new(Where::Live(Vec::new())),
+        };
+        write(&self.segments).push(Arc::new(segment));
+        tail.segment = number;
+        tail.end = HEADER as u64;
+        Ok(())
+    }
+}
+
+/// Why a group was not appended.
+#[derive(Debug)]
+pub(crate) enum AppendError {
+    /// There was no space, and nothing of the group is left.
+    Full,
+    /// It is open what is durable.
+    Failed(&'static str, io::Error),
+}
+
+impl Segment {
+    fn count(&self) -> u64 {
+        match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
+            Where::Live(offsets) => offsets.len() as u64,
+            Where::Sealed { count, .. } => *count,
+        }
+    }
+
+    fn offset(&self, seq: u64) -> Result<u64, StoreError> {
+        let place = seq - self.first;
+        match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
+            Where::Live(offsets) => Ok(offsets[usize::try_from(place).expect("fits memory")]),
+            Where::Sealed { file, end, .. } => {
+                let mut bytes = [0; 8];
+                let at = OFFSETS_HEADER as u64 + 8 * place;
+                let count = file
+                    .read_at(at, &mut bytes)
+                    .map_err(|e| reading(&self.path, e))?;
+                let offset = u64_at(&bytes, 0);
+                if count < 8 || offset >= *end {
+                    let path = self.path.with_extension("off");
+                    return Err(damaged(&path, format!("byte {at}"), Some(seq)));
+                }
+                Ok(offset)
+            }
+        }
+    }
+}
+
+fn open_last(
+    file: Arc<dyn DiskFile>,
+    path: &Path,
+    number: u32,
+    first: u64,
+    floor: u64,
+    mend: Option<&Path>,
+    notices: &mut Vec<String>,
+) -> Result<(Segment, u64), StoreError> {
+    let mut scanned = scan(&*file, first, |_, _| {}).map_err(|e| reading(path, e))?;
+    let good = first + scanned.offsets.len() as u64;
+    if scanned.bad && good < floor.max(scanned.proven) {
+        return Err(damaged(path, format!("byte {}", scanned.end), Some(good)));
+    }
+    let keep = good - scanned.partial;
+    if scanned.bad || scanned.partial > 0 {
+        if scanned.partial > 0 && keep < floor {
+            return Err(damaged(path, format!("byte {}", scanned.end), Some(good)));
+        }
+        let length = file.len().map_err(|e| reading(path, e))?;
+        let kept = usize::try_from(keep - first).expect("fits memory");
+        let end = scanned.offsets.get(kept).copied().unwrap_or(scanned.end);
+        scanned.offsets.truncate(kept);
+        scanned.end = end;
+        if mend.is_some() {
+            file.truncate(end)
+                .and_then(|()| file.sync())
+                .map_err(|e| reading(path, e))?;
+        }
+        notices.push(format!(
+            "`{}` had a torn tail: {} bytes after leaf {keep} were never acknowledged and were {}",
+            path.display(),
+            length - end,
+            if mend.is_some() { "cut" } else { "left out" },
+        ));
+    }
+    let offsets = RwLock::new(Where::Live(scanned.offsets));
+    Ok((
+        Segment {
+            number,
+            first,
+            path: path.to_owned(),
+            file,
+            offsets,
+        },
+        scanned.end,
+    ))
+}
+
+fn open_sealed(
+    disk: &dyn Disk,
+    file: Arc<dyn DiskFile>,
+    path: &Path,
+    number: u32,
+    first: u64,
+    mend: bool,
+    notices: &mut Vec<String>,
+) -> Result<Segment, StoreError> {
+    let dir = disk::parent(path);
+    let length = file.len().map_err(|e| reading(path, e))?;
+    let sealed = load_sealed(disk, dir, number, first).map_err(|e| reading(path, e))?;
+    let offsets = match sealed {
+        Some(Where::Sealed {
+            file: table,
+            count,
+            end,
+        }) if end == length => Where::Sealed {
+            file: table,
+            count,
+            end,
+        },
+        _ => {
+            let scanned = scan(&*file, first, |_, _| {}).map_err(|e| reading(path, e))?;
+            if scanned.bad || scanned.partial > 0 {
+                let bad = first + scanned.offsets.len() as u64;
+                return Err(damaged(path, format!("byte {}", scanned.end), Some(bad)));
+            }
+            notices.push(format!("the offsets of `{}` were rebuilt", path.display()));
+            if mend {
+                seal(disk, dir, number, first, length, scanned.offsets)
+                    .map_err(|e| reading(path, e))?
+            } else {
+                Where::Live(scanned.offsets)
+            }
+        }
+    };
+    Ok(Segment {
+        number,
+        first,
+        path: path.to_owned(),
+        file,
+        offsets: RwLock::new(offsets),
+    })
+}
+
+fn load_sealed(disk: &dyn Disk, dir: &Path, number: u32, first: u64) -> io::Result<Option<Where>> {
+    let path = dir.join(offsets_name(number));
+    let file = match disk.open(&path, How::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut header = [0; OFFSETS_HEADER];
+    let read = file.read_at(0, &mut header)?;
+    let length = file.len()?;
+    Ok(Offsets::decode_header(&header[..read])
+        .filter(|(found, count, _)| *found == first && length == OFFSETS_HEADER as u64 + 8 * count)
+        .map(|(_, count, end)| Where::Sealed { file, count, end }))
+}
+
+fn seal(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u32,
+    first: u64,
+    end: u64,
+    offsets: Vec<u64>,
+) -> io::Result<Where> {
+    let path = dir.join(offsets_name(number));
+    let offsets = Offsets {
+        first,
+        log_len: end,
+        offsets,
+    };
+    disk::replace(disk, &path, &offsets.encode(), false)?;
+    let file = disk.open(&path, How::Read)?;
+    Ok(Where::Sealed {
+        file,
+        count: offsets.offsets.len() as u64,
+        end,
+    })
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reading(path: &Path, error: io::Error) -> StoreError {
+    unavailable(format!("read `{}`", path.display()), error)
+}
