@@ -1,0 +1,359 @@
+//! Asking the index: each question of the seam as SQL over the keys that it needs.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use ledger::{DecisionRow, Direction, Found, Page, RunRow};
+use model::{
+    Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
+    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
+
+use super::write::{Blob, status_of};
+use crate::prefix::IdRange;
+
+type Sql<T> = rusqlite::Result<T>;
+
+const ROW: &str = "SELECT d.id, d.run, d.agent, d.version, d.kind, d.name, d.known, d.started, \
+     d.status, d.first, d.wall, d.tick FROM decision d";
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub(crate) struct Reader<'c>(pub(crate) &'c Connection);
+
+impl Reader<'_> {
+    pub(crate) fn seq_of(&self, event: EventId) -> Sql<Option<u64>> {
+        self.0
+            .prepare_cached("SELECT seq FROM event WHERE id = ?1")?
+            .query_row([&event.as_bytes()[..]], |row| unsigned(row, 0))
+            .optional()
+    }
+
+    pub(crate) fn head(&self, stream: [u8; 16]) -> Sql<Option<EventId>> {
+        self.0
+            .prepare_cached("SELECT head FROM stream WHERE id = ?1")?
+            .query_row([&stream[..]], |row| Ok(EventId::from_bytes(row.get(0)?)))
+            .optional()
+    }
+
+    /// The largest event id and the largest stream id that the index holds.
+    pub(crate) fn newest(&self) -> Sql<([u8; 16], [u8; 16])> {
+        let one = |sql: &str| -> Sql<[u8; 16]> {
+            let found: Option<[u8; 16]> = self.0.query_row(sql, [], |row| row.get(0))?;
+            Ok(found.unwrap_or_default())
+        };
+        Ok((
+            one("SELECT MAX(id) FROM event")?,
+            one("SELECT MAX(id) FROM stream")?,
+        ))
+    }
+
+    pub(crate) fn runs(&self, page: Page) -> Sql<Vec<RunRow>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT r.id, r.imported, r.external, r.file, r.format, r.part, r.subject, r.first, \
+             r.wall, r.tick FROM run_order o JOIN run r ON r.id = o.id \
+             ORDER BY o.first DESC LIMIT ?1 OFFSET ?2",
+        )?;
+        let rows = statement.query_map(limit(page), |row| {
+            let format: Option<String> = row.get(4)?;
+            let file: Option<[u8; 32]> = row.get(3)?;
+            let origin = match (file, format) {
+                (Some(file), Some(format)) => Some(Origin {
+                    file: Digest(file),
+                    format,
+                    part: row.get(5)?,
+                }),
+                _ => None,
+            };
+            let imported: bool = row.get(1)?;
+            Ok(RunRow {
+                whole: origin.is_none() || imported,
+                keys: RunKeys {
+                    run: RunId::from_bytes(row.get(0)?),
+                    external: row.get(2)?,
+                    origin,
+                    subject: SubjectId::from_bytes(row.get(6)?),
+                },
+                first: unsigned(row, 7)?,
+                at: time(row, 8)?,
+                decisions: std::collections::BTreeMap::new(),
+                agents: Vec::new(),
+            })
+        })?;
+        let mut runs = rows.collect::<Sql<Vec<_>>>()?;
+        let mut counts = self
+            .0
+            .prepare_cached("SELECT status, count FROM run_status WHERE run = ?1")?;
+        let mut agents = self
+            .0
+            .prepare_cached("SELECT agent FROM run_agent WHERE run = ?1 ORDER BY agent")?;
+        for run in &mut runs {
+            let id = *run.keys.run.as_bytes();
+            let found = counts.query_map([&id[..]], |row| {
+                Ok((status_of(row.get(0)?)?, unsigned(row, 1)?))
+            })?;
+            run.decisions = found.collect::<Sql<_>>()?;
+            run.agents = agents
+                .query_map([&id[..]], |row| row.get(0))?
+                .collect::<Sql<_>>()?;
+        }
+        Ok(runs)
+    }
+
+    pub(crate) fn decisions(&self, run: Option<RunId>, page: Page) -> Sql<Vec<DecisionRow>> {
+        let [count, skip] = limit(page);
+        match run {
+            None => self
+                .0
+                .prepare_cached(&format!(
+                    "{ROW} JOIN (SELECT first, id FROM decision_order ORDER BY first \
+                     LIMIT ?1 OFFSET ?2) o ON o.id = d.id ORDER BY o.first"
+                ))?
+                .query_map([count, skip], decision)?
+                .collect(),
+            Some(run) => self
+                .0
+                .prepare_cached(&format!(
+                    "{ROW} JOIN (SELECT first, id FROM decision_of_run WHERE run = ?3 \
+                     ORDER BY first LIMIT ?1 OFFSET ?2) o ON o.id = d.id ORDER BY o.first"
+                ))?
+                .query_map(params![count, skip, &run.as_bytes()[..]], decision)?
+                .collect(),
+        }
+    }
+
+    pub(crate) fn rows(&self, ids: &[DecisionId]) -> Sql<Vec<DecisionRow>> {
+        let mut statement = self.0.prepare_cached(&format!("{ROW} WHERE d.id = ?1"))?;
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            rows.extend(
+                statement
+                    .query_row([&id.as_bytes()[..]], decision)
+                    .optional()?,
+            );
+        }
+        Ok(rows)
+    }
+
+    pub(crate) fn events_of(&self, decision: DecisionId) -> Sql<Vec<u64>> {
+        self.0
+            .prepare_cached("SELECT seq FROM event_of_decision WHERE decision = ?1 ORDER BY seq")?
+            .query_map([&decision.as_bytes()[..]], |row| unsigned(row, 0))?
+            .collect()
+    }
+
+    pub(crate) fn events_about(&self, subject: SubjectId) -> Sql<Vec<u64>> {
+        self.0
+            .prepare_cached("SELECT seq FROM payload WHERE subject = ?1 ORDER BY seq")?
+            .query_map([&subject.as_bytes()[..]], |row| unsigned(row, 0))?
+            .collect()
+    }
+
+    pub(crate) fn events_named<T: AsRef<str>>(&self, names: &[T]) -> Sql<Vec<u64>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT seq FROM named WHERE code = (SELECT code FROM word WHERE what = ?1)",
+        )?;
+        let names: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
+        let mut seqs = Vec::new();
+        for name in names {
+            for seq in statement.query_map([name], |row| unsigned(row, 0))? {
+                seqs.push(seq?);
+            }
+        }
+        seqs.sort_unstable();
+        Ok(seqs)
+    }
+
+    pub(crate) fn find(&self, prefix: &str, limit: usize) -> Sql<Vec<Found>> {
+        let Some(range) = IdRange::of(prefix) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        let queries: [(&str, fn(&Row<'_>) -> Sql<Found>); 4] = [
+            ("SELECT id FROM run", |row| {
+                Ok(Found::Run(RunId::from_bytes(row.get(0)?)))
+            }),
+            ("SELECT id FROM decision", |row| {
+                Ok(Found::Decision(DecisionId::from_bytes(row.get(0)?)))
+            }),
+            ("SELECT id FROM subject", |row| {
+                Ok(Found::Subject(SubjectId::from_bytes(row.get(0)?)))
+            }),
+            ("SELECT id, seq FROM event", |row| {
+                Ok(Found::Event(
+                    EventId::from_bytes(row.get(0)?),
+                    unsigned(row, 1)?,
+                ))
+            }),
+        ];
+        for (sql, take) in queries {
+            let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            let mut statement = self.0.prepare_cached(&format!(
+                "{sql} WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3"
+            ))?;
+            let rows = statement.query_map(params![&range.low[..], &range.high[..], left], take)?;
+            for row in rows {
+                found.push(row?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
+        let mut statement = self.0.prepare_cached(match direction {
+            Direction::Effects => {
+                "SELECT cause, effect, kind, strength FROM effect_edge WHERE cause = ?1 \
+                 ORDER BY effect, kind, strength"
+            }
+            Direction::Causes => {
+                "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1 \
+                 ORDER BY cause, kind, strength"
+            }
+        })?;
+        let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
+        let mut edges = Vec::new();
+        for id in ids {
+            for edge in statement.query_map([&id.as_bytes()[..]], edge)? {
+                edges.push(edge?);
+            }
+        }
+        Ok(edges)
+    }
+
+    /// Level by level with one prepared statement: a recursive query cannot drop a decision that
+    /// it reached before at a shorter distance.
+    pub(crate) fn closure(
+        &self,
+        id: DecisionId,
+        direction: Direction,
+        least: Strength,
+        limit: usize,
+    ) -> Sql<Vec<(DecisionId, u32)>> {
+        let mut statement = self.0.prepare_cached(match direction {
+            Direction::Effects => {
+                "SELECT effect FROM effect_edge WHERE cause = ?1 AND strength >= ?2 ORDER BY effect"
+            }
+            Direction::Causes => {
+                "SELECT cause FROM cause_edge WHERE effect = ?1 AND strength >= ?2 ORDER BY cause"
+            }
+        })?;
+        let mut seen = HashSet::from([id]);
+        let mut queue = VecDeque::from([(id, 0)]);
+        let mut reached = Vec::new();
+        while let Some((at, distance)) = queue.pop_front() {
+            let mut rows = statement.query(params![&at.as_bytes()[..], least as i64])?;
+            while let Some(row) = rows.next()? {
+                let next = DecisionId::from_bytes(row.get(0)?);
+                if !seen.insert(next) {
+                    continue;
+                }
+                if reached.len() == limit {
+                    return Ok(reached);
+                }
+                reached.push((next, distance + 1));
+                queue.push_back((next, distance + 1));
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Where the copies of a payload are.
+    pub(crate) fn blobs(&self, ct: Digest) -> Sql<Vec<Blob>> {
+        self.0
+            .prepare_cached("SELECT pack, place FROM blob WHERE ct = ?1 ORDER BY pack, place")?
+            .query_map([&ct.0[..]], |row| {
+                Ok(Blob {
+                    ct,
+                    pack: row.get(0)?,
+                    place: unsigned(row, 1)?,
+                })
+            })?
+            .collect()
+    }
+
+    /// The payloads that a subject's key opens.
+    pub(crate) fn payloads_of(&self, subject: SubjectId) -> Sql<Vec<Digest>> {
+        self.0
+            .prepare_cached("SELECT DISTINCT ct FROM payload WHERE subject = ?1")?
+            .query_map([&subject.as_bytes()[..]], |row| Ok(Digest(row.get(0)?)))?
+            .collect()
+    }
+
+    /// The subjects that the log says are erased.
+    pub(crate) fn erased(&self) -> Sql<Vec<SubjectId>> {
+        self.0
+            .prepare_cached("SELECT DISTINCT subject FROM erased")?
+            .query_map([], |row| Ok(SubjectId::from_bytes(row.get(0)?)))?
+            .collect()
+    }
+}
+
+fn decision(row: &Row<'_>) -> Sql<DecisionRow> {
+    let started: Option<i64> = row.get(7)?;
+    Ok(DecisionRow {
+        id: DecisionId::from_bytes(row.get(0)?),
+        keys: DecisionKeys {
+            run: RunId::from_bytes(row.get(1)?),
+            agent: Agent {
+                name: row.get(2)?,
+                version: row.get(3)?,
+            },
+            kind: named::<Kind>(row, 4)?,
+            name: row.get(5)?,
+            known: named::<Provenance>(row, 6)?,
+            started: started.map(Timestamp),
+        },
+        status: status_of(row.get(8)?)?,
+        first: unsigned(row, 9)?,
+        at: time(row, 10)?,
+    })
+}
+
+fn edge(row: &Row<'_>) -> Sql<Edge> {
+    let kind: i64 = row.get(2)?;
+    let strength: i64 = row.get(3)?;
+    let kinds = CauseKind::ALL;
+    let found = usize::try_from(kind)
+        .ok()
+        .and_then(|kind| kinds.get(kind).copied());
+    Ok(Edge {
+        cause: DecisionId::from_bytes(row.get(0)?),
+        effect: DecisionId::from_bytes(row.get(1)?),
+        kind: found.ok_or(rusqlite::Error::IntegralValueOutOfRange(2, kind))?,
+        strength: if strength == 0 {
+            Strength::Possible
+        } else {
+            Strength::Certain
+        },
+    })
+}
+
+/// Reads a value by the name that the record uses for it.
+fn named<'de, T: Deserialize<'de>>(row: &Row<'_>, column: usize) -> Sql<T> {
+    let text: String = row.get(column)?;
+    let deserializer: StrDeserializer<'_, serde::de::value::Error> =
+        text.as_str().into_deserializer();
+    T::deserialize(deserializer).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
+}
+
+fn time(row: &Row<'_>, column: usize) -> Sql<HybridTime> {
+    Ok(HybridTime {
+        wall: unsigned(row, column)?,
+        tick: row.get(column + 1)?,
+    })
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> Sql<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+fn limit(page: Page) -> [i64; 2] {
+    let fits = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    [fits(page.limit), fits(page.skip)]
+}
