@@ -9,6 +9,7 @@
 
 mod admit;
 pub mod disk;
+mod embedded;
 mod error;
 pub mod fault;
 mod memory;
@@ -16,4 +17,5 @@ mod prefix;
 mod projection;
 pub mod worker;
 
+pub use embedded::{Clock, Continue, EmbeddedStore, OpenOptions};
 pub use memory::MemoryStore;

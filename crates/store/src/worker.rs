@@ -119,6 +119,19 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// Puts an item in however full the queue is, for what is bounded elsewhere.
+    pub(crate) fn force(&self, weight: usize, item: T) -> Result<(), T> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(item);
+        }
+        state.weight += weight;
+        state.items.push_back((weight, item));
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
     /// Takes everything that is there, but stops after `most` in weight. Waits for the first item,
     /// and for `patience` for more to come unless somebody is in a hurry. None once the queue is
     /// closed and empty.

@@ -1,3 +1,4 @@
 //! Tests of the stores through their seam.
 
 mod conformance;
+mod support;

@@ -184,7 +184,7 @@ impl Mark {
 }
 
 /// Every table with its columns in key order: what makes two indexes equal.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 20] = [
     ("blob", "ct, pack, place"),
     ("cause_edge", "effect, cause, kind, strength"),
     (
@@ -206,6 +206,7 @@ const TABLES: [(&str, &str); 19] = [
     ),
     ("run_agent", "run, agent"),
     ("run_order", "first, id"),
+    ("run_origin", "file, format, part, first, id"),
     ("run_status", "run, status, count"),
     ("stream", "id, head"),
     ("subject", "id"),

@@ -12,13 +12,16 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, status_of};
-use crate::prefix::IdRange;
+use super::write::{Blob, part_key, status_of};
+use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
 
 const ROW: &str = "SELECT d.id, d.run, d.agent, d.version, d.kind, d.name, d.known, d.started, \
      d.status, d.first, d.wall, d.tick FROM decision d";
+
+const RUN: &str = "SELECT r.id, r.imported, r.external, r.file, r.format, r.part, r.subject, \
+     r.first, r.wall, r.tick FROM run r";
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -52,55 +55,62 @@ impl Reader<'_> {
     }
 
     pub(crate) fn runs(&self, page: Page) -> Sql<Vec<RunRow>> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT r.id, r.imported, r.external, r.file, r.format, r.part, r.subject, r.first, \
-             r.wall, r.tick FROM run_order o JOIN run r ON r.id = o.id \
-             ORDER BY o.first DESC LIMIT ?1 OFFSET ?2",
-        )?;
-        let rows = statement.query_map(limit(page), |row| {
-            let format: Option<String> = row.get(4)?;
-            let file: Option<[u8; 32]> = row.get(3)?;
-            let origin = match (file, format) {
-                (Some(file), Some(format)) => Some(Origin {
-                    file: Digest(file),
-                    format,
-                    part: row.get(5)?,
-                }),
-                _ => None,
-            };
-            let imported: bool = row.get(1)?;
-            Ok(RunRow {
-                whole: origin.is_none() || imported,
-                keys: RunKeys {
-                    run: RunId::from_bytes(row.get(0)?),
-                    external: row.get(2)?,
-                    origin,
-                    subject: SubjectId::from_bytes(row.get(6)?),
-                },
-                first: unsigned(row, 7)?,
-                at: time(row, 8)?,
-                decisions: std::collections::BTreeMap::new(),
-                agents: Vec::new(),
-            })
-        })?;
-        let mut runs = rows.collect::<Sql<Vec<_>>>()?;
-        let mut counts = self
-            .0
-            .prepare_cached("SELECT status, count FROM run_status WHERE run = ?1")?;
-        let mut agents = self
-            .0
-            .prepare_cached("SELECT agent FROM run_agent WHERE run = ?1 ORDER BY agent")?;
+        let sql = format!(
+            "{RUN} JOIN run_order o ON r.id = o.id ORDER BY o.first DESC LIMIT ?1 OFFSET ?2"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let mut runs = statement
+            .query_map(limit(page), run)?
+            .collect::<Sql<Vec<_>>>()?;
         for run in &mut runs {
-            let id = *run.keys.run.as_bytes();
-            let found = counts.query_map([&id[..]], |row| {
-                Ok((status_of(row.get(0)?)?, unsigned(row, 1)?))
-            })?;
-            run.decisions = found.collect::<Sql<_>>()?;
-            run.agents = agents
-                .query_map([&id[..]], |row| row.get(0))?
-                .collect::<Sql<_>>()?;
+            self.complete(run)?;
         }
         Ok(runs)
+    }
+
+    pub(crate) fn run(&self, id: RunId) -> Sql<Option<RunRow>> {
+        let mut statement = self.0.prepare_cached(&format!("{RUN} WHERE r.id = ?1"))?;
+        let mut found = statement.query_row([&id.as_bytes()[..]], run).optional()?;
+        if let Some(run) = &mut found {
+            self.complete(run)?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn imported(&self, origin: &Origin) -> Sql<Option<RunRow>> {
+        let id: Option<[u8; 16]> = self
+            .0
+            .prepare_cached(
+                "SELECT id FROM run_origin WHERE file = ?1 AND format = ?2 AND part = ?3 \
+                 ORDER BY first LIMIT 1",
+            )?
+            .query_row(
+                params![
+                    &origin.file.0[..],
+                    origin.format,
+                    part_key(origin.part.as_deref())
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        id.map_or(Ok(None), |id| self.run(RunId::from_bytes(id)))
+    }
+
+    fn complete(&self, run: &mut RunRow) -> Sql<()> {
+        let id = *run.keys.run.as_bytes();
+        run.decisions = self
+            .0
+            .prepare_cached("SELECT status, count FROM run_status WHERE run = ?1")?
+            .query_map([&id[..]], |row| {
+                Ok((status_of(row.get(0)?)?, unsigned(row, 1)?))
+            })?
+            .collect::<Sql<_>>()?;
+        run.agents = self
+            .0
+            .prepare_cached("SELECT agent FROM run_agent WHERE run = ?1 ORDER BY agent")?
+            .query_map([&id[..]], |row| row.get(0))?
+            .collect::<Sql<_>>()?;
+        Ok(())
     }
 
     pub(crate) fn decisions(&self, run: Option<RunId>, page: Page) -> Sql<Vec<DecisionRow>> {
@@ -202,6 +212,38 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// Looks at every id: the end of one is no key.
+    pub(crate) fn find_end(&self, suffix: &str, limit: usize) -> Sql<Vec<Found>> {
+        if !is_id_part(suffix) {
+            return Ok(Vec::new());
+        }
+        let queries: [(&str, fn([u8; 16]) -> Found); 3] = [
+            ("SELECT id FROM run_order", |id| {
+                Found::Run(RunId::from_bytes(id))
+            }),
+            ("SELECT id FROM decision_order", |id| {
+                Found::Decision(DecisionId::from_bytes(id))
+            }),
+            ("SELECT id FROM subject", |id| {
+                Found::Subject(SubjectId::from_bytes(id))
+            }),
+        ];
+        let mut found = Vec::new();
+        for (sql, take) in queries {
+            let mut statement = self.0.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let id: [u8; 16] = row.get(0)?;
+                if RunId::from_bytes(id).to_string().ends_with(suffix) {
+                    found.push(take(id));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.truncate(limit);
+        Ok(found)
+    }
+
     pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
         let mut statement = self.0.prepare_cached(match direction {
             Direction::Effects => {
@@ -289,6 +331,34 @@ impl Reader<'_> {
             .query_map([], |row| Ok(SubjectId::from_bytes(row.get(0)?)))?
             .collect()
     }
+}
+
+/// A run without what other tables say of it.
+fn run(row: &Row<'_>) -> Sql<RunRow> {
+    let format: Option<String> = row.get(4)?;
+    let file: Option<[u8; 32]> = row.get(3)?;
+    let origin = match (file, format) {
+        (Some(file), Some(format)) => Some(Origin {
+            file: Digest(file),
+            format,
+            part: row.get(5)?,
+        }),
+        _ => None,
+    };
+    let imported: bool = row.get(1)?;
+    Ok(RunRow {
+        whole: origin.is_none() || imported,
+        keys: RunKeys {
+            run: RunId::from_bytes(row.get(0)?),
+            external: row.get(2)?,
+            origin,
+            subject: SubjectId::from_bytes(row.get(6)?),
+        },
+        first: unsigned(row, 7)?,
+        at: time(row, 8)?,
+        decisions: std::collections::BTreeMap::new(),
+        agents: Vec::new(),
+    })
 }
 
 fn decision(row: &Row<'_>) -> Sql<DecisionRow> {

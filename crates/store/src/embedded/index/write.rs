@@ -189,7 +189,7 @@ impl<'c> Statements<'c> {
         if let Some(opened) = &keys.run {
             gathered.run(connection, opened.run, seq, keys.at)?;
             let origin = opened.origin.as_ref();
-            connection
+            let news = connection
                 .prepare_cached(
                     "UPDATE run SET opened = 1, external = ?2, file = ?3, format = ?4, part = ?5, \
                      subject = ?6 WHERE id = ?1 AND opened = 0",
@@ -202,6 +202,20 @@ impl<'c> Statements<'c> {
                     origin.and_then(|origin| origin.part.as_ref()),
                     &opened.subject.as_bytes()[..],
                 ])?;
+            if let Some(origin) = origin
+                && news == 1
+            {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO run_origin SELECT ?2, ?3, ?4, first, id FROM run WHERE id = ?1",
+                    )?
+                    .execute(params![
+                        &opened.run.as_bytes()[..],
+                        &origin.file.0[..],
+                        origin.format,
+                        part_key(origin.part.as_deref()),
+                    ])?;
+            }
             gathered.subjects.insert(opened.subject);
         }
         if let Some(run) = keys.imported {
@@ -372,6 +386,11 @@ impl Gathered {
         }
         Ok(())
     }
+}
+
+/// A part as a key: none and the empty part are not the same.
+pub(super) fn part_key(part: Option<&str>) -> String {
+    part.map_or_else(String::new, |part| format!("={part}"))
 }
 
 pub(super) fn status_code(status: Status) -> i64 {

@@ -1,0 +1,157 @@
+//! The index thread: puts what was appended into the index, many leaves to a transaction.
+//!
+//! What it is handed is only a short way: where a group does not follow the watermark, or the
+//! index failed before, it reads the log from the watermark on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ledger::{Leaf, StoreError};
+use model::IndexKeys;
+
+use super::index::{self, Item, Mark, Writer};
+use super::log::Log;
+use super::pack::Packs;
+use super::shared::{Group, Indexed, Shared, ToIndex};
+use crate::error::{damaged, unavailable};
+
+/// About 8,192 events of 1 KiB, in bytes.
+const BATCH: usize = 12 << 20;
+/// How long a transaction waits for more.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+pub(crate) struct Indexer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+}
+
+impl Indexer {
+    /// Runs until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(work) = self.shared.to_index.take(BATCH, Some(PATIENCE)) {
+            let mut groups = Vec::new();
+            let mut rebuilds = Vec::new();
+            for each in work {
+                match each {
+                    ToIndex::Group(group) => groups.push(group),
+                    ToIndex::Rebuild(reply) => rebuilds.push(reply),
+                }
+            }
+            let result = self.take(&groups);
+            self.tell(result.err());
+            for reply in rebuilds {
+                let rebuilt = self.rebuild();
+                self.tell(None);
+                let _ = reply.send(rebuilt);
+            }
+        }
+    }
+
+    fn tell(&self, error: Option<StoreError>) {
+        let failed = error.map(|error| {
+            let source = std::error::Error::source(&error).map(|s| format!(": {s}"));
+            format!("{error}{}", source.unwrap_or_default())
+        });
+        let size = self.writer.mark().size;
+        self.shared.indexed.send_replace(Indexed { size, failed });
+    }
+
+    fn take(&mut self, groups: &[Arc<Group>]) -> Result<(), StoreError> {
+        let follows = |at: u64| {
+            groups.iter().try_fold(at, |at, group| {
+                (group.first == at).then(|| at + group.leaves.len() as u64)
+            })
+        };
+        let (Some(last), Some(_)) = (groups.last(), follows(self.writer.mark().size)) else {
+            return catch_up(&mut self.writer, &self.shared.log, &self.shared.packs);
+        };
+        let items: Vec<Item<'_>> = groups
+            .iter()
+            .flat_map(|group| &group.leaves)
+            .map(|leaf| Item {
+                bytes: leaf.bytes(),
+                keys: leaf.keys(),
+            })
+            .collect();
+        put(&mut self.writer, &self.shared.packs, &items, last.packs)
+    }
+
+    /// Builds a new index beside the old one and puts it in its place.
+    fn rebuild(&mut self) -> Result<u64, StoreError> {
+        let path = &self.shared.index_path;
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let fresh = PathBuf::from(name);
+        index::remove(&fresh)?;
+        let writer = build(&fresh, &self.shared.log, &self.shared.packs)?;
+        let mark = writer.mark();
+        // All of it into the one file, which can then be renamed.
+        writer
+            .connection()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|e| unavailable("rebuild the index", e))?;
+        drop(writer);
+        // Closes the old one before its files go.
+        self.writer = Writer::new(index::in_memory()?, Mark::default());
+        index::remove(path)?;
+        let moved = std::fs::rename(&fresh, path);
+        let (connection, found, _) = index::open(path)?;
+        self.writer = Writer::new(connection, found);
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        moved.map_err(|e| unavailable(format!("replace `{}`", path.display()), e))?;
+        Ok(mark.size)
+    }
+}
+
+/// Builds an index at `path` from the log.
+pub(crate) fn build(path: &Path, log: &Log, packs: &Packs) -> Result<Writer, StoreError> {
+    let (connection, mark, _) = index::open(path)?;
+    let mut writer = Writer::new(connection, mark);
+    catch_up(&mut writer, log, packs)?;
+    Ok(writer)
+}
+
+/// Reads the log from the watermark on.
+pub(crate) fn catch_up(writer: &mut Writer, log: &Log, packs: &Packs) -> Result<(), StoreError> {
+    loop {
+        let records = log.read(writer.mark().size, 8_192, BATCH)?;
+        let Some(last) = records.last() else {
+            return Ok(());
+        };
+        let position = (last.head.pack, last.head.pack_end);
+        let mut keys = Vec::with_capacity(records.len());
+        for record in &records {
+            let event = Leaf::decode(&record.leaf)
+                .map_err(|e| damaged(Path::new("the log"), e.to_string(), Some(record.head.seq)))?;
+            keys.push(IndexKeys::of(&event));
+        }
+        let items: Vec<Item<'_>> = records
+            .iter()
+            .zip(&keys)
+            .map(|(record, keys)| Item {
+                bytes: &record.leaf,
+                keys,
+            })
+            .collect();
+        put(writer, packs, &items, position)?;
+    }
+}
+
+fn put(
+    writer: &mut Writer,
+    packs: &Packs,
+    items: &[Item<'_>],
+    position: (u32, u64),
+) -> Result<(), StoreError> {
+    let Mark { pack, pack_end, .. } = writer.mark();
+    let blobs = if position == (pack, pack_end) {
+        Vec::new()
+    } else {
+        packs.between((pack, pack_end), position)?
+    };
+    writer
+        .take(items, &blobs, position)
+        .map_err(|e| unavailable("write the index", e))
+}

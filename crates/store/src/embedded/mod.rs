@@ -1,0 +1,493 @@
+//! The embedded store: one directory, one process, no server.
+//!
+//! ```text
+//!   append ──► inbox ──► writer ──► packs, segments (durable) ──┬──► index thread ──► SQLite
+//!                          │ acknowledges                       └──► sealer ──► bundles, tiles
+//!                          ▼                                                       │ publish
+//!                        caller                                                    ▼
+//!                                                                    signed, witness, checkpoint
+//! ```
+//!
+//! Every queue is bounded: whoever is behind slows down whoever is ahead. The segments are the
+//! truth; the index, the offsets and the tiles are made from them. The files are described in
+//! `docs/design/on-disk-format.md`.
+//!
+//! Nothing blocks the caller's runtime: each thread is the store's own, and answers come back
+//! through channels. Start with [`EmbeddedStore::open`].
+
+mod index;
+mod indexer;
+mod keeper;
+pub(crate) mod keys;
+mod log;
+pub(crate) mod marks;
+mod open;
+mod options;
+pub(crate) mod pack;
+mod seal;
+pub(crate) mod segment;
+mod shared;
+pub(crate) mod witness;
+mod writer;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use ledger::digest::sha256;
+use ledger::{
+    Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Leaf, Page, RunRow,
+    Sealing, Store, StoreError, StoreStatus, SubjectKey,
+};
+use model::{
+    Body, DecisionId, Digest, Edge, Event, EventId, HybridTime, Origin, RunId, Strength, SubjectId,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::index::Reader;
+use self::shared::{Answer, Reply, Request, Shared, ToIndex, ToKeys, ToSeal};
+use crate::disk::Guard;
+use crate::error::unavailable;
+use crate::worker::Worker;
+
+use index::digests;
+pub use options::{Clock, Continue, OpenOptions};
+
+/// A store in a directory.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    room: Semaphore,
+    room_len: u32,
+    read_only: bool,
+    workers: Mutex<Vec<Worker>>,
+    guard: Mutex<Option<Box<dyn Guard>>>,
+    entropy: Arc<dyn ledger::Entropy>,
+}
+
+impl EmbeddedStore {
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(Reader<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        self.read_job(reply, move |connection| {
+            question(Reader(connection?)).map_err(|e| shared.index_error(&e))
+        });
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `work` on a reading thread.
+    fn read_job<T: Send + 'static>(
+        &self,
+        reply: Reply<T>,
+        work: impl FnOnce(Result<&rusqlite::Connection, StoreError>) -> Result<T, StoreError>
+        + Send
+        + 'static,
+    ) {
+        let job: shared::ReadJob = Box::new(move |connection| {
+            let _ = reply.send(work(connection));
+        });
+        // A closed queue drops the job, and with it the reply: the caller hears `Closed`.
+        let _ = self.shared.to_read.force(1, job);
+    }
+
+    async fn off_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        self.read_job(reply, move |_| work(&shared));
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        if self.read_only {
+            return Err(unavailable(
+                "write",
+                "the store was opened to read only".to_owned(),
+            ));
+        }
+        self.shared.check_writable()
+    }
+
+    async fn seal<T>(&self, work: impl FnOnce(Reply<T>) -> ToSeal) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        if self.shared.to_seal.force(0, work(reply)).is_err() {
+            return Err(StoreError::Closed);
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Makes a new signing key, announces it in the log, and publishes a checkpoint signed with
+    /// the old key and the new one. Both sign until the next rotation or
+    /// [`retire_old_key`](Self::retire_old_key). Returns the new verifier key.
+    ///
+    /// # Errors
+    /// As [`Store::append`] and [`Store::publish`].
+    pub async fn rotate_key(&self, at: HybridTime) -> Result<String, StoreError> {
+        self.writable()?;
+        let (old, new) = self.seal(ToSeal::PrepareKey).await?;
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random);
+        let event = Event {
+            at,
+            body: Body::KeyRotated {
+                new: new.clone(),
+                old,
+            },
+            id: EventId::new(at.millis(), random),
+            prev: None,
+            v: 1,
+        };
+        let leaf = Leaf::encode(&event).map_err(|e| unavailable("announce the next key", e))?;
+        self.append(Batch {
+            leaves: vec![leaf],
+            payloads: Vec::new(),
+        })
+        .await?;
+        self.seal(ToSeal::AdoptKey).await?;
+        self.publish().await?;
+        Ok(new)
+    }
+
+    /// Ends the overlap after a rotation: only the newest key signs from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the key file cannot be written.
+    pub async fn retire_old_key(&self) -> Result<(), StoreError> {
+        self.writable()?;
+        self.seal(ToSeal::RetireKey).await
+    }
+
+    /// Returns a digest of each table of the index, with how many rows it has: equal for equal
+    /// indexes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn index_digests(&self) -> Result<Vec<(&'static str, u64, Digest)>, StoreError> {
+        self.ask(|index| digests(index.0)).await
+    }
+
+    fn stop(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.inbox.close();
+        self.room.close();
+        self.shared.to_index.close();
+        self.shared.to_seal.close();
+        self.shared.to_keys.close();
+        self.shared.to_read.clear();
+        let workers =
+            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(workers);
+        self.guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        self.writable()?;
+        if let Some((ct, _)) = batch
+            .payloads
+            .iter()
+            .find(|(ct, bytes)| sha256(bytes) != *ct)
+        {
+            return Err(StoreError::Payload { ct: *ct });
+        }
+        let bytes: usize = batch
+            .leaves
+            .iter()
+            .map(|leaf| leaf.bytes().len() + 512)
+            .sum::<usize>()
+            + batch
+                .payloads
+                .iter()
+                .map(|(_, bytes)| bytes.len())
+                .sum::<usize>();
+        let room = u32::try_from(bytes / 1024 + 1)
+            .unwrap_or(u32::MAX)
+            .min(self.room_len);
+        let _room = self
+            .room
+            .acquire_many(room)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        if self
+            .shared
+            .inbox
+            .force(bytes, Request { batch, reply })
+            .is_err()
+        {
+            return Err(StoreError::Closed);
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn read(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.off_runtime(move |shared| {
+            let records = shared.log.read(from, limit, usize::MAX)?;
+            Ok(records
+                .into_iter()
+                .map(|record| (record.head.seq, record.leaf))
+                .collect())
+        })
+        .await
+    }
+
+    async fn status(&self) -> Result<StoreStatus, StoreError> {
+        self.shared.check_open()?;
+        if let Some(reason) = self.shared.poisoned.get() {
+            return Err(StoreError::Poisoned {
+                reason: reason.clone(),
+            });
+        }
+        let mut notices = self
+            .shared
+            .notices
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(refused) = self.shared.refused.get() {
+            notices.push(format!("nothing is signed or appended any more: {refused}"));
+        }
+        let indexed = self.shared.indexed.borrow().clone();
+        notices.extend(
+            indexed
+                .failed
+                .map(|why| format!("the index stands still: {why}")),
+        );
+        Ok(StoreStatus {
+            durable: self.shared.log.durable(),
+            indexed: indexed.size,
+            published: self.shared.published.load(Ordering::Acquire),
+            last: *self
+                .shared
+                .last
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+            notices,
+        })
+    }
+
+    async fn wait_indexed(&self, size: u64) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        let mut indexed = self.shared.indexed.subscribe();
+        loop {
+            let now = indexed.borrow_and_update().clone();
+            if now.size >= size {
+                return Ok(());
+            }
+            self.shared.index_stands(&now, size)?;
+            self.shared.to_index.hurry();
+            indexed.changed().await.map_err(|_| StoreError::Closed)?;
+        }
+    }
+
+    async fn publish(&self) -> Result<String, StoreError> {
+        self.writable()?;
+        self.seal(ToSeal::Publish).await
+    }
+
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = path.to_owned();
+        self.off_runtime(move |shared| seal::log_file(&*shared.disk, &shared.paths.log(), &path))
+            .await
+    }
+
+    async fn sealing(&self) -> Result<Sealing, StoreError> {
+        self.shared.check_open()?;
+        let keys = self.shared.log_keys();
+        Ok(Sealing {
+            origin: keys.origin().to_owned(),
+            log: keys.public().iter().map(ToString::to_string).collect(),
+            witnesses: self
+                .shared
+                .witness
+                .iter()
+                .map(|witness| witness.public())
+                .collect(),
+        })
+    }
+
+    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
+        let durable = self.shared.log.durable();
+        let mut blobs = self.ask(move |index| index.blobs(ct)).await?;
+        if blobs.is_empty() && !self.read_only {
+            // It may have been appended just now.
+            self.wait_indexed(durable).await?;
+            blobs = self.ask(move |index| index.blobs(ct)).await?;
+        }
+        self.off_runtime(move |shared| {
+            let mut found = Ok(BlobState::Absent);
+            for blob in blobs {
+                found = shared.packs.read(blob);
+                if matches!(found, Ok(BlobState::Kept(_))) {
+                    break;
+                }
+            }
+            found
+        })
+        .await
+    }
+
+    async fn key(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
+        self.shared.check_open()?;
+        self.shared.subject_keys().get(subject)
+    }
+
+    async fn keep_key(&self, subject: SubjectId, key: SubjectKey) -> Result<(), StoreError> {
+        self.writable()?;
+        let (reply, answer) = oneshot::channel();
+        if self
+            .shared
+            .to_keys
+            .force(1, ToKeys::Keep(subject, key, reply))
+            .is_err()
+        {
+            return Err(StoreError::Closed);
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn destroy_key(&self, subject: SubjectId) -> Result<(), StoreError> {
+        self.writable()?;
+        let (reply, answer) = oneshot::channel();
+        if self
+            .shared
+            .to_keys
+            .force(1, ToKeys::Destroy(subject, reply))
+            .is_err()
+        {
+            return Err(StoreError::Closed);
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn head(&self, stream: [u8; 16]) -> Result<Option<EventId>, StoreError> {
+        let recent = self.shared.recent().head(stream);
+        match recent {
+            Answer::Known(head) if !self.read_only => {
+                self.shared.check_open()?;
+                Ok(head)
+            }
+            _ => self.ask(move |index| index.head(stream)).await,
+        }
+    }
+
+    async fn runs(&self, page: Page) -> Result<Vec<RunRow>, StoreError> {
+        self.ask(move |index| index.runs(page)).await
+    }
+
+    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError> {
+        let origin = origin.clone();
+        self.ask(move |index| index.imported(&origin)).await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        self.ask(move |index| index.run(run)).await
+    }
+
+    async fn decisions(
+        &self,
+        run: Option<RunId>,
+        page: Page,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        self.ask(move |index| index.decisions(run, page)).await
+    }
+
+    async fn rows(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRow>, StoreError> {
+        let ids = ids.to_vec();
+        self.ask(move |index| index.rows(&ids)).await
+    }
+
+    async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError> {
+        self.ask(move |index| index.events_of(decision)).await
+    }
+
+    async fn events_about(&self, subject: SubjectId) -> Result<Vec<u64>, StoreError> {
+        self.ask(move |index| index.events_about(subject)).await
+    }
+
+    async fn events_named(&self, names: &[&str]) -> Result<Vec<u64>, StoreError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.ask(move |index| index.events_named(&names)).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.ask(move |index| index.find(&prefix, limit)).await
+    }
+
+    async fn find_end(&self, suffix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {
+        let suffix = suffix.to_owned();
+        self.ask(move |index| index.find_end(&suffix, limit)).await
+    }
+
+    async fn edges(
+        &self,
+        ids: &[DecisionId],
+        direction: Direction,
+    ) -> Result<Vec<Edge>, StoreError> {
+        let ids = ids.to_vec();
+        self.ask(move |index| index.edges(&ids, direction)).await
+    }
+
+    async fn closure(
+        &self,
+        id: DecisionId,
+        direction: Direction,
+        least: Strength,
+        limit: usize,
+    ) -> Result<Vec<(DecisionId, u32)>, StoreError> {
+        self.ask(move |index| index.closure(id, direction, least, limit))
+            .await
+    }
+
+    async fn reindex(&self) -> Result<u64, StoreError> {
+        self.shared.check_open()?;
+        if self.read_only {
+            return Err(unavailable(
+                "rebuild the index",
+                "the store was opened to read only".to_owned(),
+            ));
+        }
+        let (reply, answer) = oneshot::channel();
+        if self
+            .shared
+            .to_index
+            .force(0, ToIndex::Rebuild(reply))
+            .is_err()
+        {
+            return Err(StoreError::Closed);
+        }
+        self.shared.to_index.hurry();
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        let published = if self.read_only {
+            Ok(())
+        } else {
+            self.publish().await.map(drop)
+        };
+        self.stop();
+        published
+    }
+}

@@ -1,0 +1,619 @@
+//! Opening: what is on disk is checked, what a crash left is finished, then the threads start.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use ledger::merkle::{empty_root, leaf_hash};
+use ledger::{Checkpoint, Leaf, Note, StoreError};
+use model::{Body, Event, EventId, HybridTime};
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, watch};
+
+use super::EmbeddedStore;
+use super::index::{self, Mark, Reader, Writer as IndexWriter};
+use super::indexer::{Indexer, catch_up};
+use super::keeper;
+use super::keys::{LogKeys, Slot, SubjectKeys};
+use super::log::{AppendError, Log, Recovered, Tail};
+use super::marks::TreeMark;
+use super::options::{OpenOptions, Paths};
+use super::pack::Packs;
+use super::seal::Sealer;
+use super::segment::Head;
+use super::shared::{Indexed, Recent, Shared};
+use super::witness::WitnessBox;
+use super::writer::Writer;
+use crate::disk::{self, Disk, Guard, Lock};
+use crate::error::{damaged, unavailable};
+use crate::worker::{self, Queue, Worker};
+
+/// The version of the data directory that this program writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+/// How many threads read.
+const READERS: usize = 2;
+
+impl EmbeddedStore {
+    /// Opens a data directory, or makes one.
+    ///
+    /// A torn tail is cut and an unfinished erasure finished; notices of
+    /// [`status`](ledger::Store::status) say so. A log that is behind what was signed, or other
+    /// than it, opens for reading: appending and publishing then fail with
+    /// [`StoreError::RolledBack`] or [`StoreError::Rewritten`].
+    ///
+    /// Reads the index and the last segment, and blocks meanwhile; an index that has to be rebuilt
+    /// takes some ten seconds for a million events.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] names who has the directory open; [`StoreError::Newer`] for files
+    /// of a newer version; [`StoreError::Damaged`] where acknowledged leaves cannot be read.
+    pub fn open(options: OpenOptions) -> Result<Self, StoreError> {
+        let paths = Paths::new(&options.dir, &options.realm, options.index.as_deref());
+        if options.read_only {
+            open_to_look(options, paths)
+        } else {
+            open_to_write(options, paths)
+        }
+    }
+}
+
+fn failed(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let doing = format!("{what} `{}`", path.display());
+    move |error| unavailable(doing, error)
+}
+
+fn open_to_write(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, StoreError> {
+    let disk = Arc::clone(&options.disk);
+    disk::create_dirs(&*disk, &paths.dir, false).map_err(failed("make", &paths.dir))?;
+    let guard = lock(&*disk, &options, &paths)?;
+    let mut notices = Vec::new();
+    check_format(&*disk, &paths, true)?;
+    let keys = match LogKeys::load(&*disk, &paths.log_keys())? {
+        Some(keys) => keys,
+        None => create(&*disk, &options, &paths)?,
+    };
+    let origin = keys.origin().to_owned();
+    let signed = mark(&*disk, &paths.signed(), "signed", &origin)?;
+    let tree = mark(&*disk, &paths.tree(), "tree", &origin)?;
+    let index_path = paths.index();
+    let (connection, indexed, why) = index::open(&index_path)?;
+    let floor = signed.size.max(tree.size).max(indexed.size);
+    let recovered = Log::open(Arc::clone(&disk), &paths.segments(), floor, true)?;
+    let Recovered {
+        log,
+        mut tail,
+        notices: mended,
+    } = recovered;
+    notices.extend(mended);
+    // Empty, not new: a crash may have come right after the log was made.
+    if log.durable() == 0
+        && let Some(from) = &options.continue_from
+    {
+        let leaf = continuation(&options, &origin, &from.checkpoint, from.at)?;
+        append_first(&log, &mut tail, &leaf)?;
+    }
+    let packs = Packs::open(
+        Arc::clone(&disk),
+        &paths.payloads(),
+        options.pack_len,
+        &tail,
+        true,
+        &mut notices,
+    )?;
+    let subject_keys = SubjectKeys::open(&*disk, &paths.keys(), true)?;
+    let behind = log.durable() < signed.size.max(tree.size);
+    if indexed.size > log.durable() && !behind {
+        let at = format!("leaf {}", log.durable());
+        return Err(damaged(&paths.segments(), at, Some(log.durable())));
+    }
+    let mut writer = IndexWriter::new(connection, indexed);
+    if !belongs(&log, indexed)? {
+        writer
+            .clear()
+            .map_err(|e| unavailable("empty the index", e))?;
+        notices.push("the index was made from another log and is rebuilt".to_owned());
+    }
+    notices.extend(why);
+    catch_up(&mut writer, &log, &packs)?;
+    let log = Arc::new(log);
+    let keys = Arc::new(Mutex::new(keys));
+    let witness = match &options.witness_dir {
+        Some(dir) => {
+            let witness = WitnessBox::open(Arc::clone(&disk), dir, &origin, &*options.entropy)?;
+            Some(Arc::new(witness))
+        }
+        None => {
+            notices.push(
+                "no witness: rolling the whole directory back would not be noticed".to_owned(),
+            );
+            None
+        }
+    };
+    let newest = Reader(writer.connection())
+        .newest()
+        .map_err(|e| unavailable("ask the index", e))?;
+    let shared = Arc::new(shared(
+        &options,
+        paths.clone(),
+        Arc::clone(&log),
+        packs,
+        Arc::clone(&keys),
+        subject_keys,
+        witness.clone(),
+        Recent::after(newest.0, newest.1),
+        writer.mark(),
+        notices,
+    ));
+    finish_rotation(&shared, writer.connection())?;
+    let sealer = Sealer::open(
+        disk,
+        paths,
+        log,
+        keys,
+        witness,
+        Arc::clone(&options.clock),
+        signed,
+        tree,
+    )?;
+    shared
+        .published
+        .store(sealer.published(), std::sync::atomic::Ordering::Release);
+    match sealer.refused() {
+        Some(refused) => {
+            let _ = shared.refused.set(refused);
+        }
+        None => finish_erasures(&shared, writer.connection())?,
+    }
+    let store = store(&options, Arc::clone(&shared), Some(guard));
+    let entropy = Arc::clone(&options.entropy);
+    let commits = Writer::new(Arc::clone(&shared), tail, options.segment_len);
+    let indexer = Indexer {
+        shared: Arc::clone(&shared),
+        writer,
+    };
+    let (sealing, keeping) = (Arc::clone(&shared), Arc::clone(&shared));
+    let mut workers = vec![
+        spawn("rescind-write", move || commits.run())?,
+        spawn("rescind-index", move || indexer.run())?,
+        spawn("rescind-seal", move || {
+            keeper::seal(&sealing, sealer, &entropy)
+        })?,
+        spawn("rescind-keys", move || keeper::keep_keys(&keeping))?,
+    ];
+    for _ in 0..READERS {
+        let reading = Arc::clone(&shared);
+        workers.push(spawn("rescind-read", move || read(&reading, None))?);
+    }
+    keep(&store, workers);
+    Ok(store)
+}
+
+fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, StoreError> {
+    let disk = Arc::clone(&options.disk);
+    check_format(&*disk, &paths, false)?;
+    let keys = LogKeys::load(&*disk, &paths.log_keys())?.ok_or_else(|| {
+        damaged(
+            &paths.log_keys(),
+            "byte 0, where it is missing".to_owned(),
+            None,
+        )
+    })?;
+    let signed = mark(&*disk, &paths.signed(), "signed", keys.origin())?;
+    let index_path = paths.index();
+    let Recovered {
+        log,
+        tail,
+        mut notices,
+    } = Log::open(Arc::clone(&disk), &paths.segments(), signed.size, false)?;
+    notices.push("opened to read only: what is appended from now on is not seen".to_owned());
+    let packs = Packs::open(
+        Arc::clone(&disk),
+        &paths.payloads(),
+        options.pack_len,
+        &tail,
+        false,
+        &mut notices,
+    )?;
+    let subject_keys = SubjectKeys::open(&*disk, &paths.keys(), false)?;
+    let usable = index::open_reader(&index_path)
+        .and_then(|connection| index::mark(&connection))
+        .ok()
+        .filter(|mark| mark.size >= log.durable() || belongs(&log, *mark).unwrap_or(false));
+    let (found, in_memory) = match usable {
+        Some(found) => (found, None),
+        None => {
+            notices.push("the index cannot be used and was built anew in memory".to_owned());
+            let mut writer = IndexWriter::new(index::in_memory()?, Mark::default());
+            catch_up(&mut writer, &log, &packs)?;
+            (writer.mark(), Some(writer.into_connection()))
+        }
+    };
+    if found.size < log.durable() {
+        notices.push(format!(
+            "the index is behind: it holds {} of {} leaves",
+            found.size,
+            log.durable()
+        ));
+    }
+    if log.durable() < signed.size {
+        let refused = StoreError::RolledBack {
+            have: log.durable(),
+            signed: signed.size,
+        };
+        notices.push(refused.to_string());
+    }
+    let published = signed.size;
+    let shared = Arc::new(shared(
+        &options,
+        paths,
+        Arc::new(log),
+        packs,
+        Arc::new(Mutex::new(keys)),
+        subject_keys,
+        None,
+        Recent::default(),
+        found,
+        notices,
+    ));
+    shared
+        .published
+        .store(published, std::sync::atomic::Ordering::Release);
+    let store = store(&options, Arc::clone(&shared), None);
+    let readers = if in_memory.is_some() { 1 } else { READERS };
+    let mut fixed = in_memory;
+    let mut workers = Vec::new();
+    for _ in 0..readers {
+        let (reading, fixed) = (Arc::clone(&shared), fixed.take());
+        workers.push(spawn("rescind-read", move || read(&reading, fixed))?);
+    }
+    keep(&store, workers);
+    Ok(store)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different part of the store"
+)]
+fn shared(
+    options: &OpenOptions,
+    paths: Paths,
+    log: Arc<Log>,
+    packs: Packs,
+    log_keys: Arc<Mutex<LogKeys>>,
+    subject_keys: SubjectKeys,
+    witness: Option<Arc<WitnessBox>>,
+    recent: Recent,
+    mark: Mark,
+    notices: Vec<String>,
+) -> Shared {
+    Shared {
+        disk: Arc::clone(&options.disk),
+        index_path: paths.index(),
+        paths,
+        log,
+        packs,
+        log_keys,
+        subject_keys: Mutex::new(subject_keys),
+        witness,
+        recent: Mutex::new(recent),
+        indexed: watch::Sender::new(Indexed {
+            size: mark.size,
+            failed: None,
+        }),
+        generation: AtomicU64::new(0),
+        published: AtomicU64::new(0),
+        poisoned: OnceLock::new(),
+        refused: OnceLock::new(),
+        closed: AtomicBool::new(false),
+        notices: Mutex::new(notices),
+        last: Mutex::new((mark.size > 0).then_some(mark.at)),
+        inbox: Queue::new(usize::MAX),
+        to_index: Queue::new(options.queue_len),
+        to_seal: Queue::new(options.queue_len),
+        to_keys: Queue::new(usize::MAX),
+        to_read: Queue::new(usize::MAX),
+    }
+}
+
+fn store(
+    options: &OpenOptions,
+    shared: Arc<Shared>,
+    guard: Option<Box<dyn Guard>>,
+) -> EmbeddedStore {
+    let room = (options.queue_len / 1024).clamp(1, 1 << 24);
+    EmbeddedStore {
+        shared,
+        room: Semaphore::new(room),
+        room_len: u32::try_from(room).expect("clamped"),
+        read_only: options.read_only,
+        workers: Mutex::default(),
+        guard: Mutex::new(guard),
+        entropy: Arc::clone(&options.entropy),
+    }
+}
+
+fn keep(store: &EmbeddedStore, workers: Vec<Worker>) {
+    *store
+        .workers
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = workers;
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Worker, StoreError> {
+    worker::spawn(name, work).map_err(|e| unavailable(format!("start the thread `{name}`"), e))
+}
+
+/// Answers questions until the queue is closed. Each thread has a connection of its own, and opens
+/// a new one when the index was replaced.
+fn read(shared: &Shared, fixed: Option<Connection>) {
+    let mut own: Option<(u64, Connection)> = None;
+    while let Some(jobs) = shared.to_read.take(1, None) {
+        for job in jobs {
+            if let Some(connection) = &fixed {
+                job(Ok(connection));
+                continue;
+            }
+            let generation = shared.generation.load(std::sync::atomic::Ordering::Acquire);
+            if own.as_ref().is_none_or(|(of, _)| *of != generation) {
+                own = None;
+                match index::open_reader(&shared.index_path) {
+                    Ok(connection) => own = Some((generation, connection)),
+                    Err(error) => {
+                        job(Err(shared.index_error(&error)));
+                        continue;
+                    }
+                }
+            }
+            let (_, connection) = own.as_ref().expect("it was opened above");
+            job(Ok(connection));
+        }
+    }
+}
+
+fn lock(
+    disk: &dyn Disk,
+    options: &OpenOptions,
+    paths: &Paths,
+) -> Result<Box<dyn Guard>, StoreError> {
+    let holder = format!("process {} ({})\n", std::process::id(), options.holder);
+    match disk
+        .lock(&paths.lock(), &holder)
+        .map_err(failed("lock", &paths.dir))?
+    {
+        Lock::Held(guard) => Ok(guard),
+        Lock::Busy(holder) => {
+            let holder = if holder.is_empty() {
+                "another process".to_owned()
+            } else {
+                holder
+            };
+            Err(StoreError::Locked {
+                path: paths.dir.clone(),
+                holder: holder.trim().to_owned(),
+            })
+        }
+    }
+}
+
+/// Checks the version of the directory; a new directory gets one if `make`.
+pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, make: bool) -> Result<(), StoreError> {
+    let path = paths.format();
+    let text = disk::read(disk, &path).map_err(failed("read", &path))?;
+    let Some(text) = text else {
+        let used = |dir: &str| {
+            !disk
+                .list(&paths.dir.join(dir))
+                .unwrap_or_default()
+                .is_empty()
+        };
+        if !make || used("segments") || used("log") {
+            return Err(if used("segments") || used("log") {
+                damaged(&path, "byte 0, where it is missing".to_owned(), None)
+            } else {
+                unavailable(
+                    format!("open `{}`", paths.dir.display()),
+                    "it is not a data directory".to_owned(),
+                )
+            });
+        }
+        let text = format!("rescind-data {FORMAT}\n");
+        return disk::replace(disk, &path, text.as_bytes(), false).map_err(failed("write", &path));
+    };
+    let version = std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| text.strip_prefix("rescind-data ")?.strip_suffix('\n'))
+        .and_then(|version| version.parse::<u32>().ok());
+    match version {
+        Some(1..=FORMAT) => Ok(()),
+        Some(found) if found > FORMAT => Err(StoreError::Newer {
+            path: paths.dir.clone(),
+            found,
+            known: FORMAT,
+        }),
+        _ => Err(damaged(&path, "byte 0".to_owned(), None)),
+    }
+}
+
+/// Makes a new log. Its key file comes last: a log is there when that is.
+fn create(disk: &dyn Disk, options: &OpenOptions, paths: &Paths) -> Result<LogKeys, StoreError> {
+    let segments = disk
+        .list(&paths.segments())
+        .map_err(failed("list", &paths.segments()))?;
+    if !segments.is_empty() {
+        return Err(damaged(
+            &paths.log_keys(),
+            "byte 0, where it is missing".to_owned(),
+            None,
+        ));
+    }
+    let origin = match &options.origin {
+        Some(origin) => origin.clone(),
+        None => {
+            let mut random = [0; 16];
+            options.entropy.fill(&mut random);
+            let id = model::RunId::from_bytes(random)
+                .to_string()
+                .replace('-', "");
+            format!("rescind.invalid/{}/{id}", options.realm)
+        }
+    };
+    if let Some(from) = &options.continue_from
+        && origin_of(&from.checkpoint)? == origin
+    {
+        return Err(unavailable(
+            format!("continue the log `{origin}`"),
+            "a log that continues another needs another name".to_owned(),
+        ));
+    }
+    let keys = LogKeys::generate(&origin, &*options.entropy)?;
+    let state = disk::parent(&paths.signed()).to_owned();
+    for (dir, secret) in [
+        (paths.log(), false),
+        (paths.segments(), false),
+        (paths.payloads(), false),
+        (paths.keys(), true),
+        (state, false),
+    ] {
+        disk::create_dirs(disk, &dir, secret).map_err(failed("make", &dir))?;
+        // Also for a directory that an earlier attempt made and did not make durable.
+        let mut above = disk::parent(&dir);
+        loop {
+            disk.sync_dir(above).map_err(failed("sync", above))?;
+            if above == paths.dir {
+                break;
+            }
+            above = disk::parent(above);
+        }
+    }
+    let mark = TreeMark {
+        origin,
+        size: 0,
+        root: empty_root(),
+    };
+    mark.save(disk, &paths.tree(), "tree")
+        .map_err(failed("write", &paths.tree()))?;
+    mark.save(disk, &paths.signed(), "signed")
+        .map_err(failed("write", &paths.signed()))?;
+    keys.save(disk, &paths.log_keys())
+        .map_err(failed("write", &paths.log_keys()))?;
+    Ok(keys)
+}
+
+fn mark(disk: &dyn Disk, path: &Path, what: &str, origin: &str) -> Result<TreeMark, StoreError> {
+    match TreeMark::load(disk, path, what)? {
+        Some(mark) if mark.origin == origin => Ok(mark),
+        Some(_) => Err(damaged(path, "line 2".to_owned(), None)),
+        None => Err(damaged(
+            path,
+            "line 1, where it is missing".to_owned(),
+            None,
+        )),
+    }
+}
+
+/// Whether an index was made from this log.
+fn belongs(log: &Log, mark: Mark) -> Result<bool, StoreError> {
+    let Some(last) = mark.size.checked_sub(1) else {
+        return Ok(true);
+    };
+    let record = log.read(last, 1, usize::MAX)?.pop();
+    Ok(record.is_some_and(|record| leaf_hash(&record.leaf) == mark.last))
+}
+
+fn origin_of(checkpoint: &str) -> Result<String, StoreError> {
+    let note = Note::parse(checkpoint.as_bytes());
+    let parsed = note.and_then(|note| Checkpoint::parse(note.text()));
+    Ok(parsed
+        .map_err(|e| unavailable("read the checkpoint that is continued", e))?
+        .origin)
+}
+
+/// The first leaf of a log that continues another.
+fn continuation(
+    options: &OpenOptions,
+    origin: &str,
+    checkpoint: &str,
+    at: HybridTime,
+) -> Result<Leaf, StoreError> {
+    debug_assert_ne!(origin_of(checkpoint).ok().as_deref(), Some(origin));
+    let mut random = [0; 10];
+    options.entropy.fill(&mut random);
+    let event = Event {
+        at,
+        body: Body::Continuation {
+            checkpoint: checkpoint.to_owned(),
+        },
+        id: EventId::new(at.millis(), random),
+        prev: None,
+        v: 1,
+    };
+    Leaf::encode(&event).map_err(|e| unavailable("continue the log", e))
+}
+
+fn append_first(log: &Log, tail: &mut Tail, leaf: &Leaf) -> Result<(), StoreError> {
+    let append = |tail: &mut Tail| {
+        log.roll(tail)?;
+        let head = Head {
+            seq: 0,
+            group: 0,
+            left: 0,
+            pack: 0,
+            pack_end: 0,
+        };
+        let mut buffer = Vec::new();
+        head.encode(leaf.bytes(), &mut buffer);
+        log.append(tail, &buffer, &[0])
+    };
+    append(tail).map_err(|error| match error {
+        AppendError::Full => unavailable("begin the log", std::io::Error::from_raw_os_error(28)),
+        AppendError::Failed(doing, error) => unavailable(doing, error),
+    })
+}
+
+/// A key that was prepared before a crash is taken into use if the log announces it, and removed
+/// if not.
+fn finish_rotation(shared: &Shared, index: &Connection) -> Result<(), StoreError> {
+    let path = shared.paths.next_log_keys();
+    let Some(next) = LogKeys::load(&*shared.disk, &path)? else {
+        return Ok(());
+    };
+    let seqs = Reader(index)
+        .events_named(&["key-rotated"])
+        .map_err(|e| unavailable("ask the index", e))?;
+    let wanted = next.newest().to_string();
+    for seq in seqs {
+        let record = shared.log.read(seq, 1, usize::MAX)?.pop();
+        let event = record.and_then(|record| Leaf::decode(&record.leaf).ok());
+        if matches!(event, Some(Event { body: Body::KeyRotated { new, .. }, .. }) if new == wanted)
+        {
+            keeper::adopt(shared)?;
+            shared.notice("a key rotation was finished".to_owned());
+            return Ok(());
+        }
+    }
+    shared.disk.remove(&path).map_err(failed("remove", &path))?;
+    shared.notice("a key that was prepared and not announced was removed".to_owned());
+    Ok(())
+}
+
+/// What the log says is erased is erased, whenever the process ended in between.
+fn finish_erasures(shared: &Shared, index: &Connection) -> Result<(), StoreError> {
+    let erased = Reader(index)
+        .erased()
+        .map_err(|e| unavailable("ask the index", e))?;
+    let pending = {
+        let keys = shared.subject_keys();
+        let mut pending = keys.in_state(Some(Slot::Destroying));
+        pending.extend(
+            erased
+                .into_iter()
+                .filter(|subject| !keys.is_destroyed(*subject)),
+        );
+        pending
+    };
+    for subject in pending {
+        keeper::destroy(shared, subject)?;
+        shared.notice(format!("the erasure of subject `{subject}` was finished"));
+    }
+    Ok(())
+}
