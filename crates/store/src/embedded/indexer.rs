@@ -113,10 +113,30 @@ pub(crate) fn build(path: &Path, log: &Log, packs: &Packs) -> Result<Writer, Sto
     Ok(writer)
 }
 
+/// Builds an index of the first `size` leaves in an empty database, to compare with another.
+pub(crate) fn rebuild_index(
+    connection: rusqlite::Connection,
+    log: &Log,
+    payloads: &Path,
+    disk: Arc<dyn crate::disk::Disk>,
+    size: u64,
+) -> Result<rusqlite::Connection, StoreError> {
+    let packs = Packs::look(disk, payloads);
+    let mut writer = Writer::new(connection, Mark::default());
+    catch_up_to(&mut writer, log, &packs, size)?;
+    Ok(writer.into_connection())
+}
+
 /// Reads the log from the watermark on.
 pub(crate) fn catch_up(writer: &mut Writer, log: &Log, packs: &Packs) -> Result<(), StoreError> {
+    catch_up_to(writer, log, packs, u64::MAX)
+}
+
+fn catch_up_to(writer: &mut Writer, log: &Log, packs: &Packs, size: u64) -> Result<(), StoreError> {
     loop {
-        let records = log.read(writer.mark().size, 8_192, BATCH)?;
+        let left = size.saturating_sub(writer.mark().size).min(8_192);
+        let left = usize::try_from(left).expect("at most 8,192");
+        let records = log.read(writer.mark().size, left, BATCH)?;
         let Some(last) = records.last() else {
             return Ok(());
         };

@@ -95,6 +95,11 @@ impl Log {
             .filter_map(|name| segment_number(name))
             .collect();
         numbers.sort_unstable();
+        if let Some(&number) = numbers.last()
+            && unfinished(&*disk, dir, number, mend, &mut notices)?
+        {
+            numbers.pop();
+        }
         let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(numbers.len());
         let mut next = 0;
         let mut tail = Tail::default();
@@ -120,23 +125,6 @@ impl Log {
                         found,
                         known: VERSION,
                     });
-                }
-                // A segment is created only when all before it is durable, and its first group is
-                // acknowledged only when its name and header are.
-                Err(BadHeader::Damaged)
-                    if last
-                        && next >= floor
-                        && opened.len().map_err(|e| reading(&path, e))? <= HEADER as u64 =>
-                {
-                    if mend {
-                        disk.remove(&path).map_err(|e| reading(&path, e))?;
-                        disk.sync_dir(dir).map_err(|e| reading(dir, e))?;
-                    }
-                    notices.push(format!(
-                        "`{}` was begun and not finished; it is empty and was left out",
-                        path.display()
-                    ));
-                    break;
                 }
                 _ => return Err(damaged(&path, "byte 0".to_owned(), Some(next))),
             }
@@ -352,6 +340,37 @@ impl Segment {
             }
         }
     }
+}
+
+/// Whether the last segment was begun and its header never became whole. A segment is created only
+/// when all before it is durable, and its first group is written only when its header is, so
+/// nothing was ever in it.
+fn unfinished(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u32,
+    mend: bool,
+    notices: &mut Vec<String>,
+) -> Result<bool, StoreError> {
+    let path = dir.join(segment_name(number));
+    let failed = |e| reading(&path, e);
+    let file = disk.open(&path, How::Read).map_err(failed)?;
+    let mut header = [0; HEADER];
+    let count = file.read_at(0, &mut header).map_err(failed)?;
+    let whole = !matches!(Header::decode(&header[..count]), Err(BadHeader::Damaged));
+    if whole || file.len().map_err(failed)? > HEADER as u64 {
+        return Ok(false);
+    }
+    if mend {
+        disk.remove(&path)
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(failed)?;
+    }
+    notices.push(format!(
+        "`{}` was begun and not finished; it was left out",
+        path.display()
+    ));
+    Ok(true)
 }
 
 fn open_last(

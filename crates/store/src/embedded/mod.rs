@@ -45,12 +45,19 @@ use model::{
 use tokio::sync::{Semaphore, oneshot};
 
 use self::index::Reader;
+pub(crate) use self::index::{
+    digests as index_digests, in_memory, mark as index_mark, open_reader,
+};
+pub(crate) use self::indexer::rebuild_index;
+pub(crate) use self::log::{Log, Record};
+pub(crate) use self::open::check_format;
+pub(crate) use self::options::Paths;
+pub(crate) use self::seal::broken_tile;
 use self::shared::{Answer, Reply, Request, Shared, ToIndex, ToKeys, ToSeal};
 use crate::disk::Guard;
 use crate::error::unavailable;
 use crate::worker::Worker;
 
-use index::digests;
 pub use options::{Clock, Continue, OpenOptions};
 
 /// A store in a directory.
@@ -171,7 +178,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn index_digests(&self) -> Result<Vec<(&'static str, u64, Digest)>, StoreError> {
-        self.ask(|index| digests(index.0)).await
+        self.ask(|index| index_digests(index.0)).await
     }
 
     fn stop(&self) {

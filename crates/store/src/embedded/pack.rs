@@ -156,6 +156,16 @@ impl Packs {
         Ok(packs)
     }
 
+    /// The packs in `dir`, only to look into.
+    pub(crate) fn look(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        Self {
+            disk,
+            dir: dir.to_owned(),
+            length: PACK_LEN,
+            open: Mutex::default(),
+        }
+    }
+
     fn file(&self, number: u32) -> io::Result<Arc<dyn DiskFile>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = open.get(&number) {

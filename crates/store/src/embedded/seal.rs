@@ -167,8 +167,37 @@ impl Sealer {
             }
         }
         self.builder = builder;
+        self.remove_unfinished(tree.size, have)?;
         self.load_note()?;
         self.follow()
+    }
+
+    /// Removes partial tiles that a crash left behind before any state spoke of them. They may be
+    /// torn, and once the log has grown past them nothing would ever write them again.
+    fn remove_unfinished(&self, size: u64, have: u64) -> Result<(), StoreError> {
+        for (level, span) in levels() {
+            for number in size / span / 256..=have / span / 256 {
+                let any = Tile {
+                    level,
+                    index: number,
+                    width: 1,
+                };
+                let path = self.paths.log().join(any.path());
+                let dir = disk::parent(&path);
+                let failed = |e| unavailable(format!("clear `{}`", dir.display()), e);
+                for name in self.disk.list(dir).map_err(failed)? {
+                    let Some(width) = name.parse().ok().filter(|width| (1..256).contains(width))
+                    else {
+                        continue;
+                    };
+                    let tile = Tile { width, ..any };
+                    if tile.first_entry(u64::from(width)) > size {
+                        self.disk.remove(&dir.join(name)).map_err(failed)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the checkpoint on disk. Its text is used again only if it covers what was signed
@@ -479,12 +508,7 @@ impl Sealer {
     /// Removes partial tiles of the size published before, where the full tile has taken their
     /// place. Whoever still asks for one reads the beginning of the full one. Failing is harmless.
     fn remove_partials(&self, before: u64, size: u64) {
-        let levels = (0..=7).map(Level::Hashes);
-        for level in std::iter::once(Level::Entries).chain(levels) {
-            let span = match level {
-                Level::Entries => 1,
-                Level::Hashes(level) => 1u64 << (8 * u32::from(level)),
-            };
+        for (level, span) in levels() {
             let number = before / span / 256;
             let was = tile_at(level, number, before);
             let is = tile_at(level, number, size);
@@ -505,6 +529,12 @@ impl Sealer {
     pub(crate) fn sign_anew(&mut self) {
         self.note = None;
     }
+}
+
+/// The kinds of tiles, each with how many leaves one of its slots stands for.
+fn levels() -> impl Iterator<Item = (Level, u64)> {
+    let hashes = (0..=7).map(|level| (Level::Hashes(level), 1u64 << (8 * u32::from(level))));
+    std::iter::once((Level::Entries, 1)).chain(hashes)
 }
 
 /// What a tile that cannot be used means for the log.

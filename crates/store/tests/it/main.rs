@@ -1,4 +1,5 @@
 //! Tests of the stores through their seam.
 
 mod conformance;
+mod crash;
 mod support;

@@ -1,0 +1,424 @@
+//! The published log and the segments: every entry hashed, every leaf compared.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ledger::audit::{audit_partial, audit_range_with, combine, split};
+use ledger::tile::{Tile, TileReader, read_tile, tile_at};
+use ledger::{Checkpoint, Leaf, LogBuilder, StoreError};
+
+use super::{Check, Kind};
+use crate::disk::{self, Disk, How};
+use crate::embedded::marks::DirTiles;
+use crate::embedded::segment::{Header, Offsets, offsets_name, scan, segment_name, segment_number};
+use crate::embedded::{Log, Record};
+use crate::error::unavailable;
+use crate::worker::scatter;
+
+/// How many findings of one kind are listed.
+const LISTED: usize = 64;
+
+/// The segments, as far as they can be read.
+pub(crate) struct Segments {
+    log: Log,
+    /// Where the packs end, by the last record.
+    pub(crate) packs: (u32, u64),
+}
+
+impl Segments {
+    pub(crate) fn durable(&self) -> u64 {
+        self.log.durable()
+    }
+
+    pub(crate) const fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+/// Opens the segments. Damage that keeps them from being opened is a finding.
+pub(crate) fn open_segments(
+    check: &mut Check<'_>,
+    floor: u64,
+) -> Result<Option<Segments>, StoreError> {
+    let dir = check.paths.segments();
+    let disk = Arc::clone(&check.options.disk);
+    if check.options.full {
+        headers_and_offsets(check, &dir)?;
+    }
+    match Log::open(disk, &dir, floor, false) {
+        Ok(recovered) => {
+            check.report.notices.extend(recovered.notices);
+            let packs = (recovered.tail.pack, recovered.tail.pack_end);
+            Ok(Some(Segments {
+                log: recovered.log,
+                packs,
+            }))
+        }
+        Err(error) => {
+            check.find_error(error)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Offset files: whole, and what the segments really have.
+fn headers_and_offsets(check: &mut Check<'_>, dir: &Path) -> Result<(), StoreError> {
+    let disk = Arc::clone(&check.options.disk);
+    let names = disk
+        .list(dir)
+        .map_err(|e| unavailable(format!("list `{}`", dir.display()), e))?;
+    for number in names.iter().filter_map(|name| segment_number(name)) {
+        let path = dir.join(offsets_name(number));
+        let failed = |e| unavailable(format!("read `{}`", path.display()), e);
+        let Some(bytes) = disk::read(&*disk, &path).map_err(failed)? else {
+            continue;
+        };
+        let Some(offsets) = Offsets::decode(&bytes) else {
+            let detail = format!("`{}` does not match its checksum", path.display());
+            check.find(Kind::Damaged, None, Some(&path), detail);
+            continue;
+        };
+        let segment = dir.join(segment_name(number));
+        let Ok(file) = disk.open(&segment, How::Read) else {
+            continue;
+        };
+        let scanned = scan(&*file, offsets.first, |_, _| {}).map_err(failed)?;
+        if scanned.offsets != offsets.offsets || scanned.end != offsets.log_len {
+            let place = scanned
+                .offsets
+                .iter()
+                .zip(&offsets.offsets)
+                .take_while(|(a, b)| a == b);
+            let first = offsets.first + place.count() as u64;
+            let detail = format!("`{}` and `{}` disagree", segment.display(), path.display());
+            check.find(Kind::Segment, Some(first), Some(&segment), detail);
+        }
+        let mut header = [0; crate::embedded::segment::HEADER];
+        let count = file.read_at(0, &mut header).map_err(failed)?;
+        if Header::decode(&header[..count])
+            .ok()
+            .is_none_or(|header| header.number != number)
+        {
+            let detail = format!("`{}` has a bad header", segment.display());
+            check.find(Kind::Segment, Some(offsets.first), Some(&segment), detail);
+        }
+    }
+    Ok(())
+}
+
+/// What one thread found of its range.
+#[derive(Default)]
+struct Differences {
+    found: Vec<(u64, Kind, String)>,
+    leaves: u64,
+}
+
+/// Reads the segments in order beside the bundles.
+struct Cursor<'s> {
+    segments: &'s Segments,
+    end: u64,
+    records: std::vec::IntoIter<Record>,
+    next: u64,
+}
+
+impl Cursor<'_> {
+    /// Returns the leaf at `seq`, which only grows; the error is its damage.
+    fn at(&mut self, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        if seq >= self.end {
+            return Ok(None);
+        }
+        while self.next <= seq {
+            match self.records.next() {
+                Some(record) => {
+                    self.next = record.head.seq + 1;
+                    if record.head.seq == seq {
+                        return Ok(Some(record.leaf));
+                    }
+                }
+                None => {
+                    let from = self.next.max(seq);
+                    let wanted = usize::try_from(self.end - from).unwrap_or(256).min(1_024);
+                    match self.segments.log.read(from, wanted, 1 << 20) {
+                        Ok(records) if !records.is_empty() => self.records = records.into_iter(),
+                        Ok(_) => return Ok(None),
+                        Err(error) => return self.single(seq, error),
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// After an error in a larger part: whether it concerns this very leaf.
+    fn single(&mut self, seq: u64, error: StoreError) -> Result<Option<Vec<u8>>, StoreError> {
+        self.next = seq + 1;
+        match self.segments.log.read(seq, 1, usize::MAX) {
+            Ok(mut records) => Ok(records.pop().map(|record| record.leaf)),
+            Err(StoreError::Damaged { .. }) => Err(error_of(seq, error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn error_of(seq: u64, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged { what, at, .. } => StoreError::Damaged {
+            what,
+            at,
+            first_bad: Some(seq),
+        },
+        error => error,
+    }
+}
+
+/// Checks the published log against its checkpoint, and the segments against it.
+pub(crate) fn published(
+    check: &mut Check<'_>,
+    dir: &Path,
+    checkpoint: &Checkpoint,
+    segments: Option<&Segments>,
+) -> Result<(), StoreError> {
+    let disk = Arc::clone(&check.options.disk);
+    let tiles = DirTiles { disk: &*disk, dir };
+    let size = checkpoint.size;
+    if !check.options.full {
+        match LogBuilder::resume(&tiles, size) {
+            Ok(builder) if builder.root() == checkpoint.root => {}
+            Ok(_) => check.find(
+                Kind::Log,
+                None,
+                Some(dir),
+                "the tiles do not have the root that was signed".to_owned(),
+            ),
+            Err(error) => {
+                let first = crate::embedded::broken_tile(dir, &error);
+                let at = match &first {
+                    StoreError::Damaged { first_bad, .. } => *first_bad,
+                    _ => None,
+                };
+                check.find(Kind::Log, at, Some(dir), error.to_string());
+            }
+        }
+        return Ok(());
+    }
+    let done = AtomicU64::new(0);
+    let (events, progress) = (check.options.events, check.progress);
+    let ranges = split(size, check.options.threads.max(1) as u64 * 8);
+    let next = AtomicU64::new(0);
+    let collected = Mutex::new((Vec::new(), Differences::default()));
+    scatter(check.options.threads.max(1), |_| {
+        loop {
+            let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
+            let Some(range) = ranges.get(place).cloned() else {
+                return;
+            };
+            let mut differences = Differences::default();
+            let mut cursor = segments.map(|segments| Cursor {
+                segments,
+                end: size.min(segments.durable()).min(range.end * 256),
+                records: Vec::new().into_iter(),
+                next: range.start * 256,
+            });
+            let audited = audit_range_with(&tiles, size, range, |index, entry| {
+                differences.compare(index, entry, cursor.as_mut(), events);
+                if index % 65_536 == 65_535 {
+                    progress("entries", done.fetch_add(65_536, Ordering::Relaxed), size);
+                }
+            });
+            let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
+            collected.0.push(audited);
+            collected.1.found.extend(differences.found);
+            collected.1.leaves += differences.leaves;
+        }
+    });
+    let (audited, mut differences) = collected
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let audit = combine(&tiles, checkpoint, audited);
+    check.report.checked.entries = audit.entries;
+    check.report.checked.bytes = audit.bytes;
+    check.report.checked.leaves += differences.leaves;
+    for finding in &audit.findings {
+        check.find(
+            Kind::Log,
+            Some(finding.index),
+            Some(dir),
+            finding.to_string(),
+        );
+    }
+    differences.found.sort_unstable_by_key(|(index, ..)| *index);
+    let more = differences.found.len().saturating_sub(LISTED);
+    let segments_dir = check.paths.segments();
+    for (index, kind, detail) in differences.found.into_iter().take(LISTED) {
+        check.find(kind, Some(index), Some(&segments_dir), detail);
+    }
+    if more > 0 {
+        check
+            .report
+            .notices
+            .push(format!("{more} more leaves differ than are listed"));
+    }
+    other_files(check, dir, size, &tiles)
+}
+
+impl Differences {
+    fn compare(&mut self, index: u64, entry: &[u8], cursor: Option<&mut Cursor<'_>>, events: bool) {
+        if events && let Err(error) = canonical(entry) {
+            self.found
+                .push((index, Kind::Event, format!("leaf {index}: {error}")));
+        }
+        let Some(cursor) = cursor else { return };
+        match cursor.at(index) {
+            Ok(Some(leaf)) if leaf == entry => self.leaves += 1,
+            Ok(Some(_)) => self.found.push((
+                index,
+                Kind::Segment,
+                format!("leaf {index} differs between its segment and its entry bundle"),
+            )),
+            // How far the segments reach is judged elsewhere.
+            Ok(None) => {}
+            Err(error) => self.found.push((index, Kind::Segment, error.to_string())),
+        }
+    }
+}
+
+/// Checks that a leaf is an event in the one encoding of it.
+fn canonical(leaf: &[u8]) -> Result<(), String> {
+    let event = Leaf::decode(leaf).map_err(|e| e.to_string())?;
+    let encoded = Leaf::encode(&event).map_err(|e| e.to_string())?;
+    if encoded.bytes() == leaf {
+        Ok(())
+    } else {
+        Err("it is an event, but not in the canonical encoding".to_owned())
+    }
+}
+
+/// Files that the audit does not read: partial tiles of earlier sizes, and what lies beyond the
+/// checkpoint.
+fn other_files(
+    check: &mut Check<'_>,
+    dir: &Path,
+    size: u64,
+    tiles: &DirTiles<'_>,
+) -> Result<(), StoreError> {
+    let mut files = Vec::new();
+    walk(&*check.options.disk, &dir.join("tile"), &mut files)
+        .map_err(|e| unavailable(format!("list `{}`", dir.display()), e))?;
+    for path in files {
+        let relative = path
+            .strip_prefix(dir)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
+        let Ok(tile) = relative.parse::<Tile>() else {
+            check
+                .report
+                .notices
+                .push(format!("`{}` is not of the layout", path.display()));
+            continue;
+        };
+        let now = tile_at(tile.level, tile.index, size);
+        if now == Some(tile) {
+            continue;
+        }
+        check.report.checked.files += 1;
+        let Some(now) = now.filter(|now| now.width > tile.width) else {
+            // Beyond the checkpoint: no signature covers it yet, and it is written again.
+            continue;
+        };
+        let (Ok(bytes), Ok(fuller)) = (tiles.read(tile), read_tile(tiles, now)) else {
+            continue;
+        };
+        if let Some(finding) = audit_partial(tile, &bytes, &fuller) {
+            check.find(
+                Kind::Log,
+                Some(finding.index),
+                Some(&path),
+                finding.to_string(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn walk(disk: &dyn Disk, dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for name in disk.list(dir)? {
+        let path = dir.join(&name);
+        // A name of digits is a file; every other one in the layout is a directory.
+        let is_dir = match disk.open(&path, How::Read) {
+            Ok(file) => file.read_at(0, &mut [0; 1]).is_err(),
+            Err(_) => true,
+        };
+        if is_dir {
+            walk(disk, &path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Leaves after the checkpoint: their checksums, and the full tiles that are there already.
+pub(crate) fn unpublished(
+    check: &mut Check<'_>,
+    size: u64,
+    segments: Option<&Segments>,
+) -> Result<(), StoreError> {
+    let Some(segments) = segments else {
+        return Ok(());
+    };
+    if !check.options.full || segments.durable() <= size {
+        return Ok(());
+    }
+    let dir = check.paths.log();
+    let disk = Arc::clone(&check.options.disk);
+    let tiles = DirTiles {
+        disk: &*disk,
+        dir: &dir,
+    };
+    let mut builder = LogBuilder::resume(&tiles, size).ok();
+    let mut next = size;
+    while next < segments.durable() {
+        let records = match segments.log().read(next, 4_096, 4 << 20) {
+            Ok(records) => records,
+            Err(error) => return check.find_error(error),
+        };
+        let Some(last) = records.last() else { break };
+        next = last.head.seq + 1;
+        check.report.checked.leaves += records.len() as u64;
+        let mut made = Vec::new();
+        for record in &records {
+            if let Some(builder) = &mut builder {
+                // Leaves of a segment are short enough, or their record would not be right.
+                let _ = builder.push(&record.leaf, &mut made);
+            }
+            if check.options.events
+                && let Err(error) = canonical(&record.leaf)
+            {
+                let seq = record.head.seq;
+                check.find(Kind::Event, Some(seq), None, format!("leaf {seq}: {error}"));
+            }
+        }
+        for file in made {
+            if let Ok(found) = tiles.read(file.tile)
+                && found != file.bytes
+                && found.len() >= file.bytes.len()
+            {
+                let path = dir.join(file.tile.path());
+                let detail = format!("`{}` is not what the segments make it", path.display());
+                check.find(
+                    Kind::Log,
+                    Some(file.tile.first_entry(0)),
+                    Some(&path),
+                    detail,
+                );
+            }
+        }
+    }
+    check.report.notices.push(format!(
+        "{} leaves are durable and under no checkpoint yet",
+        segments.durable() - size
+    ));
+    Ok(())
+}

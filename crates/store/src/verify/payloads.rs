@@ -1,0 +1,356 @@
+//! Payloads, keys and the index: present and right, or erased with proof, or missing.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::digest::sha256;
+use ledger::merkle::leaf_hash;
+use ledger::{Leaf, StoreError};
+use model::{Digest, IndexKeys, SubjectId};
+
+use super::log::Segments;
+use super::{Check, Kind};
+use crate::disk::{self, DiskFile, How};
+use crate::embedded::keys::{HEADER as KEYS_HEADER, SLOT, Slot, header as keys_header};
+use crate::embedded::pack::{Entry, HEAD, HEADER, SCRUBBED, header, pack_name};
+use crate::embedded::{in_memory, index_digests, index_mark, open_reader, rebuild_index};
+use crate::error::unavailable;
+use crate::worker::scatter;
+
+/// What the leaves say about payloads.
+#[derive(Default)]
+struct Named {
+    /// Every payload, whose it is, and the first leaf that names it.
+    payloads: HashMap<Digest, (SubjectId, u64)>,
+    erased: HashMap<SubjectId, u64>,
+}
+
+pub(crate) fn check(check: &mut Check<'_>, segments: Option<&Segments>) -> Result<(), StoreError> {
+    let slots = keys(check)?;
+    let Some(segments) = segments else {
+        return Ok(());
+    };
+    index(check, segments)?;
+    if !check.options.full {
+        return Ok(());
+    }
+    let named = named(check, segments)?;
+    let found = packs(check, segments)?;
+    let mut missing: Vec<(u64, Digest, String)> = Vec::new();
+    for (ct, (subject, seq)) in &named.payloads {
+        let erased = named.erased.contains_key(subject);
+        let destroyed = matches!(slots.get(subject), Some(Slot::Destroying | Slot::Destroyed));
+        match found.get(ct) {
+            Some(false) if erased && !destroyed => check.report.notices.push(format!(
+                "subject `{subject}` is erased in the log and its key is still there: the next start finishes it"
+            )),
+            Some(false) => {}
+            _ if erased && destroyed => check.report.checked.erased += 1,
+            Some(true) => missing.push((*seq, *ct, "was scrubbed without proof of an erasure".to_owned())),
+            None => missing.push((*seq, *ct, "is missing, and no erasure says why".to_owned())),
+        }
+    }
+    missing.sort_unstable_by_key(|(seq, ..)| *seq);
+    let dir = check.paths.payloads();
+    for (seq, ct, what) in missing {
+        check.find(
+            Kind::Payload,
+            Some(seq),
+            Some(&dir),
+            format!("payload `{ct}` {what}"),
+        );
+    }
+    Ok(())
+}
+
+/// Reads what the leaves name. Leaves that speak of no payload and no erasure are not decoded.
+fn named(check: &mut Check<'_>, segments: &Segments) -> Result<Named, StoreError> {
+    let (size, threads) = (segments.durable(), check.options.threads.max(1));
+    let step = size.div_ceil(threads as u64 * 8).max(1);
+    let next = AtomicU64::new(0);
+    let progress = check.progress;
+    let parts = scatter(threads, |_| {
+        let mut named = Named::default();
+        loop {
+            let start = next.fetch_add(step, Ordering::Relaxed);
+            if start >= size {
+                return Ok(named);
+            }
+            progress("payloads named", start, size);
+            let (mut at, end) = (start, (start + step).min(size));
+            while at < end {
+                let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(4_096);
+                let records = match segments.log().read(at, wanted, 4 << 20) {
+                    Ok(records) => records,
+                    // Found and told by the comparison with the published log.
+                    Err(StoreError::Damaged { .. }) => {
+                        at += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                for record in records {
+                    at = record.head.seq + 1;
+                    if contains(&record.leaf, b"\"kid\":")
+                        || contains(&record.leaf, b"{\"erased\":")
+                    {
+                        named.take(record.head.seq, &record.leaf);
+                    }
+                }
+            }
+        }
+    });
+    let mut whole = Named::default();
+    for part in parts {
+        let part = part?;
+        for (ct, (subject, seq)) in part.payloads {
+            let kept = whole.payloads.entry(ct).or_insert((subject, seq));
+            if seq < kept.1 {
+                *kept = (subject, seq);
+            }
+        }
+        whole.erased.extend(part.erased);
+    }
+    Ok(whole)
+}
+
+impl Named {
+    fn take(&mut self, seq: u64, leaf: &[u8]) {
+        // A leaf that is no event is told by the check of the log.
+        let Ok(event) = Leaf::decode(leaf) else {
+            return;
+        };
+        let keys = IndexKeys::of(&event);
+        if let Some((ct, subject)) = keys.payload {
+            self.payloads.entry(ct).or_insert((subject, seq));
+        }
+        if let Some(subject) = keys.erased {
+            self.erased.insert(subject, seq);
+        }
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Reads every pack, and returns which payloads are there, and whether scrubbed.
+fn packs(check: &mut Check<'_>, segments: &Segments) -> Result<HashMap<Digest, bool>, StoreError> {
+    let (last, last_end) = segments.packs;
+    let dir = check.paths.payloads();
+    let disk = Arc::clone(&check.options.disk);
+    let next = AtomicU64::new(1);
+    let progress = check.progress;
+    let parts = scatter(check.options.threads.max(1), |_| {
+        let mut found = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(number) = u32::try_from(number).ok().filter(|number| *number <= last) else {
+                return found;
+            };
+            progress("packs", u64::from(number), u64::from(last));
+            let path = dir.join(pack_name(number));
+            let end = (number == last).then_some(last_end);
+            found.push((
+                path.clone(),
+                disk.open(&path, How::Read)
+                    .and_then(|file| pack(&*file, number, end)),
+            ));
+        }
+    });
+    let mut whole: HashMap<Digest, bool> = HashMap::new();
+    for (path, pack) in parts.into_iter().flatten() {
+        match pack {
+            Ok(pack) => {
+                check.report.checked.payloads += pack.found.len() as u64;
+                for (ct, scrubbed) in pack.found {
+                    let state = whole.entry(ct).or_insert(scrubbed);
+                    *state = *state && scrubbed;
+                }
+                for at in pack.bad {
+                    let detail = format!("`{}` is damaged at byte {at}", path.display());
+                    check.find(Kind::Payload, None, Some(&path), detail);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let detail = format!("`{}` is missing", path.display());
+                check.find(Kind::Missing, None, Some(&path), detail);
+            }
+            Err(error) => return Err(unavailable(format!("read `{}`", path.display()), error)),
+        }
+    }
+    Ok(whole)
+}
+
+#[derive(Default)]
+struct Pack {
+    found: Vec<(Digest, bool)>,
+    bad: Vec<u64>,
+}
+
+fn pack(file: &dyn DiskFile, number: u32, end: Option<u64>) -> io::Result<Pack> {
+    let mut pack = Pack::default();
+    let length = file.len()?;
+    let end = end.unwrap_or(length);
+    let mut start = [0; HEADER];
+    let count = file.read_at(0, &mut start)?;
+    if start[..count] != header(number) {
+        pack.bad.push(0);
+    }
+    let mut at = HEADER as u64;
+    let mut bytes = Vec::new();
+    while at < end {
+        let mut head = [0; HEAD];
+        let count = file.read_at(at, &mut head)?;
+        let Some(entry) = Entry::decode(&head[..count]) else {
+            // What follows cannot be found without this record.
+            pack.bad.push(at);
+            return Ok(pack);
+        };
+        bytes.resize(entry.len as usize, 0);
+        let count = file.read_at(at + HEAD as u64, &mut bytes)?;
+        let scrubbed = entry.state == SCRUBBED;
+        let right = count == bytes.len()
+            && if scrubbed {
+                bytes.iter().all(|byte| *byte == 0)
+            } else {
+                sha256(&bytes) == entry.ct
+            };
+        if right {
+            pack.found.push((entry.ct, scrubbed));
+        } else {
+            pack.bad.push(at);
+        }
+        at += HEAD as u64 + u64::from(entry.len);
+    }
+    if length < end {
+        pack.bad.push(length);
+    }
+    Ok(pack)
+}
+
+/// Reads the slots of subjects' keys.
+fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, StoreError> {
+    let path = check.paths.keys().join("subjects.keys");
+    let bytes = disk::read(&*check.options.disk, &path)
+        .map_err(|e| unavailable(format!("read `{}`", path.display()), e))?;
+    let mut slots = HashMap::new();
+    let Some(bytes) = bytes.map(zeroize::Zeroizing::new) else {
+        return Ok(slots);
+    };
+    if bytes.len() < KEYS_HEADER || bytes[..KEYS_HEADER] != keys_header() {
+        let detail = format!("`{}` is damaged at byte 0", path.display());
+        check.find(Kind::Damaged, None, Some(&path), detail);
+        return Ok(slots);
+    }
+    for (place, slot) in bytes[KEYS_HEADER..].chunks(SLOT).enumerate() {
+        match Slot::decode(slot) {
+            (Some(subject), Some(state)) => {
+                slots.insert(subject, state);
+            }
+            _ if slot.len() < SLOT => check.report.notices.push(format!(
+                "`{}` ends within a key that was never acknowledged",
+                path.display()
+            )),
+            _ => {
+                let at = KEYS_HEADER + place * SLOT;
+                let detail = format!("`{}` is damaged at byte {at}", path.display());
+                check.find(Kind::Damaged, None, Some(&path), detail);
+            }
+        }
+    }
+    Ok(slots)
+}
+
+/// Compares the index with the log: its tie always, all of it when events are checked.
+fn index(check: &mut Check<'_>, segments: &Segments) -> Result<(), StoreError> {
+    let path = check.paths.index();
+    if !path.exists() {
+        check
+            .report
+            .notices
+            .push("there is no index; the next start makes one".to_owned());
+        return Ok(());
+    }
+    let bad = |check: &mut Check<'_>, detail: String| {
+        check.find(Kind::Index, None, Some(&path), detail);
+    };
+    let opened = open_reader(&path).and_then(|connection| {
+        let mark = index_mark(&connection)?;
+        Ok((connection, mark))
+    });
+    let (connection, mark) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            bad(check, format!("the index cannot be read: {error}"));
+            return Ok(());
+        }
+    };
+    if mark.size > segments.durable() {
+        let detail = format!(
+            "the index holds {} leaves, the log {}",
+            mark.size,
+            segments.durable()
+        );
+        check.find(
+            Kind::RolledBack,
+            Some(segments.durable()),
+            Some(&path),
+            detail,
+        );
+        return Ok(());
+    }
+    if let Some(last) = mark.size.checked_sub(1) {
+        let leaf = segments
+            .log()
+            .read(last, 1, usize::MAX)
+            .ok()
+            .and_then(|mut records| records.pop());
+        if leaf.is_some_and(|record| leaf_hash(&record.leaf) != mark.last) {
+            bad(check, "the index was made from another log".to_owned());
+            return Ok(());
+        }
+    }
+    if !check.options.full || !check.options.events {
+        return Ok(());
+    }
+    (check.progress)("index", 0, mark.size);
+    let rebuilt = rebuild_index(
+        in_memory()?,
+        segments.log(),
+        &check.paths.payloads(),
+        Arc::clone(&check.options.disk),
+        mark.size,
+    );
+    let rebuilt = match rebuilt {
+        Ok(rebuilt) => rebuilt,
+        // The damage is told where it lies.
+        Err(StoreError::Damaged { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let compare = || -> rusqlite::Result<(u64, Vec<&'static str>)> {
+        let (stored, rebuilt) = (index_digests(&connection)?, index_digests(&rebuilt)?);
+        let rows = stored.iter().map(|(_, rows, _)| rows).sum();
+        let differ: HashSet<_> = rebuilt.into_iter().collect();
+        let other = stored.into_iter().filter(|table| !differ.contains(table));
+        Ok((rows, other.map(|(table, ..)| table).collect()))
+    };
+    match compare() {
+        Ok((rows, other)) => {
+            check.report.checked.rows = rows;
+            if !other.is_empty() {
+                let tables = other.join("`, `");
+                bad(
+                    check,
+                    format!(
+                        "`{tables}` of the index are not what the log says; `rescind reindex` makes it anew"
+                    ),
+                );
+            }
+        }
+        Err(error) => bad(check, format!("the index cannot be read: {error}")),
+    }
+    Ok(())
+}

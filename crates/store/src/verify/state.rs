@@ -1,0 +1,274 @@
+//! The order of a check, and the small files: version, keys, state, checkpoint, witness.
+
+use std::path::Path;
+
+use ledger::audit::open_checkpoint;
+use ledger::{Checkpoint, StoreError, Tree, VerifyingKey};
+
+use super::{Check, Kind, log, payloads};
+use crate::disk;
+use crate::embedded::keys::LogKeys;
+use crate::embedded::marks::{DirTiles, TreeMark};
+use crate::embedded::{check_format, witness};
+use crate::error::unavailable;
+
+/// Checks everything that the options ask for.
+pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
+    let disk = &*check.options.disk;
+    let bare = disk::read(disk, &check.paths.format())
+        .ok()
+        .flatten()
+        .is_none()
+        && disk::read(disk, &check.paths.dir.join("checkpoint"))
+            .ok()
+            .flatten()
+            .is_some();
+    if bare {
+        let dir = check.paths.dir.clone();
+        let keys = check.options.keys.clone();
+        if keys.is_empty() {
+            return Err(unavailable(
+                format!("check `{}`", dir.display()),
+                "a published log alone needs its verifier key".to_owned(),
+            ));
+        }
+        let Some(checkpoint) = checkpoint(check, &dir, &keys)? else {
+            return Ok(());
+        };
+        return log::published(check, &dir, &checkpoint, None);
+    }
+    match check_format(disk, &check.paths, false) {
+        Ok(()) => {}
+        Err(error @ StoreError::Damaged { .. }) => {
+            let path = check.paths.format();
+            check.find(Kind::Damaged, None, Some(&path), error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    let Some(keys) = keys(check)? else {
+        return Ok(());
+    };
+    let signed = mark(check, "signed")?;
+    let tree = mark(check, "tree")?;
+    let dir = check.paths.log();
+    let signed_size = signed.as_ref().map_or(0, |mark| mark.size);
+    let published = disk::read(disk, &dir.join("checkpoint"))
+        .ok()
+        .flatten()
+        .is_some();
+    let checkpoint = if published || signed_size > 0 {
+        checkpoint(check, &dir, &keys)?
+    } else {
+        check
+            .report
+            .notices
+            .push("nothing was published yet".to_owned());
+        None
+    };
+    let floor = signed_size.max(tree.as_ref().map_or(0, |mark| mark.size));
+    let segments = log::open_segments(check, floor)?;
+    anchors(
+        check,
+        &dir,
+        checkpoint.as_ref(),
+        signed.as_ref(),
+        tree.as_ref(),
+        segments.as_ref(),
+    )?;
+    if let Some(checkpoint) = &checkpoint {
+        log::published(check, &dir, checkpoint, segments.as_ref())?;
+    }
+    log::unpublished(
+        check,
+        checkpoint.as_ref().map_or(0, |c| c.size),
+        segments.as_ref(),
+    )?;
+    payloads::check(check, segments.as_ref())?;
+    Ok(())
+}
+
+/// The keys that the checkpoint is checked with.
+fn keys(check: &mut Check<'_>) -> Result<Option<Vec<VerifyingKey>>, StoreError> {
+    let path = check.paths.log_keys();
+    let mut keys = check.options.keys.clone();
+    match LogKeys::load(&*check.options.disk, &path) {
+        Ok(Some(found)) => {
+            check.report.origin = found.origin().to_owned();
+            if keys.is_empty() {
+                keys = found.public();
+                check.report.notices.push(
+                    "the log's keys were taken from the directory itself: bring them from elsewhere to know who signed".to_owned(),
+                );
+            }
+        }
+        Ok(None) => {
+            let detail = format!("`{}` is missing", path.display());
+            check.find(Kind::Missing, None, Some(&path), detail);
+        }
+        Err(error @ StoreError::Damaged { .. }) => {
+            check.find(Kind::Damaged, None, Some(&path), error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    if let Some(dir) = &check.options.witness_dir {
+        match witness::public_key(&*check.options.disk, dir) {
+            Ok(found) => keys.extend(found),
+            Err(error) => check.find_error(error)?,
+        }
+    }
+    Ok(Some(keys))
+}
+
+fn mark(check: &mut Check<'_>, what: &str) -> Result<Option<TreeMark>, StoreError> {
+    let path = if what == "signed" {
+        check.paths.signed()
+    } else {
+        check.paths.tree()
+    };
+    match TreeMark::load(&*check.options.disk, &path, what) {
+        Ok(Some(mark)) if check.report.origin.is_empty() || mark.origin == check.report.origin => {
+            Ok(Some(mark))
+        }
+        Ok(found) => {
+            let (kind, problem) = match found {
+                Some(_) => (Kind::Damaged, "is of another log"),
+                None => (Kind::Missing, "is missing"),
+            };
+            let detail = format!("`{}` {problem}", path.display());
+            check.find(kind, None, Some(&path), detail);
+            Ok(None)
+        }
+        Err(error @ StoreError::Damaged { .. }) => {
+            check.find(Kind::Damaged, None, Some(&path), error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn checkpoint(
+    check: &mut Check<'_>,
+    dir: &Path,
+    keys: &[VerifyingKey],
+) -> Result<Option<Checkpoint>, StoreError> {
+    let path = dir.join("checkpoint");
+    let bytes = disk::read(&*check.options.disk, &path)
+        .map_err(|e| unavailable(format!("read `{}`", path.display()), e))?;
+    let Some(bytes) = bytes else {
+        let detail = format!("`{}` is missing", path.display());
+        check.find(Kind::Missing, Some(0), Some(&path), detail);
+        return Ok(None);
+    };
+    match open_checkpoint(&bytes, keys) {
+        Ok(checkpoint) => {
+            check.report.origin.clone_from(&checkpoint.origin);
+            check.report.size = checkpoint.size;
+            check.report.root = Some(checkpoint.root);
+            Ok(Some(checkpoint))
+        }
+        Err(finding) => {
+            check.find(
+                Kind::Signature,
+                Some(finding.index),
+                Some(&path),
+                finding.to_string(),
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Compares the log with everything that was noted of it: what was signed, what the tree was, what
+/// the witness saw.
+fn anchors(
+    check: &mut Check<'_>,
+    dir: &Path,
+    checkpoint: Option<&Checkpoint>,
+    signed: Option<&TreeMark>,
+    tree: Option<&TreeMark>,
+    segments: Option<&log::Segments>,
+) -> Result<(), StoreError> {
+    let mut anchors: Vec<(&str, u64, model::Digest)> = Vec::new();
+    anchors.extend(signed.map(|mark| ("was signed", mark.size, mark.root)));
+    anchors.extend(tree.map(|mark| ("was made durable", mark.size, mark.root)));
+    match &check.options.witness_dir {
+        Some(witness_dir) => {
+            let state =
+                witness::read_state(&*check.options.disk, witness_dir, &check.report.origin);
+            match state {
+                Ok(state) => match state.seen(&check.report.origin) {
+                    Some(seen) => anchors.push(("the witness saw", seen.size, seen.root)),
+                    None => check
+                        .report
+                        .notices
+                        .push("the witness has not seen this log".to_owned()),
+                },
+                Err(error) => check.find_error(error)?,
+            }
+        }
+        None => check.report.notices.push(
+            "no witness was asked: an older copy of the whole directory would not be noticed"
+                .to_owned(),
+        ),
+    }
+    let shown = checkpoint.map_or(0, |checkpoint| checkpoint.size);
+    let most = anchors
+        .iter()
+        .map(|(_, size, _)| *size)
+        .max()
+        .unwrap_or(0)
+        .max(shown);
+    if let Some(have) = segments.map(log::Segments::durable)
+        && have < most
+    {
+        let detail = format!("the segments hold {have} leaves, but there were {most}");
+        check.find(Kind::RolledBack, Some(have), None, detail);
+    }
+    if let (Some(checkpoint), Some(signed)) = (checkpoint, signed) {
+        if checkpoint.size > signed.size {
+            let path = check.paths.signed();
+            let detail = format!(
+                "`{}` says that {} leaves were signed, the checkpoint has {}",
+                path.display(),
+                signed.size,
+                checkpoint.size
+            );
+            check.find(Kind::RolledBack, Some(signed.size), Some(&path), detail);
+        } else if checkpoint.size < signed.size {
+            check.report.notices.push(format!(
+                "the checkpoint is over {} leaves, {} were signed: the process ended in between, or an older checkpoint was put back",
+                checkpoint.size, signed.size
+            ));
+        }
+    }
+    let disk = &*check.options.disk;
+    let tiles = DirTiles { disk, dir };
+    let reach = most.max(tree.map_or(0, |mark| mark.size));
+    for (what, size, root) in anchors {
+        if segments.is_some_and(|segments| segments.durable() < size) {
+            continue;
+        }
+        // What lies beyond the tree on disk is recomputed from the segments, not from tiles.
+        let on_disk = tree.map_or(shown, |mark| mark.size).max(shown);
+        let found = if size <= on_disk {
+            Tree::new(tiles, reach.min(on_disk)).root_at(size)
+        } else {
+            continue;
+        };
+        match found {
+            Ok(found) if found == root => {}
+            Ok(_) => {
+                let detail = format!("the first {size} leaves are not those that {what}");
+                check.find(Kind::Rewritten, None, None, detail);
+            }
+            Err(error) => {
+                let path = check.paths.log();
+                check.find(Kind::Log, None, Some(&path), error.to_string());
+            }
+        }
+    }
+    Ok(())
+}
