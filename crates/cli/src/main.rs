@@ -1,3 +1,87 @@
 //! The `rescind` command.
+//!
+//! The only crate that reads the environment and prints. A command parses what was said, asks the
+//! engine or the store, and prints one answer: text for people, or one JSON object.
 
-fn main() {}
+mod args;
+mod command;
+mod failure;
+mod out;
+mod reference;
+mod render;
+mod session;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Color, Command};
+use crate::failure::Failure;
+use crate::out::Out;
+use crate::session::Session;
+
+/// How a command ended, where it could answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Done, or yes, or intact.
+    Yes,
+    /// No, or tampered.
+    No,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is a mistake in the call.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let color = match cli.global.color {
+        Color::Auto => std::io::stdout().is_terminal(),
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let out = Out::new(cli.global.json, color, cli.global.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::error(&format!("could not start: {error}"), None);
+            return ExitCode::from(2);
+        }
+    };
+    let session = Session::new(out, cli.global);
+    match runtime.block_on(run(&session, cli.command)) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            session.fail(&failure);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(session: &Session, command: Command) -> Result<Answer, Failure> {
+    match command {
+        Command::Import(args) => command::import::run(session, args).await,
+        Command::Runs(args) => command::look::runs(session, &args).await,
+        Command::Show(args) => command::look::show(session, &args).await,
+        Command::Graph(args) => command::graph::run(session, &args).await,
+        Command::Blast(args) => command::look::blast(session, &args).await,
+        Command::Why(args) => command::look::why(session, &args).await,
+        Command::Verify(args) => command::verify::run(session, &args),
+        Command::Prove(args) => command::prove::run(session, &args).await,
+        Command::Reindex => command::upkeep::reindex(session).await,
+        Command::Erase(args) => command::upkeep::erase(session, &args).await,
+        Command::Retain(args) => command::upkeep::retain(session, &args).await,
+        Command::Keys(args) => command::upkeep::keys(session, &args).await,
+        Command::Reference => reference::run(session),
+    }
+}

@@ -23,10 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::{Engine, ImportOptions, SystemClock};
+use engine::{Clock, Engine, ImportOptions, SystemClock};
 use ledger::{Store, SystemEntropy};
 use serde_json::value::RawValue;
-use store::MemoryStore;
+use store::{EmbeddedStore, MemoryStore, OpenOptions};
 use wire::import::Format;
 
 fn main() {
@@ -45,6 +45,12 @@ fn main() {
     println!("raw write+fdatasync: {:7.1} MB/s", mb / raw);
     let memory = timed(|| import(Arc::new(MemoryStore::default()), &text));
     println!("into memory:        {:8.1} MB/s, {:.1} x raw", mb / memory, memory / raw);
+    let dir = tempfile::tempdir().unwrap();
+    let seconds = Arc::new(|| SystemClock.wall() / 1_000_000);
+    let options = OpenOptions::new(dir.path(), Arc::new(SystemEntropy::new()), seconds);
+    let embedded = timed(|| import(Arc::new(EmbeddedStore::open(options).unwrap()), &text));
+    println!("embedded, durable:  {:8.1} MB/s, {:.1} x raw", mb / embedded, embedded / raw);
+    println!("peak memory:        {:8.1} MB", peak_mb());
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
@@ -62,6 +68,14 @@ fn import(store: Arc<dyn Store>, text: &str) {
         engine.import(text.as_bytes(), &options, &mut |_, _| {}).await.unwrap();
         engine.store().close().await.unwrap();
     });
+}
+
+/// The most memory that this process ever had resident, as Linux tells it.
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib / 1024.0)
 }
 
 fn raw_write(bytes: &[u8]) -> f64 {

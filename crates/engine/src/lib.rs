@@ -60,8 +60,9 @@ impl Engine {
         &self.store
     }
 
-    /// Returns the time of the next event.
-    fn next_time(&self) -> HybridTime {
+    /// Returns the time of the next event: later than every event that this engine made or found.
+    #[must_use]
+    pub fn next_time(&self) -> HybridTime {
         let wall = self.clock.wall();
         // The clock is a value that is whole between any two calls, so a panic elsewhere while it
         // was held leaves nothing half-done.

@@ -1,0 +1,279 @@
+//! The command line: what can be said, with examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Realm;
+use wire::import::Format;
+
+/// Undo for multi-agent AI systems: a tamper-evident record of what agents decided, and what
+/// followed from it.
+#[derive(Debug, Parser)]
+#[command(name = "rescind", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done or intact, 1 no or tampered, 2 could not.\n\
+    Ids may be given by their beginning or end, four characters or more.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Directory of the record
+    #[arg(long, global = true, env = "RESCIND_DATA_DIR", value_name = "DIR", default_value = "rescind-data")]
+    pub(crate) data_dir: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The log to use: the unit of isolation
+    #[arg(long, global = true, env = "RESCIND_REALM", value_name = "NAME", default_value = "default")]
+    pub(crate) realm: Realm,
+    /// Where the witness keeps what it has signed, away from the record [default: the state
+    /// directory of this user]
+    #[arg(long, global = true, env = "RESCIND_WITNESS_DIR", value_name = "DIR")]
+    pub(crate) witness_dir: Option<PathBuf>,
+    /// Work without a witness: an older copy of the whole directory then looks like the newest
+    #[arg(long, global = true, conflicts_with = "witness_dir")]
+    pub(crate) no_witness: bool,
+    /// No notes and no progress on standard error
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// Where standard output is a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take recorded runs from elsewhere into the record, marked reconstructed
+    Import(Import),
+    /// List the runs, newest first
+    Runs(Runs),
+    /// Show a run, or everything about a decision
+    Show(Show),
+    /// Draw the decision graph of a run, or around a decision
+    Graph(Graph),
+    /// Show what followed from a decision: certainly, and possibly
+    Blast(Blast),
+    /// Show why one decision depends on another, with the evidence
+    Why(Why),
+    /// Check that nothing was changed: a data directory, a log, or an evidence bundle
+    Verify(Verify),
+    /// Write evidence of one decision that verifies offline
+    Prove(Prove),
+    /// Rebuild every projection from the log
+    Reindex,
+    /// Erase contents by destroying their key; the log stays valid and says so
+    Erase(Erase),
+    /// Set how long contents are kept at the least, or place a legal hold
+    Retain(Retain),
+    /// Show the public keys of the log, or change to a new one
+    Keys(Keys),
+    /// Write the reference documents
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    rescind import chat.json --format openai-chat\n  \
+    rescind import runs.json --format openai-chat --pointer /0/traj\n  \
+    rescind import trace.json --format langfuse\n\n\
+    A file goes in whole or not at all. Importing it again adds nothing; an import that was\n\
+    broken off is completed by importing the file again.")]
+pub(crate) struct Import {
+    /// Files to import; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the files are: openai-chat, atif, otlp-json, who-and-when, langfuse
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// JSON Pointer to the part to import; of JSON Lines, it applies to each line
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) pointer: Option<String>,
+    /// Name of the agent, where the format does not say it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rescind runs --limit 20")]
+pub(crate) struct Runs {
+    /// How many at the most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u64,
+    /// How many to pass over
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) skip: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind show 8f3a20c41d\n  \
+    rescind show 8f3a20c41d --against 77e1b0d2aa")]
+pub(crate) struct Show {
+    /// A run or a decision
+    pub(crate) id: String,
+    /// Another decision: show how the environments of the two differ
+    #[arg(long, value_name = "ID")]
+    pub(crate) against: Option<String>,
+    /// How many decisions of a run at the most
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind graph 8f3a20c41d\n  \
+    rescind graph 8f3a20c41d --format dot | dot -Tpdf -o graph.pdf\n  \
+    rescind graph 8f3a20c41d --format svg > graph.svg")]
+pub(crate) struct Graph {
+    /// A run or a decision
+    pub(crate) id: String,
+    /// How to draw it
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    pub(crate) format: GraphFormat,
+    /// How many decisions at the most
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) limit: usize,
+}
+
+/// How to draw a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Lines for the terminal
+    Tree,
+    /// The language of Graphviz
+    Dot,
+    /// A picture: a lane for each agent
+    Svg,
+    /// The same object as `--json`
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rescind blast 8f3a20c41d")]
+pub(crate) struct Blast {
+    /// The decision
+    pub(crate) id: String,
+    /// How many decisions in each ring at the most
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rescind why 8f3a20c41d 77e1b0d2aa\n\n\
+    Exits with 1 if the later decision does not depend on the earlier one.")]
+pub(crate) struct Why {
+    /// The earlier decision
+    pub(crate) earlier: String,
+    /// The later decision, which may depend on it
+    pub(crate) later: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind verify --full\n  \
+    rescind verify /backup/rescind-data --full\n  \
+    rescind verify evidence.json --key 'ledger.example/x+99489fed+AQOh…'\n\n\
+    Exits with 0 if intact, 1 if tampered (and where), 2 if it could not check.")]
+pub(crate) struct Verify {
+    /// A data directory, a log directory, or an evidence bundle [default: the data directory]
+    pub(crate) path: Option<PathBuf>,
+    /// Check every byte: entries, tiles, payloads, index
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// A verifier key to trust, instead of those found beside the log; may be repeated
+    #[arg(long = "key", value_name = "VKEY")]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind prove 8f3a20c41d -o evidence.json\n  \
+    rescind prove 8f3a20c41d -o evidence.json --disclose asked,result --chain")]
+pub(crate) struct Prove {
+    /// The decision
+    pub(crate) id: String,
+    /// The file to write; `-` is standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Contents to disclose: asked, chosen, reasoning, result, options, comment, source, or all
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) disclose: Vec<String>,
+    /// Prove the whole chain of causes too, back to the first
+    #[arg(long)]
+    pub(crate) chain: bool,
+    /// Overwrite the file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    rescind erase 8f3a20c41d --basis 'GDPR Art. 17(1), request 2026-118' --before-minimum\n\n\
+    The log keeps its entries and still verifies; `verify` tells erased from missing.")]
+pub(crate) struct Erase {
+    /// The subject whose contents to erase, or a run: its default subject
+    pub(crate) id: String,
+    /// On what legal basis; recorded, so keep it free of personal data
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) basis: String,
+    /// Who decided it; recorded
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) by: String,
+    /// Erase what is younger than the retention minimum
+    #[arg(long)]
+    pub(crate) before_minimum: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind retain --days 365\n  rescind retain --hold 8f3a20c41d\n  \
+    rescind retain --release 8f3a20c41d")]
+#[group(required = true, multiple = false, id = "what")]
+pub(crate) struct Retain {
+    /// Keep contents at least so many days
+    #[arg(long, value_name = "DAYS", group = "what")]
+    pub(crate) days: Option<u32>,
+    /// Place a legal hold on a subject, or on a run's subject
+    #[arg(long, value_name = "ID", group = "what")]
+    pub(crate) hold: Option<String>,
+    /// End a legal hold
+    #[arg(long, value_name = "ID", group = "what")]
+    pub(crate) release: Option<String>,
+    /// Who decided it; recorded
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: Option<KeysAction>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Show the public keys (the default)
+    List,
+    /// Sign with a new key from here on, and record the change
+    Rotate,
+    /// Print a trust policy for verifiers (C2SP tlog-policy)
+    Policy,
+}

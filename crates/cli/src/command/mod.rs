@@ -1,0 +1,8 @@
+//! The commands.
+
+pub(crate) mod graph;
+pub(crate) mod import;
+pub(crate) mod look;
+pub(crate) mod prove;
+pub(crate) mod upkeep;
+pub(crate) mod verify;

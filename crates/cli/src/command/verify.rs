@@ -1,0 +1,213 @@
+//! `rescind verify`: check that nothing was changed.
+
+use std::path::{Path, PathBuf};
+
+use engine::prove::{EvidenceReport, verify_evidence};
+use indicatif::{ProgressBar, ProgressStyle};
+use ledger::VerifyingKey;
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::verify::{Options, Report, verify};
+
+use crate::Answer;
+use crate::args::Verify;
+use crate::failure::Failure;
+use crate::out::{Out, Paint, clean};
+use crate::session::Session;
+
+/// What `verify` answers of a data directory or a published log.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct VerifiedView {
+    /// Whether everything that was checked is as it was written.
+    intact: bool,
+    /// The first entry that cannot be relied on.
+    first_bad: Option<u64>,
+    /// The log's origin.
+    origin: String,
+    /// Entries under the checkpoint.
+    size: u64,
+    /// Root hash under the checkpoint, hexadecimal.
+    root: Option<String>,
+    /// Whether every byte was checked.
+    full: bool,
+    /// Whether the keys were those found beside the log; then it shows only that the log agrees
+    /// with itself and with its witness.
+    own_keys: bool,
+    /// What is not as it was written.
+    findings: Vec<FindingView>,
+    /// What is worth knowing and is no damage.
+    notices: Vec<String>,
+    /// How much was checked.
+    checked: CheckedView,
+}
+
+/// Something that is not as it was written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FindingView {
+    /// The first entry that it makes doubtful.
+    first_bad: Option<u64>,
+    /// The file that shows it.
+    file: Option<PathBuf>,
+    /// In words.
+    detail: String,
+}
+
+/// How much was checked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CheckedView {
+    /// Entries whose hash was recomputed.
+    entries: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Payloads whose digest was recomputed.
+    payloads: u64,
+    /// Payloads that are erased, with proof.
+    erased: u64,
+    /// Rows of the index that were compared.
+    rows: u64,
+}
+
+pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
+    let path = args.path.as_deref().unwrap_or(session.data_dir());
+    if path.is_file() {
+        return evidence(session, args, path);
+    }
+    if !path.exists() {
+        return Err(Failure::new(format!("there is nothing at `{}`", path.display()))
+            .with_hint("give a data directory, a log directory, or an evidence bundle"));
+    }
+    let keys = args.keys.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
+    let own_keys = keys.is_empty();
+    let options = Options {
+        full: args.full,
+        realm: session.realm().clone(),
+        keys,
+        witness_dir: session.witness_dir(),
+        ..Options::default()
+    };
+    let bar = bar(session);
+    let progress = |doing: &'static str, done: u64, total: u64| {
+        if let Some(bar) = &bar {
+            bar.set_message(doing);
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    };
+    let report = verify(path, &options, &progress);
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    let view = view(report?, args.full, own_keys);
+    session.out.answer(&view, |out| text(out, &view))?;
+    Ok(if view.intact { Answer::Yes } else { Answer::No })
+}
+
+fn key(text: &str) -> Result<VerifyingKey, Failure> {
+    text.parse().map_err(|error| {
+        Failure::new(format!("`{text}` is not a verifier key: {error}"))
+            .with_hint("`rescind keys` prints those of a log: `name+id+base64`")
+    })
+}
+
+fn bar(session: &Session) -> Option<ProgressBar> {
+    if !session.out.progress() {
+        return None;
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    Some(bar)
+}
+
+fn view(report: Report, full: bool, own_keys: bool) -> VerifiedView {
+    VerifiedView {
+        intact: report.is_intact(),
+        first_bad: report.first_bad(),
+        origin: report.origin,
+        size: report.size,
+        root: report.root.map(|root| root.to_string()),
+        full,
+        own_keys,
+        findings: report
+            .findings
+            .into_iter()
+            .map(|finding| FindingView {
+                first_bad: finding.first_bad,
+                file: finding.file,
+                detail: finding.detail,
+            })
+            .collect(),
+        notices: report.notices,
+        checked: CheckedView {
+            entries: report.checked.entries,
+            bytes: report.checked.bytes,
+            payloads: report.checked.payloads,
+            erased: report.checked.erased,
+            rows: report.checked.rows,
+        },
+    }
+}
+
+fn text(out: &Out, view: &VerifiedView) -> String {
+    let mut text = String::new();
+    for finding in &view.findings {
+        let index = finding.first_bad.map_or(String::new(), |index| format!("entry {index}: "));
+        let file = finding.file.as_ref().map_or(String::new(), |f| format!(" ({})", f.display()));
+        let found = clean(&format!("{index}{}{file}", finding.detail)).into_owned();
+        text.push_str(&format!("{} {found}\n", out.paint(Paint::Red, "✗")));
+    }
+    for notice in &view.notices {
+        text.push_str(&format!("{} {}\n", out.paint(Paint::Yellow, "·"), clean(notice)));
+    }
+    let checked = &view.checked;
+    let (entries, payloads, erased) = (checked.entries, checked.payloads, checked.erased);
+    let extent = if view.full {
+        format!("{entries} entries and {payloads} payloads hashed, {erased} erased with proof")
+    } else {
+        "signature, state and newest entries; `--full` checks every byte".to_owned()
+    };
+    let (origin, size) = (&view.origin, view.size);
+    if view.intact {
+        let verdict = out.paint(Paint::Green, "intact");
+        text.push_str(&format!("{verdict}: {origin}, {size} entries ({extent})\n"));
+    } else {
+        let from = view.first_bad.map_or(String::new(), |index| format!(" from entry {index} on"));
+        let verdict = out.paint(Paint::Red, "tampered or damaged");
+        text.push_str(&format!("{verdict}{from}: {origin}, {size} entries ({extent})\n"));
+    }
+    text
+}
+
+fn evidence(session: &Session, args: &Verify, path: &Path) -> Result<Answer, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    let report = verify_evidence(&bytes, &args.keys).map_err(|error| {
+        let source = std::error::Error::source(&error).map_or(String::new(), |e| format!(": {e}"));
+        Failure::new(format!("could not check `{}`: {error}{source}", path.display()))
+            .with_hint("evidence is made by `rescind prove`")
+    })?;
+    session.out.answer(&report, |out| evidence_text(out, &report))?;
+    Ok(if report.intact { Answer::Yes } else { Answer::No })
+}
+
+fn evidence_text(out: &Out, report: &EvidenceReport) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text.push_str(&format!("{} {}\n", out.paint(Paint::Red, "✗"), clean(finding)));
+    }
+    let verdict = if report.intact {
+        out.paint(Paint::Green, "proven")
+    } else {
+        out.paint(Paint::Red, "not proven")
+    };
+    let (decision, origin, size) = (&report.decision, &report.origin, report.size);
+    let said = format!("decision {decision} in {origin}, {size} entries");
+    let (entries, contents) = (report.entries, report.contents);
+    text.push_str(&format!(
+        "{verdict}: {} ({entries} entries, {contents} contents)\n",
+        clean(&said)
+    ));
+    if report.own_keys {
+        text.push_str("the keys came with the evidence; pin the log's key with `--key`\n");
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! Printing: the one place that writes to standard output and standard error.
+//!
+//! What comes from agents may hold escape sequences that would act on a terminal, so everything
+//! printed for people goes through [`clean`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// How many hexadecimal digits of an id's end stand for it in lists.
+const SHORT_ID_LEN: usize = 10;
+
+/// Where a command prints.
+#[derive(Debug)]
+pub(crate) struct Out {
+    json: bool,
+    color: bool,
+    quiet: bool,
+}
+
+/// Colours that a terminal shows and a pipe does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paint {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+}
+
+impl Out {
+    pub(crate) fn new(json: bool, color: bool, quiet: bool) -> Self {
+        Self { json, color, quiet }
+    }
+
+    /// Whether the one object on standard output is JSON.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether progress may be shown: standard error is a terminal, and nobody said otherwise.
+    pub(crate) fn progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Prints the command's answer: `object` as JSON, or else what `text` makes of it.
+    pub(crate) fn answer<T: Serialize>(
+        &self,
+        object: &T,
+        text: impl FnOnce(&Self) -> String,
+    ) -> io::Result<()> {
+        if self.json { self.json_object(object) } else { self.text(&text(self)) }
+    }
+
+    /// Prints an object as JSON.
+    pub(crate) fn json_object<T: Serialize>(&self, object: &T) -> io::Result<()> {
+        let mut line = serde_json::to_string_pretty(object)?;
+        line.push('\n');
+        write(io::stdout().lock(), &line)
+    }
+
+    /// Prints text for people, whole lines.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        write(io::stdout().lock(), &format!("{text}{newline}"))
+    }
+
+    /// Says something beside the answer, on standard error.
+    pub(crate) fn note(&self, text: &str) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        write(io::stderr().lock(), &format!("note: {}\n", clean(text)))
+    }
+
+    /// Colours `text` where that shows.
+    pub(crate) fn paint(&self, paint: Paint, text: impl fmt::Display) -> String {
+        if !self.color {
+            return text.to_string();
+        }
+        let code = match paint {
+            Paint::Bold => 1,
+            Paint::Dim => 2,
+            Paint::Red => 31,
+            Paint::Green => 32,
+            Paint::Yellow => 33,
+            Paint::Cyan => 36,
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// Colours a status by what it means.
+    pub(crate) fn status(&self, status: &str) -> String {
+        let paint = match status {
+            "succeeded" | "compensated" | "approved" => Paint::Green,
+            "failed" | "rejected" | "compensation-failed" | "invalidated" => Paint::Red,
+            "unknown" | "held" | "stands" | "cancelled" => Paint::Yellow,
+            _ => Paint::Dim,
+        };
+        self.paint(paint, status)
+    }
+}
+
+/// Prints an error with its chain of sources and its hint, on standard error.
+pub(crate) fn error(message: &str, hint: Option<&str>) {
+    let mut text = format!("error: {}\n", clean(message));
+    if let Some(hint) = hint {
+        text.push_str(&format!("hint: {}\n", clean(hint)));
+    }
+    // Where standard error is closed there is nobody left to tell.
+    let _ = write(io::stderr().lock(), &text);
+}
+
+/// Writes and flushes. A reader that has had enough (`| head`) is no failure.
+fn write(mut to: impl Write, text: &str) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Replaces control characters, so that recorded text cannot act on the terminal.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    let bad = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_bidi(c);
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect())
+}
+
+/// Marks that reorder the text around them and so can show something else than is there.
+const fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The end of an id, which tells ids apart better than their beginning, the time.
+pub(crate) fn short(id: &str) -> String {
+    let digits: String = id.chars().filter(|c| *c != '-').collect();
+    digits[digits.len().saturating_sub(SHORT_ID_LEN)..].to_owned()
+}
+
+/// Pads `text` to `width` columns, and cuts what is longer.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return format!("{text}{}", " ".repeat(width - count));
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}

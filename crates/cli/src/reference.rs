@@ -1,0 +1,80 @@
+//! The reference documents, made from the code: commands and the schemas of their answers.
+//!
+//! Printed as one JSON object of file name to text, which `cargo xtask reference` writes into
+//! `docs/reference` and checks for drift.
+
+use std::collections::BTreeMap;
+
+use clap::CommandFactory;
+use engine::prove::{Evidence, EvidenceReport};
+use engine::view::{BlastView, EraseView, GraphView, RunsView, WhyView};
+use schemars::{JsonSchema, schema_for};
+
+use crate::Answer;
+use crate::args::Cli;
+use crate::command::import::ImportedView;
+use crate::command::look::ShowView;
+use crate::command::prove::ProvedView;
+use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
+use crate::command::verify::VerifiedView;
+use crate::failure::Failure;
+use crate::session::Session;
+
+pub(crate) fn run(session: &Session) -> Result<Answer, Failure> {
+    let mut files = BTreeMap::new();
+    files.insert("commands.md".to_owned(), commands());
+    schema::<ImportedView>(&mut files, "import")?;
+    schema::<RunsView>(&mut files, "runs")?;
+    schema::<ShowView>(&mut files, "show")?;
+    schema::<GraphView>(&mut files, "graph")?;
+    schema::<BlastView>(&mut files, "blast")?;
+    schema::<WhyView>(&mut files, "why")?;
+    schema::<VerifiedView>(&mut files, "verify")?;
+    schema::<EvidenceReport>(&mut files, "verify-evidence")?;
+    schema::<ProvedView>(&mut files, "prove")?;
+    schema::<Evidence>(&mut files, "evidence")?;
+    schema::<ReindexedView>(&mut files, "reindex")?;
+    schema::<EraseView>(&mut files, "erase")?;
+    schema::<RetainedView>(&mut files, "retain")?;
+    schema::<KeysView>(&mut files, "keys")?;
+    session.out.json_object(&files)?;
+    Ok(Answer::Yes)
+}
+
+fn schema<T: JsonSchema>(
+    files: &mut BTreeMap<String, String>,
+    command: &str,
+) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(&schema_for!(T))?;
+    text.push('\n');
+    files.insert(format!("{command}.schema.json"), text);
+    Ok(())
+}
+
+fn commands() -> String {
+    let mut text = String::from(
+        "# Commands\n\nMade from the command line itself by `cargo xtask reference`. With `--json` \
+         each command prints one object, whose schema lies beside this page as \
+         `<command>.schema.json`; on failure the object is `{\"error\": …, \"hint\": …}`.\n",
+    );
+    let mut cli = Cli::command().term_width(96);
+    cli.build();
+    page(&mut text, &mut cli, "rescind");
+    let names: Vec<String> = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        let Some(command) = cli.find_subcommand_mut(&name) else { continue };
+        page(&mut text, command, &format!("rescind {name}"));
+    }
+    text
+}
+
+fn page(text: &mut String, command: &mut clap::Command, name: &str) {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let help = lines.join("\n");
+    text.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
+}
