@@ -30,7 +30,9 @@ use store::{EmbeddedStore, MemoryStore, OpenOptions};
 use wire::import::Format;
 
 fn main() {
-    let megabytes = std::env::var("RESCIND_BENCH_MB").ok().and_then(|mb| mb.parse().ok());
+    let megabytes = std::env::var("RESCIND_BENCH_MB")
+        .ok()
+        .and_then(|mb| mb.parse().ok());
     let text = input(megabytes.unwrap_or(32) << 20);
     let lines = text.lines().count();
     let mb = text.len() as f64 / 1e6;
@@ -38,18 +40,29 @@ fn main() {
     let parse = timed(|| {
         let options = wire::import::Options::default();
         let runs = wire::import::read(Format::OpenaiChat, text.as_bytes(), &options).unwrap();
-        println!("{} decisions", runs.iter().map(|run| run.steps.len()).sum::<usize>());
+        println!(
+            "{} decisions",
+            runs.iter().map(|run| run.steps.len()).sum::<usize>()
+        );
     });
     println!("decode alone:       {:8.1} MB/s", mb / parse);
     let raw = raw_write(text.as_bytes());
     println!("raw write+fdatasync: {:7.1} MB/s", mb / raw);
     let memory = timed(|| import(Arc::new(MemoryStore::default()), &text));
-    println!("into memory:        {:8.1} MB/s, {:.1} x raw", mb / memory, memory / raw);
+    println!(
+        "into memory:        {:8.1} MB/s, {:.1} x raw",
+        mb / memory,
+        memory / raw
+    );
     let dir = tempfile::tempdir().unwrap();
     let seconds = Arc::new(|| SystemClock.wall() / 1_000_000);
     let options = OpenOptions::new(dir.path(), Arc::new(SystemEntropy::new()), seconds);
     let embedded = timed(|| import(Arc::new(EmbeddedStore::open(options).unwrap()), &text));
-    println!("embedded, durable:  {:8.1} MB/s, {:.1} x raw", mb / embedded, embedded / raw);
+    println!(
+        "embedded, durable:  {:8.1} MB/s, {:.1} x raw",
+        mb / embedded,
+        embedded / raw
+    );
     println!("peak memory:        {:8.1} MB", peak_mb());
 }
 
@@ -60,12 +73,24 @@ fn timed(work: impl FnOnce()) -> f64 {
 }
 
 fn import(store: Arc<dyn Store>, text: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let entropy = Arc::new(SystemEntropy::new());
-        let engine = Engine::start(store, Arc::new(SystemClock), entropy).await.unwrap();
-        let options = ImportOptions { format: Format::OpenaiChat, pointer: None, agent: None };
-        engine.import(text.as_bytes(), &options, &mut |_, _| {}).await.unwrap();
+        let engine = Engine::start(store, Arc::new(SystemClock), entropy)
+            .await
+            .unwrap();
+        let options = ImportOptions {
+            format: Format::OpenaiChat,
+            pointer: None,
+            agent: None,
+        };
+        engine
+            .import(text.as_bytes(), &options, &mut |_, _| {})
+            .await
+            .unwrap();
         engine.store().close().await.unwrap();
     });
 }
@@ -140,12 +165,17 @@ fn messages(text: &str) -> Vec<String> {
         .unwrap_or_default();
     // Line breaks between values are not content.
     let line = |raw: &RawValue| raw.get().replace('\n', " ");
-    many.into_iter().filter_map(|run| run.traj.map(line)).collect()
+    many.into_iter()
+        .filter_map(|run| run.traj.map(line))
+        .collect()
 }
 
 /// A conversation with the shape of a recorded one: long system text, calls, results.
 fn invented(n: usize) -> String {
-    let mut text = format!("[{{\"role\":\"system\",\"content\":\"{}\"}}", "Follow the policy. ".repeat(300));
+    let mut text = format!(
+        "[{{\"role\":\"system\",\"content\":\"{}\"}}",
+        "Follow the policy. ".repeat(300)
+    );
     for turn in 0..10 {
         let order = format!("W{n:04}{turn:03}");
         let _ = write!(

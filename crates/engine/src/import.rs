@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use ledger::digest::{sha256, sha256_parts};
+use ledger::payload::Sealer;
 use ledger::{Batch, KeyState, Leaf, SubjectKey, canonical, entropy};
 use lineage::{Asked, History, Seen, Tracer};
 use model::{
@@ -25,6 +27,9 @@ const BATCH_DECISIONS: usize = 1_024;
 
 /// How many bytes of content close a batch early.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// How many runs are opened together.
+const RUNS_TOGETHER: usize = 512;
 
 /// The longest name of an agent, tool, model or step, in bytes. Names stand in the leaf, which
 /// cannot be erased and should stay small.
@@ -140,19 +145,35 @@ impl Engine {
             root: String::new(),
         };
         let mut done = 0;
-        for run in &runs {
-            let mut count = |more: u64| {
-                done += more;
+        let mut batch = Batch::default();
+        for runs in runs.chunks(RUNS_TOGETHER) {
+            let prepared = self.prepare(runs, file, options).await?;
+            let mut feed = Feed::new(self, &prepared);
+            loop {
+                // While the store writes one batch, the next is built.
+                let (appended, next) =
+                    tokio::join!(self.append(std::mem::take(&mut batch)), async {
+                        feed.batch()
+                    });
+                appended?;
+                let (next, taken) = next?;
+                done += taken;
                 progress(done, total);
-            };
-            let imported = self.import_run(run, file, options, &mut count).await?;
-            if !imported.already {
-                view.decisions += imported.decisions;
-                view.edges += imported.edges;
-                view.orphans += imported.orphans;
+                if next.leaves.is_empty() {
+                    break;
+                }
+                batch = next;
             }
-            view.runs.push(imported);
+            for imported in feed.done {
+                if !imported.already {
+                    view.decisions += imported.decisions;
+                    view.edges += imported.edges;
+                    view.orphans += imported.orphans;
+                }
+                view.runs.push(imported);
+            }
         }
+        self.append(batch).await?;
         let note = self.store.publish().await?;
         let mut lines = note.lines().skip(1);
         view.size = lines
@@ -163,100 +184,51 @@ impl Engine {
         Ok(view)
     }
 
-    async fn import_run(
+    /// Finds out what the record has of these runs already, and opens those that it lacks.
+    async fn prepare<'r>(
         &self,
-        run: &Run<'_>,
+        runs: &'r [Run<'r>],
         file: Digest,
         options: &ImportOptions<'_>,
-        count: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<ImportedRunView, EngineError> {
-        let origin = Origin {
-            file,
-            format: options.format.to_string(),
-            part: Some(part_of(options, &run.position)),
-        };
-        let agents: BTreeSet<&str> = run.steps.iter().map(|step| &*step.agent).collect();
-        let mut view = ImportedRunView {
-            id: String::new(),
-            external: run.external.clone(),
-            part: run.position.clone(),
-            agents: agents.into_iter().map(str::to_owned).collect(),
-            decisions: run.steps.len() as u64,
-            edges: 0,
-            orphans: run
-                .steps
-                .iter()
-                .filter(|step| step.marks.orphaned_call)
-                .count() as u64,
-            already: false,
-        };
-        let known = self.store.imported(&origin).await?;
-        if let Some(row) = known.as_ref().filter(|row| row.whole) {
-            view.id = row.keys.run.to_string();
-            view.already = true;
-            count(view.decisions);
-            return Ok(view);
-        }
-        let opened = match known {
-            Some(row) => Opened {
-                run: row.keys.run,
-                at: row.at,
-                subject: row.keys.subject,
-                opening: None,
-                head: self.event(row.first).await?.id,
-            },
-            None => self.open_run(run, origin)?,
-        };
-        view.id = opened.run.to_string();
-        let environment = self.environment_digest(run)?;
-        let mut envelope = self.envelope(opened.subject).await?;
-        let mut first = Batch::default();
-        if let Some(mut event) = opened.opening.clone() {
-            let payload = self.seal_opening(&mut envelope, &mut event, run)?;
-            first.leaves.push(encode(&event, &run.position)?);
-            first.payloads.extend(payload);
-        }
-        let mut builder = Builder {
-            engine: self,
-            opened: &opened,
-            environment,
-            envelope,
-            tracer: Tracer::new(lineage::Options::default()),
-            ids: Vec::with_capacity(run.steps.len()),
-            asked: calls_by_asker(run),
-        };
-        let mut steps = run.steps.iter().peekable();
-        let mut batch = first;
-        loop {
-            // While the store writes one batch, the next is built.
-            let (appended, next) = tokio::join!(
-                async {
-                    if batch.leaves.is_empty() {
-                        return Ok(());
-                    }
-                    self.store
-                        .append(std::mem::take(&mut batch))
-                        .await
-                        .map(drop)
+    ) -> Result<Vec<Prepared<'r>>, EngineError> {
+        let mut prepared = Vec::with_capacity(runs.len());
+        for run in runs {
+            let origin = Origin {
+                file,
+                format: options.format.to_string(),
+                part: Some(part_of(options, &run.position)),
+            };
+            let known = self.store.imported(&origin).await?;
+            let already = known.as_ref().is_some_and(|row| row.whole);
+            let opened = match known {
+                Some(row) => Opened {
+                    run: row.keys.run,
+                    at: row.at,
+                    subject: row.keys.subject,
+                    opening: None,
+                    head: self.event(row.first).await?.id,
                 },
-                async { builder.batch(&mut steps) }
-            );
-            appended?;
-            let (next, taken, edges) = next?;
-            view.edges += edges;
-            count(taken);
-            if next.leaves.is_empty() {
-                break;
-            }
-            batch = next;
+                None => self.open_run(run, origin)?,
+            };
+            prepared.push(Prepared {
+                run,
+                opened,
+                key: None,
+                already,
+            });
         }
-        let body = Body::RunImported {
-            decisions: view.decisions,
-            run: opened.run,
-        };
-        self.append_one(&self.new_event(body, Some(opened.head)))
-            .await?;
-        Ok(view)
+        // Together, so that they share the disk's syncs.
+        let wanted = prepared.iter().map(|prepared| async {
+            if prepared.already {
+                return Ok(None);
+            }
+            self.subject_key(prepared.opened.subject).await.map(Some)
+        });
+        let keys: Result<Vec<_>, EngineError> = join_all(wanted).await.into_iter().collect();
+        for (prepared, key) in prepared.iter_mut().zip(keys?) {
+            prepared.key = key;
+        }
+        Ok(prepared)
     }
 
     /// Opens a run whose file is new to the record.
@@ -289,8 +261,8 @@ impl Engine {
         })
     }
 
-    async fn envelope(&self, subject: SubjectId) -> Result<Envelope, EngineError> {
-        let key = match self.store.key(subject).await? {
+    async fn subject_key(&self, subject: SubjectId) -> Result<SubjectKey, EngineError> {
+        Ok(match self.store.key(subject).await? {
             KeyState::Kept(key) => key,
             KeyState::Destroyed => {
                 return Err(EngineError::Retained {
@@ -303,8 +275,15 @@ impl Engine {
                 self.store.keep_key(subject, key.clone()).await?;
                 key
             }
-        };
-        Ok(Envelope::new(subject, key))
+        })
+    }
+
+    async fn append(&self, batch: Batch) -> Result<(), EngineError> {
+        if batch.leaves.is_empty() {
+            return Ok(());
+        }
+        self.store.append(batch).await?;
+        Ok(())
     }
 
     fn environment_digest(&self, run: &Run<'_>) -> Result<Option<Digest>, EngineError> {
@@ -322,7 +301,8 @@ impl Engine {
     /// Seals what the source says of a run beyond its steps.
     fn seal_opening(
         &self,
-        envelope: &mut Envelope,
+        sealer: &mut Sealer,
+        envelope: &Envelope,
         event: &mut Event,
         run: &Run<'_>,
     ) -> Result<Option<(Digest, Vec<u8>)>, EngineError> {
@@ -350,7 +330,7 @@ impl Engine {
             });
         }
         let made = envelope
-            .seal(&*self.entropy, event.id, &plain)
+            .seal(sealer, &*self.entropy, event.id, &plain)
             .map_err(|source| EngineError::Content {
                 event: event.id.to_string(),
                 source,
@@ -365,7 +345,119 @@ impl Engine {
     }
 }
 
-/// Turns steps into batches of events, one after the other.
+/// A run that is ready to go in.
+struct Prepared<'r> {
+    run: &'r Run<'r>,
+    opened: Opened,
+    /// The key of its subject; none where nothing is to be sealed.
+    key: Option<SubjectKey>,
+    already: bool,
+}
+
+/// Turns runs into batches of events, one after the other. A batch may end one run and begin the
+/// next, so that many small runs cost no more syncs than one large one.
+struct Feed<'e, 'r> {
+    engine: &'e Engine,
+    todo: std::slice::Iter<'e, Prepared<'r>>,
+    current: Option<Builder<'e, 'r>>,
+    sealer: Sealer,
+    done: Vec<ImportedRunView>,
+}
+
+impl<'e, 'r> Feed<'e, 'r> {
+    fn new(engine: &'e Engine, prepared: &'e [Prepared<'r>]) -> Self {
+        Self {
+            engine,
+            todo: prepared.iter(),
+            current: None,
+            sealer: Sealer::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Builds the next batch, and counts the steps that were taken for it.
+    fn batch(&mut self) -> Result<(Batch, u64), EngineError> {
+        let mut batch = Batch::default();
+        let (mut taken, mut bytes) = (0, 0);
+        while batch.leaves.len() < BATCH_DECISIONS && bytes < BATCH_BYTES {
+            let Some(builder) = &mut self.current else {
+                let Some(next) = self.todo.next() else { break };
+                taken += self.begin(next, &mut batch)?;
+                continue;
+            };
+            let Some(step) = builder.steps.next() else {
+                batch.leaves.push(builder.end()?);
+                self.done
+                    .extend(self.current.take().map(|builder| builder.view));
+                continue;
+            };
+            let built = builder.build(&mut self.sealer, step)?;
+            taken += 1;
+            builder.view.edges += built.edges;
+            batch.leaves.extend(built.leaves);
+            if let Some(payload) = built.payload {
+                bytes += payload.1.len();
+                batch.payloads.push(payload);
+            }
+        }
+        Ok((batch, taken))
+    }
+
+    /// Begins a run; one that is in the record already is passed over, and its steps counted.
+    fn begin(&mut self, next: &'e Prepared<'r>, batch: &mut Batch) -> Result<u64, EngineError> {
+        let mut view = view_of(next);
+        let Some(key) = &next.key else {
+            let passed = view.decisions;
+            view.already = true;
+            self.done.push(view);
+            return Ok(passed);
+        };
+        let envelope = Envelope {
+            subject: next.opened.subject,
+            key: key.clone(),
+        };
+        if let Some(mut event) = next.opened.opening.clone() {
+            let payload =
+                self.engine
+                    .seal_opening(&mut self.sealer, &envelope, &mut event, next.run)?;
+            batch.leaves.push(encode(&event, &next.run.position)?);
+            batch.payloads.extend(payload);
+        }
+        self.current = Some(Builder {
+            engine: self.engine,
+            opened: &next.opened,
+            environment: self.engine.environment_digest(next.run)?,
+            envelope,
+            tracer: Tracer::new(lineage::Options::default()),
+            ids: Vec::with_capacity(next.run.steps.len()),
+            asked: calls_by_asker(next.run),
+            steps: next.run.steps.iter(),
+            view,
+        });
+        Ok(0)
+    }
+}
+
+fn view_of(prepared: &Prepared<'_>) -> ImportedRunView {
+    let run = prepared.run;
+    let agents: BTreeSet<&str> = run.steps.iter().map(|step| &*step.agent).collect();
+    ImportedRunView {
+        id: prepared.opened.run.to_string(),
+        external: run.external.clone(),
+        part: run.position.clone(),
+        agents: agents.into_iter().map(str::to_owned).collect(),
+        decisions: run.steps.len() as u64,
+        edges: 0,
+        orphans: run
+            .steps
+            .iter()
+            .filter(|step| step.marks.orphaned_call)
+            .count() as u64,
+        already: prepared.already,
+    }
+}
+
+/// Turns the steps of one run into events.
 struct Builder<'e, 'r> {
     engine: &'e Engine,
     opened: &'e Opened,
@@ -374,31 +466,34 @@ struct Builder<'e, 'r> {
     tracer: Tracer,
     ids: Vec<DecisionId>,
     asked: Vec<Vec<Asked<'r>>>,
+    steps: std::slice::Iter<'r, Step<'r>>,
+    view: ImportedRunView,
 }
 
 impl<'r> Builder<'_, 'r> {
-    /// Builds the next batch; returns it with the number of steps it holds and of its edges.
-    fn batch(
-        &mut self,
-        steps: &mut std::iter::Peekable<std::slice::Iter<'r, Step<'r>>>,
-    ) -> Result<(Batch, u64, u64), EngineError> {
-        let mut batch = Batch::default();
-        let (mut taken, mut edges, mut bytes) = (0, 0, 0);
-        while batch.leaves.len() < BATCH_DECISIONS && bytes < BATCH_BYTES {
-            let Some(step) = steps.next() else { break };
-            let built = self.build(step)?;
-            taken += 1;
-            edges += built.edges;
-            batch.leaves.extend(built.leaves);
-            if let Some(payload) = built.payload {
-                bytes += payload.1.len();
-                batch.payloads.push(payload);
-            }
-        }
-        Ok((batch, taken, edges))
+    /// The event that says that all of the run is in the record.
+    fn end(&self) -> Result<Leaf, EngineError> {
+        let body = Body::RunImported {
+            decisions: self.view.decisions,
+            run: self.opened.run,
+        };
+        // Its id follows from the run like all others, so that it too is appended once.
+        let id = EventId::new(
+            self.opened.at.millis(),
+            self.derive(b"imported", self.ids.len()),
+        );
+        let prev = Some(self.opened.head);
+        let event = Event {
+            at: self.engine.next_time(),
+            body,
+            id,
+            prev,
+            v: 1,
+        };
+        encode(&event, &self.view.part)
     }
 
-    fn build(&mut self, step: &Step<'r>) -> Result<Built, EngineError> {
+    fn build(&mut self, sealer: &mut Sealer, step: &Step<'r>) -> Result<Built, EngineError> {
         let at = self.ids.len();
         let position = step.position.to_string();
         let decision = DecisionId::new(self.opened.at.millis(), self.derive(b"decision", at));
@@ -409,7 +504,7 @@ impl<'r> Builder<'_, 'r> {
         let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
         let sealed = self
             .envelope
-            .seal(&*self.engine.entropy, event, &contents(step))
+            .seal(sealer, &*self.engine.entropy, event, &contents(step))
             .map_err(|source| EngineError::Content {
                 event: event.to_string(),
                 source,

@@ -14,26 +14,18 @@ pub(crate) struct Plain<'a> {
     pub(crate) text: &'a str,
 }
 
-/// Whose key seals, and what seals.
-#[derive(Debug)]
+/// Whose key seals.
+#[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     pub(crate) subject: SubjectId,
     pub(crate) key: SubjectKey,
-    pub(crate) sealer: Sealer,
 }
 
 impl Envelope {
-    pub(crate) fn new(subject: SubjectId, key: SubjectKey) -> Self {
-        Self {
-            subject,
-            key,
-            sealer: Sealer::new(),
-        }
-    }
-
     /// Seals the contents of one event; none where there is nothing to seal.
     pub(crate) fn seal(
-        &mut self,
+        &self,
+        sealer: &mut Sealer,
         entropy: &dyn Entropy,
         event: EventId,
         plain: &[Plain<'_>],
@@ -51,9 +43,7 @@ impl Envelope {
             })
             .collect();
         let nonce = ledger::entropy::draw(entropy);
-        let sealed = self
-            .sealer
-            .seal(&self.key, nonce, event.as_bytes(), &fields)?;
+        let sealed = sealer.seal(&self.key, nonce, event.as_bytes(), &fields)?;
         let fields = plain
             .iter()
             .zip(sealed.fields)
