@@ -9,9 +9,16 @@ use wire::import::Format;
 /// Undo for multi-agent AI systems: a tamper-evident record of what agents decided, and what
 /// followed from it.
 #[derive(Debug, Parser)]
-#[command(name = "rescind", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done or intact, 1 no or tampered, 2 could not.\n\
-    Ids may be given by their beginning or end, four characters or more.")]
+#[command(
+    name = "rescind",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done or intact, 1 no or tampered, 2 could not.\n\
+    Ids may be given by their beginning or end, four characters or more."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -24,13 +31,25 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Directory of the record
-    #[arg(long, global = true, env = "RESCIND_DATA_DIR", value_name = "DIR", default_value = "rescind-data")]
+    #[arg(
+        long,
+        global = true,
+        env = "RESCIND_DATA_DIR",
+        value_name = "DIR",
+        default_value = "rescind-data"
+    )]
     pub(crate) data_dir: PathBuf,
     /// Print one JSON object on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The log to use: the unit of isolation
-    #[arg(long, global = true, env = "RESCIND_REALM", value_name = "NAME", default_value = "default")]
+    #[arg(
+        long,
+        global = true,
+        env = "RESCIND_REALM",
+        value_name = "NAME",
+        default_value = "default"
+    )]
     pub(crate) realm: Realm,
     /// Where the witness keeps what it has signed, away from the record [default: the state
     /// directory of this user]
@@ -202,8 +221,10 @@ pub(crate) struct Verify {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rescind prove 8f3a20c41d -o evidence.json\n  \
-    rescind prove 8f3a20c41d -o evidence.json --disclose asked,result --chain")]
+#[command(
+    after_help = "Examples:\n  rescind prove 8f3a20c41d -o evidence.json\n  \
+    rescind prove 8f3a20c41d -o evidence.json --disclose asked,result --chain"
+)]
 pub(crate) struct Prove {
     /// The decision
     pub(crate) id: String,
@@ -243,9 +264,11 @@ pub(crate) struct Erase {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rescind retain --days 365\n  rescind retain --hold 8f3a20c41d\n  \
-    rescind retain --release 8f3a20c41d")]
-#[group(required = true, multiple = false, id = "what")]
+#[command(
+    after_help = "Examples:\n  rescind retain --days 365\n  rescind retain --hold 8f3a20c41d\n  \
+    rescind retain --release 8f3a20c41d"
+)]
+#[command(group(clap::ArgGroup::new("what").required(true)))]
 pub(crate) struct Retain {
     /// Keep contents at least so many days
     #[arg(long, value_name = "DAYS", group = "what")]

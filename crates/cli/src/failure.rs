@@ -16,7 +16,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self {
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -26,7 +29,10 @@ impl Failure {
 
     /// Says in what the failure happened.
     pub(crate) fn within(self, doing: &str) -> Self {
-        Self { message: format!("{doing}: {}", self.message), ..self }
+        Self {
+            message: format!("{doing}: {}", self.message),
+            ..self
+        }
     }
 
     /// A failure on a file.
@@ -51,13 +57,19 @@ impl fmt::Display for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self { hint: error.hint(), message: chain(&error) }
+        Self {
+            hint: error.hint(),
+            message: chain(&error),
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { hint: error.hint(), message: chain(&error) }
+        Self {
+            hint: error.hint(),
+            message: chain(&error),
+        }
     }
 }
 

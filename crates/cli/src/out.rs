@@ -52,7 +52,11 @@ impl Out {
         object: &T,
         text: impl FnOnce(&Self) -> String,
     ) -> io::Result<()> {
-        if self.json { self.json_object(object) } else { self.text(&text(self)) }
+        if self.json {
+            self.json_object(object)
+        } else {
+            self.text(&text(self))
+        }
     }
 
     /// Prints an object as JSON.
@@ -64,7 +68,11 @@ impl Out {
 
     /// Prints text for people, whole lines.
     pub(crate) fn text(&self, text: &str) -> io::Result<()> {
-        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        let newline = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         write(io::stdout().lock(), &format!("{text}{newline}"))
     }
 
@@ -128,7 +136,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(bad) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect())
+    Cow::Owned(
+        text.chars()
+            .map(|c| if bad(c) { '\u{fffd}' } else { c })
+            .collect(),
+    )
 }
 
 /// Marks that reorder the text around them and so can show something else than is there.

@@ -66,7 +66,9 @@ fn commands() -> String {
         .map(|command| command.get_name().to_owned())
         .collect();
     for name in names {
-        let Some(command) = cli.find_subcommand_mut(&name) else { continue };
+        let Some(command) = cli.find_subcommand_mut(&name) else {
+            continue;
+        };
         page(&mut text, command, &format!("rescind {name}"));
     }
     text
@@ -76,5 +78,8 @@ fn page(text: &mut String, command: &mut clap::Command, name: &str) {
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     let help = lines.join("\n");
-    text.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
+    text.push_str(&format!(
+        "\n## `{name}`\n\n```text\n{}\n```\n",
+        help.trim_end()
+    ));
 }

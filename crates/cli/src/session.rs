@@ -35,7 +35,12 @@ impl Session {
     /// Opens the record to look into it; another process may be writing meanwhile.
     pub(crate) async fn read(&self) -> Result<Engine, Failure> {
         self.check_exists()?;
-        self.open(OpenOptions { read_only: true, ..self.options() }).await.map(|(engine, _)| engine)
+        self.open(OpenOptions {
+            read_only: true,
+            ..self.options()
+        })
+        .await
+        .map(|(engine, _)| engine)
     }
 
     /// Opens the record to append to it, and creates it where there is none.
@@ -86,7 +91,10 @@ impl Session {
     }
 
     /// The witness's directory: as said, or the user's state directory.
-    #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "`cli` is where the environment is read"
+    )]
     pub(crate) fn witness_dir(&self) -> Option<PathBuf> {
         if self.global.no_witness {
             return None;

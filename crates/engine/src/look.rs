@@ -249,7 +249,7 @@ impl Engine {
         let shown = shown
             .or_else(|| contents.iter().find(|c| c.field == Field::Asked.name()))
             .and_then(|content| content.text.as_deref())
-            .map(|text| summary(text, SUMMARY_WIDTH));
+            .map(in_short);
         Ok(DecisionView {
             node: NodeView {
                 id: id.to_string(),
@@ -345,8 +345,10 @@ impl Engine {
         edges.sort_unstable();
         edges.dedup();
         let edges = edges.into_iter().map(edge_view).collect();
+        let whole_run = matches!(of, Named::Run(_));
         Ok(GraphView {
             of: name,
+            whole_run,
             nodes: self.nodes(&rows).await?,
             edges,
             cut,
@@ -600,7 +602,7 @@ impl Engine {
         let text = [Field::Chosen, Field::Asked, Field::Result]
             .into_iter()
             .find_map(|role| fields.iter().find(|field| field.role == role))
-            .map(|field| summary(&String::from_utf8_lossy(&field.bytes), SUMMARY_WIDTH));
+            .map(|field| in_short(&String::from_utf8_lossy(&field.bytes)));
         Ok(text.filter(|text| !text.is_empty()))
     }
 
@@ -814,6 +816,39 @@ const fn verdict_name(verdict: model::Verdict) -> &'static str {
         model::Verdict::Hold => "hold",
         model::Verdict::Degrade => "degrade",
     }
+}
+
+/// The beginning of a content. Of a list of tool calls, their names say more than their JSON.
+fn in_short(text: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        function: Option<Function<'a>>,
+        #[serde(borrow)]
+        name: Option<std::borrow::Cow<'a, str>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Function<'a> {
+        #[serde(borrow)]
+        name: std::borrow::Cow<'a, str>,
+    }
+    if text.trim_start().starts_with('[')
+        && let Ok(calls) = serde_json::from_str::<Vec<Call<'_>>>(text)
+    {
+        let names: Option<Vec<&str>> = calls
+            .iter()
+            .map(|call| {
+                call.function
+                    .as_ref()
+                    .map(|f| &*f.name)
+                    .or(call.name.as_deref())
+            })
+            .collect();
+        if let Some(names) = names.filter(|names| !names.is_empty()) {
+            return summary(&format!("calls {}", names.join(", ")), SUMMARY_WIDTH);
+        }
+    }
+    summary(text, SUMMARY_WIDTH)
 }
 
 /// Returns the first line of a text, cut to `width` characters, with white space folded.

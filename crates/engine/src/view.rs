@@ -89,6 +89,8 @@ pub struct EdgeView {
 pub struct GraphView {
     /// The run or decision asked about.
     pub of: String,
+    /// Whether it is a run from its beginning: then the N-th node is `RUN:N`.
+    pub whole_run: bool,
     /// The decisions, causes before effects.
     pub nodes: Vec<NodeView>,
     /// The edges between them.

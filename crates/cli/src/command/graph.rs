@@ -16,15 +16,24 @@ pub(crate) async fn run(session: &Session, args: &Graph) -> Result<Answer, Failu
         let limit = args.limit;
         out.note(&format!("only {limit} decisions are shown; see `--limit`"))?;
     }
-    let format = if out.json() { GraphFormat::Json } else { args.format };
+    let format = if out.json() {
+        GraphFormat::Json
+    } else {
+        args.format
+    };
     match format {
         GraphFormat::Json => out.json_object(&graph)?,
         GraphFormat::Dot => out.text(&render::dot(&graph))?,
         GraphFormat::Svg => out.text(&render::svg(&graph))?,
         GraphFormat::Tree => {
-            let certain = graph.edges.iter().filter(|edge| edge.strength == "certain").count();
+            let certain = graph
+                .edges
+                .iter()
+                .filter(|edge| edge.strength == "certain")
+                .count();
             let (nodes, possible) = (graph.nodes.len(), graph.edges.len() - certain);
-            let total = format!("{nodes} decisions, {certain} certain and {possible} possible causes");
+            let total =
+                format!("{nodes} decisions, {certain} certain and {possible} possible causes");
             let tree = render::tree(out, &graph);
             out.text(&format!("{tree}{}", out.paint(Paint::Dim, total)))?;
         }

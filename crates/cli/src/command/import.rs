@@ -76,7 +76,10 @@ async fn import(
             bar.finish_and_clear();
         }
         let import = import.map_err(|error| named(path, error.into()))?;
-        view.files.push(ImportedFileView { file: path.display().to_string(), import });
+        view.files.push(ImportedFileView {
+            file: path.display().to_string(),
+            import,
+        });
     }
     Ok(view)
 }
@@ -132,7 +135,10 @@ fn text(out: &Out, view: &ImportedView) -> String {
     }
     if let Some(file) = view.files.last() {
         let (size, root) = (file.import.size, &file.import.root);
-        text.push_str(&out.paint(Paint::Dim, format!("the log has {size} entries, root {root}\n")));
+        text.push_str(&out.paint(
+            Paint::Dim,
+            format!("the log has {size} entries, root {root}\n"),
+        ));
     }
     text
 }

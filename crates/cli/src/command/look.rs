@@ -64,7 +64,12 @@ pub(crate) struct ChangeView {
 
 pub(crate) async fn runs(session: &Session, args: &Runs) -> Result<Answer, Failure> {
     let engine = session.read().await?;
-    let runs = engine.runs(Page { skip: args.skip, limit: args.limit }).await?;
+    let runs = engine
+        .runs(Page {
+            skip: args.skip,
+            limit: args.limit,
+        })
+        .await?;
     session.out.answer(&runs, |out| runs_text(out, &runs))?;
     Ok(Answer::Yes)
 }
@@ -78,7 +83,11 @@ fn runs_text(out: &Out, runs: &RunsView) -> String {
     let mut text = out.paint(Paint::Bold, head);
     for run in &runs.runs {
         let whole = if run.whole { "" } else { " (broken off)" };
-        let source = [run.format.as_deref(), run.part.as_deref(), run.external.as_deref()];
+        let source = [
+            run.format.as_deref(),
+            run.part.as_deref(),
+            run.external.as_deref(),
+        ];
         let source: Vec<&str> = source.into_iter().flatten().collect();
         let recorded: String = run.recorded.chars().take(19).collect();
         text.push_str(&format!(
@@ -107,9 +116,17 @@ pub(crate) async fn show(session: &Session, args: &Show) -> Result<Answer, Failu
         let changes = earlier.diff(&engine.environment(after).await?);
         let changes = changes
             .into_iter()
-            .map(|c| ChangeView { name: c.name, before: c.before, after: c.after })
+            .map(|c| ChangeView {
+                name: c.name,
+                before: c.before,
+                after: c.after,
+            })
             .collect();
-        let view = DifferenceView { before: before.to_string(), after: after.to_string(), changes };
+        let view = DifferenceView {
+            before: before.to_string(),
+            after: after.to_string(),
+            changes,
+        };
         let text = difference_text(&view);
         out.answer(&ShowView::Difference(view), |_| text)?;
         return Ok(Answer::Yes);
@@ -123,7 +140,11 @@ pub(crate) async fn show(session: &Session, args: &Show) -> Result<Answer, Failu
         Named::Run(run) => {
             let view = engine.run(run).await?;
             let graph = engine.graph(Named::Run(run), args.limit).await?;
-            let detail = RunDetail { run: view, steps: graph.nodes, more: graph.cut };
+            let detail = RunDetail {
+                run: view,
+                steps: graph.nodes,
+                more: graph.cut,
+            };
             let text = run_text(out, &detail);
             out.answer(&ShowView::Run(Box::new(detail)), |_| text)?;
         }
@@ -140,7 +161,9 @@ fn difference_text(view: &DifferenceView) -> String {
         return "the environments do not differ\n".to_owned();
     }
     let value = |value: &Option<String>| {
-        value.as_ref().map_or_else(|| "(none)".to_owned(), |text| first_line(text, VALUE_WIDTH))
+        value
+            .as_ref()
+            .map_or_else(|| "(none)".to_owned(), |text| first_line(text, VALUE_WIDTH))
     };
     let mut text = String::new();
     for change in &view.changes {
@@ -177,7 +200,10 @@ fn run_text(out: &Out, detail: &RunDetail) -> String {
 
 fn decision_text(out: &Out, decision: &DecisionView) -> String {
     let node = &decision.node;
-    let version = decision.agent_version.as_deref().map_or(String::new(), |v| format!(" ({v})"));
+    let version = decision
+        .agent_version
+        .as_deref()
+        .map_or(String::new(), |v| format!(" ({v})"));
     let mut lines = Lines::new(out, 12);
     lines.add("decision", &node.id);
     lines.add("run", &node.run);
@@ -193,12 +219,21 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
     if let Some(policy) = &decision.policy {
         let enforced = &policy.enforced;
         let verdict = format!("verdict {}, enforced {enforced}", policy.verdict);
-        lines.add("policy", &format!("{} {}: {verdict}", policy.id, policy.version));
+        lines.add(
+            "policy",
+            &format!("{} {}: {verdict}", policy.id, policy.version),
+        );
     }
     for approval in &decision.approvals {
-        lines.add("approval", &format!("{} saw {}", approval.by, approval.shown));
+        lines.add(
+            "approval",
+            &format!("{} saw {}", approval.by, approval.shown),
+        );
     }
-    lines.add("environment", decision.environment.as_deref().unwrap_or_default());
+    lines.add(
+        "environment",
+        decision.environment.as_deref().unwrap_or_default(),
+    );
     for cause in &decision.causes {
         let agent = cause.agent.as_deref().unwrap_or("?");
         let (kind, strength) = (&cause.kind, &cause.strength);
@@ -207,10 +242,16 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
     }
     for edge in &decision.effects {
         let (kind, strength) = (&edge.kind, &edge.strength);
-        lines.add("led to", &format!("{}: {kind}, {strength}", short(&edge.effect)));
+        lines.add(
+            "led to",
+            &format!("{}: {kind}, {strength}", short(&edge.effect)),
+        );
     }
     for event in &decision.events {
-        lines.add("entry", &format!("{} {} at {}", event.index, event.what, event.at));
+        lines.add(
+            "entry",
+            &format!("{} {} at {}", event.index, event.what, event.at),
+        );
     }
     if let Some(account) = &decision.account {
         lines.add("known", &account.known.join(", "));
@@ -219,7 +260,11 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
     }
     let mut text = lines.text;
     for content in &decision.contents {
-        let state = if content.state == "kept" { "" } else { content.state.as_str() };
+        let state = if content.state == "kept" {
+            ""
+        } else {
+            content.state.as_str()
+        };
         let head = format!("{} {} bytes {state}", content.field, content.bytes);
         text.push_str(&format!("\n{}\n", out.paint(Paint::Bold, head.trim_end())));
         if let Some(content) = &content.text {
@@ -239,7 +284,11 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(out: &'a Out, width: usize) -> Self {
-        Self { out, width, text: String::new() }
+        Self {
+            out,
+            width,
+            text: String::new(),
+        }
     }
 
     fn add(&mut self, name: &str, value: &str) {
@@ -247,7 +296,11 @@ impl<'a> Lines<'a> {
             return;
         }
         let value = clean(value);
-        let value = if name == "status" { self.out.status(&value) } else { value.into_owned() };
+        let value = if name == "status" {
+            self.out.status(&value)
+        } else {
+            value.into_owned()
+        };
         let name = self.out.paint(Paint::Dim, fit(name, self.width));
         self.text.push_str(&format!("{name} {value}\n"));
     }
@@ -267,20 +320,32 @@ fn blast_text(out: &Out, blast: &BlastView) -> String {
         text.push_str(&format!("\n{}\n", out.paint(Paint::Bold, title)));
         for reached in ring {
             let via = reached.via.as_ref().map_or(String::new(), |via| {
-                out.paint(Paint::Dim, format!("  ⇠ {} {}", via.kind, short(&via.cause)))
+                out.paint(
+                    Paint::Dim,
+                    format!("  ⇠ {} {}", via.kind, short(&via.cause)),
+                )
             });
             let distance = out.paint(Paint::Dim, format!("{:>3}", reached.distance));
             text.push_str(&format!("{distance} {}{via}\n", label(out, &reached.node)));
         }
     };
-    ring(format!("certainly followed: {}", blast.certain.len()), &blast.certain);
-    ring(format!("possibly followed: {}", blast.possible.len()), &blast.possible);
+    ring(
+        format!("certainly followed: {}", blast.certain.len()),
+        &blast.certain,
+    );
+    ring(
+        format!("possibly followed: {}", blast.possible.len()),
+        &blast.possible,
+    );
     if blast.cut {
         text.push_str("there are more: see `--limit`\n");
     }
     if blast.agents.len() > 1 {
         let agents = blast.agents.join(", ");
-        text.push_str(&clean(&format!("\nacross {} agents: {agents}\n", blast.agents.len())));
+        text.push_str(&clean(&format!(
+            "\nacross {} agents: {agents}\n",
+            blast.agents.len()
+        )));
     }
     text
 }
@@ -298,7 +363,9 @@ fn why_text(out: &Out, why: &WhyView) -> String {
     let mut text = format!("{}\n", label(out, &why.from));
     if !why.depends {
         let to = label(out, &why.to);
-        text.push_str(&format!("{to}\n\nthe second does not depend on the first\n"));
+        text.push_str(&format!(
+            "{to}\n\nthe second does not depend on the first\n"
+        ));
         return text;
     }
     for link in &why.chain {

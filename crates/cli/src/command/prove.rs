@@ -87,7 +87,11 @@ fn fields(names: &[String]) -> Result<BTreeSet<Field>, Failure> {
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
-    if force { options.truncate(true) } else { options.create_new(true) };
+    if force {
+        options.truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let file = options.open(path).map_err(|error| {
         let failure = Failure::file("write", path, &error);
         match error.kind() {
@@ -95,5 +99,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
             _ => failure,
         }
     });
-    file?.write_all(text.as_bytes()).map_err(|error| Failure::file("write", path, &error))
+    file?
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::file("write", path, &error))
 }

@@ -47,7 +47,9 @@ pub(crate) async fn reindex(session: &Session) -> Result<Answer, Failure> {
     let entries = engine.store().reindex().await;
     engine.store().close().await?;
     let view = ReindexedView { entries: entries? };
-    session.out.answer(&view, |_| format!("rebuilt the index from {} entries\n", view.entries))?;
+    session.out.answer(&view, |_| {
+        format!("rebuilt the index from {} entries\n", view.entries)
+    })?;
     Ok(Answer::Yes)
 }
 
@@ -58,7 +60,9 @@ pub(crate) async fn erase(session: &Session, args: &Erase) -> Result<Answer, Fai
     let engine = session.existing().await?;
     let erased = erase_with(session, &engine, args).await;
     engine.store().close().await?;
-    let Some(view) = erased? else { return Ok(Answer::No) };
+    let Some(view) = erased? else {
+        return Ok(Answer::No);
+    };
     session.out.answer(&view, |_| {
         let (subject, events, index) = (&view.subject, view.events, view.index);
         if view.already {
@@ -95,7 +99,10 @@ fn confirmed(subject: SubjectId) -> Result<bool, Failure> {
             .with_hint("`--yes` erases without asking; it cannot be undone"));
     }
     let mut terminal = std::io::stderr().lock();
-    write!(terminal, "erase all contents of {subject}? this cannot be undone [y/N] ")?;
+    write!(
+        terminal,
+        "erase all contents of {subject}? this cannot be undone [y/N] "
+    )?;
     terminal.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -107,12 +114,14 @@ async fn subject(engine: &Engine, text: &str) -> Result<SubjectId, Failure> {
         Named::Subject(subject) => Ok(subject),
         Named::Run(run) => {
             let view = engine.run(run).await?;
-            view.subject.parse().map_err(|error| Failure::new(format!("{error}")))
+            view.subject
+                .parse()
+                .map_err(|error| Failure::new(format!("{error}")))
         }
-        Named::Decision(decision) => {
-            Err(Failure::new(format!("`{decision}` is a decision, and shares its key with its run"))
-                .with_hint("give the run, or the subject that `rescind show RUN` names"))
-        }
+        Named::Decision(decision) => Err(Failure::new(format!(
+            "`{decision}` is a decision, and shares its key with its run"
+        ))
+        .with_hint("give the run, or the subject that `rescind show RUN` names")),
     }
 }
 
@@ -121,7 +130,9 @@ pub(crate) async fn retain(session: &Session, args: &Retain) -> Result<Answer, F
     let done = retain_with(&engine, args).await;
     engine.store().close().await?;
     let view = done?;
-    session.out.answer(&view, |_| format!("{}, see entry {}\n", view.decided, view.index))?;
+    session.out.answer(&view, |_| {
+        format!("{}, see entry {}\n", view.decided, view.index)
+    })?;
     Ok(Answer::Yes)
 }
 
@@ -138,8 +149,15 @@ async fn retain_with(engine: &Engine, args: &Retain) -> Result<RetainedView, Fai
     };
     let subject = subject(engine, id).await?;
     let index = engine.set_hold(subject, held, &args.by).await?;
-    let does = if held { "is under a legal hold" } else { "is under no legal hold any more" };
-    Ok(RetainedView { index, decided: format!("{subject} {does}") })
+    let does = if held {
+        "is under a legal hold"
+    } else {
+        "is under no legal hold any more"
+    };
+    Ok(RetainedView {
+        index,
+        decided: format!("{subject} {does}"),
+    })
 }
 
 pub(crate) async fn keys(session: &Session, args: &Keys) -> Result<Answer, Failure> {
@@ -183,7 +201,11 @@ async fn view(engine: &Engine) -> Result<KeysView, Failure> {
     for (number, key) in (1..).zip(&sealing.witnesses) {
         policy.push_str(&format!("witness w{number} {key}\n"));
     }
-    policy.push_str(if sealing.witnesses.is_empty() { "quorum none\n" } else { "quorum w1\n" });
+    policy.push_str(if sealing.witnesses.is_empty() {
+        "quorum none\n"
+    } else {
+        "quorum w1\n"
+    });
     Ok(KeysView {
         origin: sealing.origin,
         log: sealing.log,

@@ -73,10 +73,16 @@ pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
         return evidence(session, args, path);
     }
     if !path.exists() {
-        return Err(Failure::new(format!("there is nothing at `{}`", path.display()))
-            .with_hint("give a data directory, a log directory, or an evidence bundle"));
+        return Err(
+            Failure::new(format!("there is nothing at `{}`", path.display()))
+                .with_hint("give a data directory, a log directory, or an evidence bundle"),
+        );
     }
-    let keys = args.keys.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
+    let keys = args
+        .keys
+        .iter()
+        .map(|text| key(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let own_keys = keys.is_empty();
     let options = Options {
         full: args.full,
@@ -151,13 +157,22 @@ fn view(report: Report, full: bool, own_keys: bool) -> VerifiedView {
 fn text(out: &Out, view: &VerifiedView) -> String {
     let mut text = String::new();
     for finding in &view.findings {
-        let index = finding.first_bad.map_or(String::new(), |index| format!("entry {index}: "));
-        let file = finding.file.as_ref().map_or(String::new(), |f| format!(" ({})", f.display()));
+        let index = finding
+            .first_bad
+            .map_or(String::new(), |index| format!("entry {index}: "));
+        let file = finding
+            .file
+            .as_ref()
+            .map_or(String::new(), |f| format!(" ({})", f.display()));
         let found = clean(&format!("{index}{}{file}", finding.detail)).into_owned();
         text.push_str(&format!("{} {found}\n", out.paint(Paint::Red, "✗")));
     }
     for notice in &view.notices {
-        text.push_str(&format!("{} {}\n", out.paint(Paint::Yellow, "·"), clean(notice)));
+        text.push_str(&format!(
+            "{} {}\n",
+            out.paint(Paint::Yellow, "·"),
+            clean(notice)
+        ));
     }
     let checked = &view.checked;
     let (entries, payloads, erased) = (checked.entries, checked.payloads, checked.erased);
@@ -171,9 +186,13 @@ fn text(out: &Out, view: &VerifiedView) -> String {
         let verdict = out.paint(Paint::Green, "intact");
         text.push_str(&format!("{verdict}: {origin}, {size} entries ({extent})\n"));
     } else {
-        let from = view.first_bad.map_or(String::new(), |index| format!(" from entry {index} on"));
+        let from = view
+            .first_bad
+            .map_or(String::new(), |index| format!(" from entry {index} on"));
         let verdict = out.paint(Paint::Red, "tampered or damaged");
-        text.push_str(&format!("{verdict}{from}: {origin}, {size} entries ({extent})\n"));
+        text.push_str(&format!(
+            "{verdict}{from}: {origin}, {size} entries ({extent})\n"
+        ));
     }
     text
 }
@@ -182,17 +201,30 @@ fn evidence(session: &Session, args: &Verify, path: &Path) -> Result<Answer, Fai
     let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
     let report = verify_evidence(&bytes, &args.keys).map_err(|error| {
         let source = std::error::Error::source(&error).map_or(String::new(), |e| format!(": {e}"));
-        Failure::new(format!("could not check `{}`: {error}{source}", path.display()))
-            .with_hint("evidence is made by `rescind prove`")
+        Failure::new(format!(
+            "could not check `{}`: {error}{source}",
+            path.display()
+        ))
+        .with_hint("evidence is made by `rescind prove`")
     })?;
-    session.out.answer(&report, |out| evidence_text(out, &report))?;
-    Ok(if report.intact { Answer::Yes } else { Answer::No })
+    session
+        .out
+        .answer(&report, |out| evidence_text(out, &report))?;
+    Ok(if report.intact {
+        Answer::Yes
+    } else {
+        Answer::No
+    })
 }
 
 fn evidence_text(out: &Out, report: &EvidenceReport) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        text.push_str(&format!("{} {}\n", out.paint(Paint::Red, "✗"), clean(finding)));
+        text.push_str(&format!(
+            "{} {}\n",
+            out.paint(Paint::Red, "✗"),
+            clean(finding)
+        ));
     }
     let verdict = if report.intact {
         out.paint(Paint::Green, "proven")

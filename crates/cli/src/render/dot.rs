@@ -8,9 +8,14 @@ use crate::out::{clean, short};
 
 /// Writes a graph as DOT: solid edges are certain, dashed ones possible.
 pub(crate) fn dot(graph: &GraphView) -> String {
-    let mut text = String::from("digraph decisions {\n  rankdir=TB;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n");
+    let mut text = String::from(
+        "digraph decisions {\n  rankdir=TB;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n",
+    );
     for node in &graph.nodes {
-        let name = node.name.as_deref().map_or(String::new(), |name| format!(" {name}"));
+        let name = node
+            .name
+            .as_deref()
+            .map_or(String::new(), |name| format!(" {name}"));
         let summary = node.summary.as_deref().unwrap_or_default();
         let label = format!(
             "{} · {}{name}\n{}\n{} {}",
@@ -23,7 +28,11 @@ pub(crate) fn dot(graph: &GraphView) -> String {
         let _ = writeln!(text, "  {} [label={}];", quote(&node.id), quote(&label));
     }
     for edge in &graph.edges {
-        let style = if edge.strength == "certain" { "solid" } else { "dashed" };
+        let style = if edge.strength == "certain" {
+            "solid"
+        } else {
+            "dashed"
+        };
         let _ = writeln!(
             text,
             "  {} -> {} [label={}, style={style}];",
@@ -38,6 +47,9 @@ pub(crate) fn dot(graph: &GraphView) -> String {
 
 /// A DOT string: quotes and backslashes escaped, line breaks as `\n`.
 fn quote(text: &str) -> String {
-    let inner = clean(text).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let inner = clean(text)
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
     format!("\"{inner}\"")
 }

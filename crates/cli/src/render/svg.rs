@@ -23,7 +23,12 @@ pub(crate) fn svg(graph: &GraphView) -> String {
             lanes.push(&node.agent);
         }
     }
-    let lane = |node: &NodeView| lanes.iter().position(|name| *name == node.agent).unwrap_or(0);
+    let lane = |node: &NodeView| {
+        lanes
+            .iter()
+            .position(|name| *name == node.agent)
+            .unwrap_or(0)
+    };
     let place: HashMap<&str, (usize, usize)> = graph
         .nodes
         .iter()
@@ -47,17 +52,26 @@ pub(crate) fn svg(graph: &GraphView) -> String {
         );
     }
     for edge in &graph.edges {
-        let (Some((x1, y1)), Some((x2, y2))) =
-            (place.get(edge.cause.as_str()), place.get(edge.effect.as_str()))
-        else {
+        let (Some((x1, y1)), Some((x2, y2))) = (
+            place.get(edge.cause.as_str()),
+            place.get(edge.effect.as_str()),
+        ) else {
             continue;
         };
-        let dash = if edge.strength == "certain" { "" } else { " stroke-dasharray=\"4 4\"" };
+        let dash = if edge.strength == "certain" {
+            ""
+        } else {
+            " stroke-dasharray=\"4 4\""
+        };
         let (from_y, to_y) = (y1 + BOX_HEIGHT, *y2);
         let from_x = x1 + BOX_WIDTH / 2;
         let to_x = x2 + BOX_WIDTH / 2;
         // Long edges within a lane bow out to the side, so that they pass the boxes between.
-        let bow = if x1 == x2 && to_y > from_y + ROW_HEIGHT { BOX_WIDTH / 2 + 14 } else { 0 };
+        let bow = if x1 == x2 && to_y > from_y + ROW_HEIGHT {
+            BOX_WIDTH / 2 + 14
+        } else {
+            0
+        };
         let middle = from_y.midpoint(to_y);
         let _ = writeln!(
             text,
@@ -71,8 +85,14 @@ pub(crate) fn svg(graph: &GraphView) -> String {
     }
     for node in &graph.nodes {
         let (x, y) = place[node.id.as_str()];
-        let name = node.name.as_deref().map_or(String::new(), |name| format!(" {name}"));
-        let head = fit(&format!("{}{name} · {}", node.kind, short(&node.id)), LABEL_WIDTH);
+        let name = node
+            .name
+            .as_deref()
+            .map_or(String::new(), |name| format!(" {name}"));
+        let head = fit(
+            &format!("{}{name} · {}", node.kind, short(&node.id)),
+            LABEL_WIDTH,
+        );
         let summary = node.summary.as_deref().unwrap_or_default();
         let (fill, stroke) = colours(&node.status);
         let _ = writeln!(

@@ -12,14 +12,19 @@ use crate::out::{Out, Paint, clean, fit, short};
 
 /// Draws a graph as a tree, causes above effects.
 pub(crate) fn tree(out: &Out, graph: &GraphView) -> String {
-    let index: HashMap<&str, usize> =
-        graph.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect();
+    let index: HashMap<&str, usize> = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(at, node)| (node.id.as_str(), at))
+        .collect();
     let mut parents: Vec<Option<(bool, usize)>> = vec![None; graph.nodes.len()];
     let mut certain: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
     for edge in &graph.edges {
-        let (Some(&cause), Some(&effect)) =
-            (index.get(edge.cause.as_str()), index.get(edge.effect.as_str()))
-        else {
+        let (Some(&cause), Some(&effect)) = (
+            index.get(edge.cause.as_str()),
+            index.get(edge.effect.as_str()),
+        ) else {
             continue;
         };
         let firm = edge.strength == "certain";
@@ -42,8 +47,11 @@ pub(crate) fn tree(out: &Out, graph: &GraphView) -> String {
     let reach = reach(&children);
     let mut text = String::new();
     // What is still to be drawn: a node, the indentation of its line, and that of what follows.
-    let mut todo: Vec<(usize, String, String)> =
-        roots.into_iter().rev().map(|root| (root, String::new(), String::new())).collect();
+    let mut todo: Vec<(usize, String, String)> = roots
+        .into_iter()
+        .rev()
+        .map(|root| (root, String::new(), String::new()))
+        .collect();
     while let Some((at, lead, below)) = todo.pop() {
         let node = &graph.nodes[at];
         let others: Vec<String> = certain[at]
@@ -56,7 +64,14 @@ pub(crate) fn tree(out: &Out, graph: &GraphView) -> String {
         } else {
             out.paint(Paint::Dim, format!("  ⇠ {}", others.join(", ")))
         };
-        text.push_str(&format!("{}{}{also}\n", out.paint(Paint::Dim, &lead), label(out, node)));
+        // Of a whole run, the number is an address: `RUN:N`.
+        let number = if graph.whole_run {
+            format!("{:>4} ", at + 1)
+        } else {
+            String::new()
+        };
+        let lead = out.paint(Paint::Dim, format!("{number}{lead}"));
+        text.push_str(&format!("{lead}{}{also}\n", label(out, node)));
         let mut next = children[at].clone();
         next.sort_by_key(|child| (reach[*child], *child));
         if let Some(spine) = next.pop() {

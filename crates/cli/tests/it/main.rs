@@ -1,0 +1,7 @@
+//! The command as a person calls it: the real binary on a real directory.
+
+mod accounts;
+mod bad_input;
+mod commands;
+mod tampering;
+mod world;
