@@ -9,7 +9,7 @@ use super::openai_message::is_json;
 use super::run::{Position, Text};
 
 /// How deep values may nest inside one attribute; deeper ones are kept as they stand.
-const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: usize = 32;
 
 /// How many levels a flattened name may have, as in `llm.input_messages.0.message.role`.
 const LEVELS_MAX: usize = 12;
@@ -57,7 +57,9 @@ impl<'a> Attributes<'a> {
     /// Reads attributes from text that is no slice of the file.
     pub(crate) fn of_text(text: &str) -> Attributes<'static> {
         let mut attributes = Attributes::default();
-        if let Ok(object) = json::object(text) {
+        if json::is_valid(text)
+            && let Ok(object) = json::object(text)
+        {
             attributes.add(&object);
         }
         attributes.into_owned()

@@ -23,27 +23,10 @@ pub(crate) fn parts<'a>(
     pointer: Option<&str>,
 ) -> Result<Vec<Part<'a>>, ImportError> {
     let pointer = pointer.unwrap_or_default();
-    let mut documents: Vec<(usize, &str)> = Vec::new();
-    for document in input.documents() {
-        match (document, documents.first()) {
-            (Ok(document), _) => documents.push(document),
-            // That the file is of another kind says more than that it is damaged further down.
-            (Err(_), Some((_, first))) if pointer.is_empty() && of_value(first) != Some(format) => {
-                let position = Position {
-                    line: Some(1),
-                    ..Position::default()
-                };
-                return Err(input.unexpected(format, first, &position, format.shape()));
-            }
-            (Err(error), _) => return Err(error),
-        }
-    }
+    let documents = values(input, format, pointer)?;
     let several = documents.len() > 1;
     let mut parts = Vec::with_capacity(documents.len());
-    let (mut line, mut from) = (1, 0);
-    for (offset, raw) in documents {
-        line += input.lines_between(from, offset);
-        from = offset;
+    for (line, raw) in documents {
         let document = Position {
             line: several.then_some(line),
             pointer: "".into(),
@@ -64,4 +47,28 @@ pub(crate) fn parts<'a>(
         });
     }
     Ok(parts)
+}
+
+/// The values of a file with their lines.
+fn values<'a>(
+    input: &Input<'a>,
+    format: Format,
+    pointer: &str,
+) -> Result<Vec<(u64, &'a str)>, ImportError> {
+    let mut values: Vec<(u64, &str)> = Vec::new();
+    for value in input.values() {
+        match (value, values.first()) {
+            (Ok(value), _) => values.push(value),
+            // That the file is of another kind says more than that it is damaged further down.
+            (Err(_), Some((_, first))) if pointer.is_empty() && of_value(first) != Some(format) => {
+                let position = Position {
+                    line: Some(1),
+                    ..Position::default()
+                };
+                return Err(input.unexpected(format, first, &position, format.shape()));
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(values)
 }

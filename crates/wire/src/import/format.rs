@@ -112,7 +112,7 @@ fn distance(typed: &str, name: &str) -> usize {
 #[must_use]
 pub fn detect(bytes: &[u8]) -> Option<Format> {
     let input = json::Input::new(bytes).ok()?;
-    let (_, first) = input.documents().next()?.ok()?;
+    let (_, first) = input.values().next()?.ok()?;
     of_value(first)
 }
 

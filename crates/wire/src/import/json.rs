@@ -1,19 +1,21 @@
 //! JSON read in place: values stay slices of the file until somebody wants their content.
 //!
-//! A value is scanned (by `serde_json`, without recursion, so depth costs no stack) and kept as
-//! the slice that it is. Strings are unescaped only where they are used. A lone surrogate, which
-//! cut-off text contains, reads as U+FFFD; the source keeps what was there.
+//! A document is validated once (by `serde_json`, without recursion, so depth costs no stack) and
+//! then taken apart level by level, each value kept as the slice that it is. Strings are
+//! unescaped only where they are used. A lone surrogate, which cut-off text contains, reads as
+//! U+FFFD; the source keeps what was there.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{ImportError, Place};
 use super::format::{Format, describe, of_value, pointer_to};
 use super::run::Position;
-use super::{ITEM_BYTES_MAX, time};
+use super::{ITEM_BYTES_MAX, split, time};
+
+/// Values with their lines, as far as they are valid.
+pub(crate) type Values<'a> = Box<dyn Iterator<Item = Result<(u64, &'a str), ImportError>> + 'a>;
 
 /// The text of a whole file.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +42,39 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// The values of the file, one after another, each with its offset.
-    pub(crate) fn documents(
-        &self,
-    ) -> impl Iterator<Item = Result<(usize, &'a str), ImportError>> + use<'a> {
+    /// The values of the file, each validated, with its line.
+    pub(crate) fn values(&self) -> Values<'a> {
+        match self.lines() {
+            Some(lines) => {
+                let input = *self;
+                Box::new(lines.into_iter().map(move |line| input.validated(line)))
+            }
+            None => Box::new(self.stream()),
+        }
+    }
+
+    /// The lines of the file with their numbers, if each is one value: begins with a bracket and
+    /// ends with its counterpart. No valid file of another make looks so, since a value that goes
+    /// on over a line's end would need a comma or another bracket there.
+    fn lines(&self) -> Option<Vec<(u64, &'a str)>> {
+        let mut lines = Vec::new();
+        for (number, line) in (1..).zip(self.text.split('\n')) {
+            let line = line.trim_matches([' ', '\t', '\r']);
+            match (line.as_bytes().first(), line.as_bytes().last()) {
+                (None, None) => {}
+                (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) => lines.push((number, line)),
+                _ => return None,
+            }
+        }
+        (lines.len() > 1).then_some(lines)
+    }
+
+    /// The values of the file, however they are spread over lines.
+    fn stream(&self) -> impl Iterator<Item = Result<(u64, &'a str), ImportError>> + use<'a> {
         let input = *self;
         let mut values = serde_json::Deserializer::from_str(self.text).into_iter::<&'a RawValue>();
         let mut failed = false;
+        let (mut line, mut from) = (1, 0);
         std::iter::from_fn(move || {
             if failed {
                 return None;
@@ -54,9 +82,30 @@ impl<'a> Input<'a> {
             let value = values.next()?;
             failed = value.is_err();
             Some(match value {
-                Ok(raw) => Ok((input.offset(raw.get()), raw.get())),
+                Ok(raw) => {
+                    let offset = input.offset(raw.get());
+                    let between = &input.text.as_bytes()[from..offset];
+                    line += between
+                        .iter()
+                        .map(|byte| u64::from(*byte == b'\n'))
+                        .sum::<u64>();
+                    from = offset;
+                    Ok((line, raw.get()))
+                }
                 Err(error) => Err(input.refuse(input.text, &Position::default(), &error)),
             })
+        })
+    }
+
+    /// Validates a line.
+    fn validated(&self, (line, raw): (u64, &'a str)) -> Result<(u64, &'a str), ImportError> {
+        let valid = serde_json::from_str::<&RawValue>(raw);
+        valid.map(|_| (line, raw)).map_err(|error| {
+            let position = Position {
+                line: Some(line),
+                ..Position::default()
+            };
+            self.refuse(raw, &position, &error)
         })
     }
 
@@ -64,12 +113,6 @@ impl<'a> Input<'a> {
     pub(crate) fn offset(&self, part: &str) -> usize {
         let offset = part.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
         offset.min(self.text.len())
-    }
-
-    /// The line of an offset, counted on from an earlier one.
-    pub(crate) fn lines_between(&self, from: usize, to: usize) -> u64 {
-        let between = &self.text.as_bytes()[from..to];
-        between.iter().map(|byte| u64::from(*byte == b'\n')).sum()
     }
 
     /// The place where a slice begins.
@@ -106,6 +149,13 @@ impl<'a> Input<'a> {
             None => text,
         };
         ImportError::Malformed { at, reason }
+    }
+
+    fn fault(&self, position: &Position, fault: Fault<'_>) -> ImportError {
+        ImportError::Malformed {
+            at: self.place(fault.at, position),
+            reason: fault.reason,
+        }
     }
 
     /// An error of somebody who found something else than expected.
@@ -151,7 +201,7 @@ impl<'a> Input<'a> {
         raw: &'a str,
         position: &Position,
     ) -> Result<Object<'a>, ImportError> {
-        object(raw).map_err(|error| self.refuse(raw, position, &error))
+        object(raw).map_err(|fault| self.fault(position, fault))
     }
 
     /// An array, with errors placed.
@@ -160,7 +210,7 @@ impl<'a> Input<'a> {
         raw: &'a str,
         position: &Position,
     ) -> Result<Vec<&'a str>, ImportError> {
-        array(raw).map_err(|error| self.refuse(raw, position, &error))
+        array(raw).map_err(|fault| self.fault(position, fault))
     }
 }
 
@@ -214,6 +264,23 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(key, raw)| (&**key, *raw))
     }
 
+    /// The second of two equal keys, found by comparing each with each: fast for a few.
+    fn first_repeated(&self) -> Option<usize> {
+        let seen_before = |index: &usize| {
+            let (key, _) = &self.0[*index];
+            self.0[..*index].iter().any(|(other, _)| other == key)
+        };
+        (1..self.0.len()).find(seen_before)
+    }
+
+    /// The same by sorting, for many.
+    fn any_repeated(&self) -> Option<usize> {
+        let mut order: Vec<usize> = (0..self.0.len()).collect();
+        order.sort_by(|a, b| self.0[*a].0.cmp(&self.0[*b].0));
+        let same = |pair: &&[usize]| self.0[pair[0]].0 == self.0[pair[1]].0;
+        order.windows(2).find(same).map(|pair| pair[1])
+    }
+
     /// The object without some keys, as JSON text; none if nothing is left.
     pub(crate) fn without(&self, keys: &[&str]) -> Option<String> {
         let left: Vec<(&str, &str)> = self
@@ -255,14 +322,52 @@ pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string can always be written")
 }
 
+/// What is wrong with a value of valid JSON.
+#[derive(Debug)]
+pub(crate) struct Fault<'a> {
+    at: &'a str,
+    reason: String,
+}
+
 /// Reads an object.
-pub(crate) fn object(raw: &str) -> Result<Object<'_>, serde_json::Error> {
-    serde_json::from_str(raw)
+pub(crate) fn object(raw: &str) -> Result<Object<'_>, Fault<'_>> {
+    let pairs = split::pairs(raw).ok_or_else(|| Fault {
+        at: raw,
+        reason: "expected an object".to_owned(),
+    })?;
+    // Of a key given twice, readers disagree which counts: a record must not say one thing
+    // where the agent saw another.
+    let read = pairs
+        .iter()
+        .map(|&(key, value)| (string(key).unwrap_or_default(), value));
+    let object = Object(read.collect());
+    let twice = match object.0.len() {
+        0..=16 => object.first_repeated(),
+        _ => object.any_repeated(),
+    };
+    match twice {
+        None => Ok(object),
+        Some(index) => {
+            let key: String = object.0[index].0.chars().take(80).collect();
+            Err(Fault {
+                at: pairs[index].0,
+                reason: format!("the key `{key}` occurs twice in one object"),
+            })
+        }
+    }
 }
 
 /// Reads an array.
-pub(crate) fn array(raw: &str) -> Result<Vec<&str>, serde_json::Error> {
-    serde_json::from_str::<Array<'_>>(raw).map(|array| array.0)
+pub(crate) fn array(raw: &str) -> Result<Vec<&str>, Fault<'_>> {
+    split::elements(raw).ok_or_else(|| Fault {
+        at: raw,
+        reason: "expected an array".to_owned(),
+    })
+}
+
+/// Whether a text is one JSON value.
+pub(crate) fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 /// The content of a value that is a string.
@@ -282,7 +387,8 @@ pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
 
 /// Takes the escapes out of a string that the scanner has accepted.
 fn unescape(inner: &str) -> Cow<'_, str> {
-    let Some(first) = inner.find('\\') else {
+    let backslash = |text: &str| split::find(text.as_bytes(), 0, [b'\\'; 2]);
+    let Some(first) = backslash(inner) else {
         return Cow::Borrowed(inner);
     };
     let mut out = String::with_capacity(inner.len());
@@ -302,7 +408,7 @@ fn unescape(inner: &str) -> Cow<'_, str> {
         };
         out.push(character);
         rest = &after[len..];
-        let plain = rest.find('\\').unwrap_or(rest.len());
+        let plain = backslash(rest).unwrap_or(rest.len());
         out.push_str(&rest[..plain]);
         rest = &rest[plain..];
     }
@@ -333,91 +439,4 @@ fn unicode(escape: &str) -> (char, usize) {
         char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER),
         5,
     )
-}
-
-struct Array<'a>(Vec<&'a str>);
-
-impl<'de> Deserialize<'de> for Array<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements;
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Array<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Array<'de>, S::Error> {
-                let mut elements = Vec::new();
-                while let Some(raw) = seq.next_element::<&'de RawValue>()? {
-                    elements.push(raw.get());
-                }
-                Ok(Array(elements))
-            }
-        }
-        deserializer.deserialize_seq(Elements)
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
-                let mut pairs: Vec<(Cow<'de, str>, &'de str)> = Vec::with_capacity(8);
-                while let Some((Key(key), raw)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    // Of a key given twice, readers disagree which counts: a record must not
-                    // say one thing where the agent saw another.
-                    if pairs.len() < 32 && pairs.iter().any(|(other, _)| *other == key) {
-                        return Err(de::Error::custom(twice(&key)));
-                    }
-                    pairs.push((key, raw.get()));
-                }
-                if pairs.len() > 32 {
-                    let mut keys: Vec<&str> = pairs.iter().map(|(key, _)| &**key).collect();
-                    keys.sort_unstable();
-                    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-                        return Err(de::Error::custom(twice(pair[0])));
-                    }
-                }
-                Ok(Object(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
-}
-
-fn twice(key: &str) -> String {
-    let key: String = key.chars().take(80).collect();
-    format!("the key `{key}` occurs twice in one object")
-}
-
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl<'de> Visitor<'de> for Name {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Name)
-    }
 }

@@ -30,6 +30,7 @@ mod pointer;
 mod run;
 mod span_content;
 mod spans;
+mod split;
 mod time;
 mod who_and_when;
 

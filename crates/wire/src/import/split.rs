@@ -1,0 +1,182 @@
+//! Takes arrays and objects apart, one level, without reading what is inside.
+//!
+//! For text that a validating parser has accepted: every document of a file is validated once,
+//! and is then taken apart level by level, where going through `serde_json` again each time
+//! would double the cost of an import. Nothing recurses, so depth costs no stack. On text that
+//! was not validated the pieces may be wrong, but nothing panics.
+
+/// The elements of an array; none if the text is no array.
+pub(crate) fn elements(raw: &str) -> Option<Vec<&str>> {
+    let mut rest = raw.strip_prefix('[')?.strip_suffix(']')?;
+    let mut elements = Vec::new();
+    loop {
+        rest = skip_space(rest);
+        if rest.is_empty() {
+            return Some(elements);
+        }
+        let (element, after) = rest.split_at(value_len(rest)?);
+        elements.push(element);
+        rest = after_comma(after)?;
+    }
+}
+
+/// The keys, still quoted and escaped, and the values of an object; none if it is none.
+pub(crate) fn pairs(raw: &str) -> Option<Vec<(&str, &str)>> {
+    let mut rest = raw.strip_prefix('{')?.strip_suffix('}')?;
+    let mut pairs = Vec::with_capacity(8);
+    loop {
+        rest = skip_space(rest);
+        if rest.is_empty() {
+            return Some(pairs);
+        }
+        if !rest.starts_with('"') {
+            return None;
+        }
+        let (key, after) = rest.split_at(string_len(rest)?);
+        let after = skip_space(skip_space(after).strip_prefix(':')?);
+        let (value, after) = after.split_at(value_len(after)?);
+        pairs.push((key, value));
+        rest = after_comma(after)?;
+    }
+}
+
+fn skip_space(text: &str) -> &str {
+    text.trim_start_matches([' ', '\n', '\r', '\t'])
+}
+
+fn after_comma(rest: &str) -> Option<&str> {
+    let rest = skip_space(rest);
+    match rest.as_bytes().first() {
+        None => Some(rest),
+        Some(b',') => Some(&rest[1..]),
+        Some(_) => None,
+    }
+}
+
+/// Length of the value that a text begins with; none if it begins with none.
+fn value_len(text: &str) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'"' => string_len(text),
+        b'{' | b'[' => nested_len(text),
+        _ => {
+            let end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            let len = text.bytes().position(|byte| end(&byte));
+            Some(len.unwrap_or(text.len())).filter(|len| *len > 0)
+        }
+    }
+}
+
+/// Length of a string, with its quotes.
+fn string_len(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    loop {
+        at = find(bytes, at, [b'"', b'\\'])?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Length of an array or object, with its brackets: up to where as many are closed as opened.
+fn nested_len(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut depth = 0_usize;
+    let mut at = 0;
+    loop {
+        match bytes.get(at)? {
+            b'"' => at += string_len(text.get(at..)?)? - 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Finds the next of two bytes, eight at a time. Text of agents is dense with escapes (JSON in
+/// JSON), so the next one is near: calling `memchr` for each costs more than it saves.
+pub(crate) fn find(bytes: &[u8], mut at: usize, wanted: [u8; 2]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    let [first, second] = wanted.map(|byte| ONES * u64::from(byte));
+    // The lowest bit set is that of the first zero byte (Mycroft 1987); higher ones may lie.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zeros(word ^ first) | zeros(word ^ second);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    let found = rest.iter().position(|byte| wanted.contains(byte))?;
+    Some(at + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::import::json;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let text = "[a-z\\\\\"\n\u{1}é\u{1f600}{}\\[\\]:, ]{0,20}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 64, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::btree_map(text, inner, 0..6)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn rebuilt(raw: &str) -> Value {
+        match raw.as_bytes()[0] {
+            b'[' => elements(raw).unwrap().into_iter().map(rebuilt).collect(),
+            b'{' => {
+                let name = |key| json::string(key).unwrap().into_owned();
+                let pairs = pairs(raw).unwrap().into_iter();
+                Value::Object(pairs.map(|(key, raw)| (name(key), rebuilt(raw))).collect())
+            }
+            b'"' => Value::from(json::string(raw).unwrap()),
+            _ => serde_json::from_str(raw).unwrap(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_apart_is_what_a_parser_reads(value in values()) {
+            prop_assert_eq!(&rebuilt(&value.to_string()), &value);
+            let spaced = format!("{value:#}");
+            prop_assert_eq!(&rebuilt(&spaced), &value);
+        }
+
+        #[test]
+        fn escapes_read_as_a_parser_reads_them(units in proptest::collection::vec(any::<u16>(), 0..9)) {
+            let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let read = json::string(&format!("\"{escaped}\"")).unwrap().into_owned();
+            prop_assert_eq!(read, String::from_utf16_lossy(&units));
+        }
+
+        #[test]
+        fn text_that_is_no_json_does_not_panic(text in "[\\[\\]{}\",:\\\\é ]{0,24}") {
+            let _ = (elements(&text), pairs(&text));
+        }
+    }
+}
