@@ -75,6 +75,16 @@ pub fn read<'a>(
 /// Refuses items over the limit, whichever decoder they came through.
 fn check_sizes(runs: &[Run<'_>]) -> Result<(), ImportError> {
     for run in runs {
+        if let Some(step) = run
+            .steps
+            .iter()
+            .find(|step| step.source.len() > ITEM_BYTES_MAX)
+        {
+            return Err(ImportError::TooLarge {
+                at: Place::of(&step.position),
+                bytes: step.source.len(),
+            });
+        }
         let rest = run.rest.as_ref().map_or(0, |rest| rest.len());
         if rest > ITEM_BYTES_MAX {
             return Err(ImportError::TooLarge {
