@@ -1,0 +1,6 @@
+//! Any bytes, read as `atif`.
+#![no_main]
+
+use wire::import::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rescind_fuzz::import(Format::Atif, data));
