@@ -402,16 +402,19 @@ impl<'a, 'o> Runs<'a, 'o> {
         target.title = target.title.take().or(envelope.title);
         target.started = target.started.take().or(envelope.started);
         target.environment.extend(envelope.environment);
-        let new = envelope.items.into_iter().zip(&messages).skip(known);
-        for (item, message) in new {
-            let Item {
-                source, position, ..
-            } = item;
+        growing.history.reserve(envelope.items.len() - known);
+        target.steps.reserve(envelope.items.len() - known);
+        let mut read = messages.into_iter().skip(known);
+        for item in envelope.items.into_iter().skip(known) {
+            let message = match read.next() {
+                Some(message) => message,
+                None => Message::read(input, item.message, &item.position)?,
+            };
             let model = envelope.model.as_ref();
+            growing.history.push(item.message);
             growing
                 .conversation
-                .push(input, message, source, position, model)?;
-            growing.history.push(item.message);
+                .push(input, &message, item.source, item.position, model)?;
         }
         if let Some(key) = keys.last() {
             growing.key = *key;
