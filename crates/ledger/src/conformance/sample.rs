@@ -195,6 +195,15 @@ impl Maker {
     }
 }
 
+/// Returns the time of the last event that `make` made.
+#[must_use]
+pub fn now(make: &Maker) -> HybridTime {
+    HybridTime {
+        wall: make.count,
+        tick: 1,
+    }
+}
+
 /// Returns a batch of leaves without payloads.
 #[must_use]
 pub fn batch(leaves: impl IntoIterator<Item = Leaf>) -> Batch {

@@ -343,22 +343,16 @@ impl Sealer {
         Ok(())
     }
 
+    /// Makes a directory of the log, and sees to it that its name and those above become durable:
+    /// also of one that is there, because a crash may have come before they were.
     fn make_dir(&mut self, dir: &Path) -> io::Result<()> {
-        if self.known_dirs.contains(dir) {
+        if self.known_dirs.contains(dir) || dir == self.paths.log() {
             return Ok(());
         }
-        match self.disk.create_dir(dir, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let parent = disk::parent(dir).to_owned();
-                self.make_dir(&parent)?;
-                self.disk.create_dir(dir, false)?;
-            }
-            result => {
-                result?;
-            }
-        }
-        // Also when it was there: a crash may have come before its name was durable.
-        self.dirs.insert(disk::parent(dir).to_owned());
+        let parent = disk::parent(dir).to_owned();
+        self.make_dir(&parent)?;
+        self.disk.create_dir(dir, false)?;
+        self.dirs.insert(parent);
         if self.known_dirs.len() > 10_000 {
             self.known_dirs.clear();
         }

@@ -1,0 +1,418 @@
+//! Whatever is changed afterwards is found, and the first bad leaf is named.
+
+use std::path::{Path, PathBuf};
+
+use ledger::conformance::sample::{Maker, batch};
+use ledger::{Store, StoreError, SubjectKey};
+use store::verify::{self, Kind, Report};
+use store::{EmbeddedStore, OpenOptions};
+
+use crate::support::in_dir;
+
+struct Sample {
+    root: tempfile::TempDir,
+    size: u64,
+}
+
+impl Sample {
+    /// A log of 700 leaves, published three times, with payloads, a rotated key, an erasure and
+    /// several segments.
+    async fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(options(root.path())).unwrap();
+        let mut make = Maker::default();
+        let (run, kept, erased) = (make.run(), make.subject(), make.subject());
+        for subject in [kept, erased] {
+            store
+                .keep_key(subject, SubjectKey::from_bytes(&[5; 32]))
+                .await
+                .unwrap();
+            for place in 0..10 {
+                let text = format!("payload {place} of {subject}").repeat(9);
+                let decision = make.decision();
+                let (leaf, payload) = make.propose_sealed(decision, run, subject, text.as_bytes());
+                let mut sealed = batch([leaf]);
+                sealed.payloads.push(payload);
+                store.append(sealed).await.unwrap();
+            }
+        }
+        store.publish().await.unwrap();
+        store.append(batch([make.erase(erased)])).await.unwrap();
+        store.destroy_key(erased).await.unwrap();
+        store
+            .rotate_key(ledger::conformance::sample::now(&make))
+            .await
+            .unwrap();
+        for _ in 0..67 {
+            let filler: Vec<_> = (0..10).map(|_| make.filler(100)).collect();
+            store.append(batch(filler)).await.unwrap();
+        }
+        store.publish().await.unwrap();
+        let size = store.status().await.unwrap().durable;
+        store.close().await.unwrap();
+        Self { root, size }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn verify(&self) -> Report {
+        self.verify_with(true)
+    }
+
+    fn verify_with(&self, full: bool) -> Report {
+        let options = verify::Options {
+            full,
+            witness_dir: Some(self.root.path().join("witness")),
+            ..verify::Options::default()
+        };
+        verify::verify(&self.data(), &options, &|_, _, _| {}).unwrap()
+    }
+
+    /// Every file of the data directory that the document says is covered.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        walk(&self.data(), &mut files);
+        files.retain(|path| !path.ends_with("LOCK") && !path.to_string_lossy().contains("index/"));
+        files
+    }
+
+    fn changed(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Report {
+        let before = std::fs::read(path).unwrap();
+        let mut bytes = before.clone();
+        change(&mut bytes);
+        assert_ne!(bytes, before);
+        std::fs::write(path, &bytes).unwrap();
+        let report = self.verify();
+        std::fs::write(path, &before).unwrap();
+        report
+    }
+
+    fn bundle(&self, name: &str) -> PathBuf {
+        self.data().join("log/default/tile/entries").join(name)
+    }
+}
+
+fn options(root: &Path) -> OpenOptions {
+    let mut options = in_dir(&root.join("data"));
+    options.witness_dir = Some(root.join("witness"));
+    (options.segment_len, options.pack_len) = (60_000, 2_000);
+    options
+}
+
+fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// Where each entry of a bundle starts and ends.
+fn entries(bundle: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while at < bundle.len() {
+        let end = at + 2 + usize::from(u16::from_be_bytes([bundle[at], bundle[at + 1]]));
+        ranges.push(at..end);
+        at = end;
+    }
+    ranges
+}
+
+#[tokio::test]
+async fn c55_an_untouched_directory_is_intact() {
+    let sample = Sample::new().await;
+    let report = sample.verify();
+    assert!(report.is_intact(), "{:#?}", report.findings);
+    assert_eq!(report.size, sample.size);
+    assert_eq!(report.checked.entries, sample.size);
+    assert_eq!(report.checked.leaves, sample.size);
+    assert_eq!(report.checked.payloads, 20);
+    assert_eq!(
+        report.checked.erased, 10,
+        "erased with proof is told from missing"
+    );
+    assert!(report.checked.rows > 1_000);
+    assert!(sample.verify_with(false).is_intact());
+}
+
+#[tokio::test]
+async fn c55_a_flipped_byte_in_any_file_is_found() {
+    let sample = Sample::new().await;
+    let mut kinds = std::collections::BTreeSet::new();
+    for path in sample.files() {
+        let length = std::fs::metadata(&path).unwrap().len() as usize;
+        for at in [0, length / 3, length / 2, length - 1] {
+            let report = sample.changed(&path, |bytes| bytes[at] ^= 0x10);
+            assert!(!report.is_intact(), "byte {at} of `{}`", path.display());
+        }
+        kinds.insert(path.extension().unwrap_or_default().to_owned());
+    }
+    assert!(kinds.len() >= 5, "{kinds:?}");
+}
+
+#[tokio::test]
+async fn c55_a_removed_file_is_found() {
+    let sample = Sample::new().await;
+    for path in sample.files() {
+        // Offsets are made anew from their segment.
+        if path.extension().is_some_and(|extension| extension == "off") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let report = sample.verify();
+        std::fs::write(&path, bytes).unwrap();
+        assert!(!report.is_intact(), "`{}`", path.display());
+    }
+}
+
+#[tokio::test]
+async fn c55_changing_deleting_inserting_and_reordering_entries_names_the_first() {
+    let sample = Sample::new().await;
+    let path = sample.bundle("001");
+    let whole = entries(&std::fs::read(&path).unwrap());
+    let (a, b) = (whole[40].clone(), whole[41].clone());
+    let report = sample.changed(&path, |bytes| bytes[a.end - 3] ^= 1);
+    assert_eq!(
+        report.first_bad(),
+        Some(296),
+        "changed: {:#?}",
+        report.findings
+    );
+    let report = sample.changed(&path, |bytes| drop(bytes.drain(a.clone())));
+    assert_eq!(
+        report.first_bad(),
+        Some(296),
+        "deleted: {:#?}",
+        report.findings
+    );
+    let report = sample.changed(&path, |bytes| {
+        let mut more = bytes[a.clone()].to_vec();
+        more[20] ^= 1;
+        bytes.splice(a.start..a.start, more);
+    });
+    assert_eq!(
+        report.first_bad(),
+        Some(296),
+        "inserted: {:#?}",
+        report.findings
+    );
+    let report = sample.changed(&path, |bytes| {
+        let pair = [&bytes[b.clone()], &bytes[a.clone()]].concat();
+        bytes.splice(a.start..b.end, pair);
+    });
+    assert_eq!(
+        report.first_bad(),
+        Some(296),
+        "reordered: {:#?}",
+        report.findings
+    );
+    let report = sample.changed(&path, |bytes| bytes.truncate(a.start));
+    assert_eq!(
+        report.first_bad(),
+        Some(296),
+        "truncated: {:#?}",
+        report.findings
+    );
+}
+
+#[tokio::test]
+async fn c55_a_changed_leaf_in_a_segment_is_named() {
+    let sample = Sample::new().await;
+    let reader = |seq: u64| {
+        let mut segments: Vec<_> = sample.files();
+        segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        // Records are found by their sequence number: eight bytes after length and checksum.
+        for path in segments {
+            let bytes = std::fs::read(&path).unwrap();
+            let mut at = 32;
+            while at + 36 <= bytes.len() {
+                let length = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+                if u64::from_be_bytes(bytes[at + 8..at + 16].try_into().unwrap()) == seq {
+                    return (path, at, at + 8 + length);
+                }
+                at += 8 + length;
+            }
+        }
+        panic!("leaf {seq} is in no segment");
+    };
+    for seq in [0, 100, 400, sample.size - 1] {
+        let (path, start, end) = reader(seq);
+        let report = sample.changed(&path, |bytes| bytes[end - 1] ^= 1);
+        assert_eq!(report.first_bad(), Some(seq), "{:#?}", report.findings);
+        // With its checksum put right, the published log still tells.
+        let report = sample.changed(&path, |bytes| {
+            bytes[end - 2] ^= 1;
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&bytes[start..start + 4]);
+            hasher.update(&bytes[start + 8..end]);
+            let crc = hasher.finalize().to_be_bytes();
+            bytes[start + 4..start + 8].copy_from_slice(&crc);
+        });
+        assert_eq!(report.first_bad(), Some(seq), "{:#?}", report.findings);
+    }
+}
+
+#[tokio::test]
+async fn c55_swapped_files_are_found() {
+    let sample = Sample::new().await;
+    let segments = sample.data().join("segments/default");
+    let tiles = sample.data().join("log/default/tile/0");
+    for (a, b, first) in [
+        (sample.bundle("000"), sample.bundle("001"), Some(0)),
+        (tiles.join("000"), tiles.join("001"), Some(0)),
+        (
+            segments.join("seg-00001.log"),
+            segments.join("seg-00002.log"),
+            Some(0),
+        ),
+    ] {
+        let (x, y) = (std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap());
+        std::fs::write(&a, &y).unwrap();
+        std::fs::write(&b, &x).unwrap();
+        let report = sample.verify();
+        std::fs::write(&a, &x).unwrap();
+        std::fs::write(&b, &y).unwrap();
+        assert!(!report.is_intact());
+        assert_eq!(
+            report.first_bad(),
+            first,
+            "{}: {:#?}",
+            a.display(),
+            report.findings
+        );
+    }
+}
+
+#[tokio::test]
+async fn c55_a_truncated_segment_is_found_and_not_taken_for_a_torn_tail() {
+    let sample = Sample::new().await;
+    let mut segments = sample.files();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let last = segments.pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() - 7]).unwrap();
+    let report = sample.verify();
+    assert_eq!(
+        report.first_bad(),
+        Some(sample.size - 1),
+        "{:#?}",
+        report.findings
+    );
+    let opened = EmbeddedStore::open(options(sample.root.path()));
+    let Err(StoreError::Damaged { first_bad, .. }) = opened else {
+        panic!("leaves that were signed are no torn tail: {opened:?}");
+    };
+    assert_eq!(first_bad, Some(sample.size - 1));
+    assert_eq!(
+        std::fs::read(&last).unwrap().len(),
+        bytes.len() - 7,
+        "and nothing is repaired"
+    );
+}
+
+#[tokio::test]
+async fn c56_an_older_copy_is_found_and_refuses_to_sign() {
+    let sample = Sample::new().await;
+    let backup = sample.root.path().join("backup");
+    copy(&sample.data(), &backup);
+    let store = EmbeddedStore::open(options(sample.root.path())).unwrap();
+    let mut make = Maker::new(1_900_000_000_000);
+    store
+        .append(batch([make.filler(3), make.filler(3)]))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(sample.data()).unwrap();
+    copy(&backup, &sample.data());
+    let report = sample.verify();
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [Kind::RolledBack], "{:#?}", report.findings);
+    assert_eq!(report.first_bad(), Some(sample.size));
+    let store = EmbeddedStore::open(options(sample.root.path())).unwrap();
+    let refused = store.append(batch([make.filler(4)])).await;
+    assert!(
+        matches!(refused, Err(StoreError::RolledBack { have, signed }) if (have, signed) == (sample.size, sample.size + 2)),
+        "{refused:?}"
+    );
+    assert!(matches!(
+        store.publish().await,
+        Err(StoreError::RolledBack { .. })
+    ));
+    assert_eq!(
+        store.read(0, 1).await.unwrap().len(),
+        1,
+        "it can still be read"
+    );
+}
+
+#[tokio::test]
+async fn c56_a_rewritten_log_is_found_although_it_is_signed_with_the_right_key() {
+    let sample = Sample::new().await;
+    // Somebody with the log's key makes another log of the same name and length.
+    let forged = tempfile::tempdir().unwrap();
+    let mut forging = options(forged.path());
+    forging.witness_dir = None;
+    let store = EmbeddedStore::open(forging).unwrap();
+    let mut make = Maker::new(1_600_000_000_000);
+    let filler: Vec<_> = (0..sample.size + 5).map(|_| make.filler(50)).collect();
+    store.append(batch(filler)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(sample.data()).unwrap();
+    copy(&forged.path().join("data"), &sample.data());
+    let report = sample.verify();
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.kind == Kind::Rewritten),
+        "{:#?}",
+        report.findings
+    );
+    let store = EmbeddedStore::open(options(sample.root.path())).unwrap();
+    let refused = store.append(batch([make.filler(4)])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Rewritten { .. })),
+        "{refused:?}"
+    );
+    assert!(matches!(
+        store.publish().await,
+        Err(StoreError::Rewritten { .. })
+    ));
+}
+
+#[tokio::test]
+async fn c10_a_missing_payload_is_told_from_an_erased_one() {
+    let sample = Sample::new().await;
+    let packs = sample.data().join("payloads/default");
+    let path = packs.join("pack-00001.dat");
+    // Scrubbing by hand, without an entry in the log.
+    let report = sample.changed(&path, |bytes| {
+        let length = u32::from_be_bytes(bytes[28..32].try_into().unwrap()) as usize;
+        bytes[24] = b'S';
+        bytes[84..84 + length].fill(0);
+    });
+    assert_eq!(report.first_bad(), Some(0), "{:#?}", report.findings);
+    assert_eq!(report.findings[0].kind, Kind::Payload);
+}
