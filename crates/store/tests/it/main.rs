@@ -2,5 +2,7 @@
 
 mod conformance;
 mod crash;
+mod kill;
+mod open;
 mod support;
 mod tamper;
