@@ -205,7 +205,6 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         tail,
         mut notices,
     } = Log::open(Arc::clone(&disk), &paths.segments(), signed.size, false)?;
-    notices.push("opened to read only: what is appended from now on is not seen".to_owned());
     let packs = Packs::open(
         Arc::clone(&disk),
         &paths.payloads(),
@@ -243,6 +242,10 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         notices.push(refused.to_string());
     }
     let published = signed.size;
+    let witness = match &options.witness_dir {
+        Some(dir) => WitnessBox::look(Arc::clone(&disk), dir, keys.origin())?.map(Arc::new),
+        None => None,
+    };
     let shared = Arc::new(shared(
         &options,
         paths,
@@ -250,7 +253,7 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         packs,
         Arc::new(Mutex::new(keys)),
         subject_keys,
-        None,
+        witness,
         Recent::default(),
         found,
         notices,

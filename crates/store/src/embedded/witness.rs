@@ -62,6 +62,26 @@ impl WitnessBox {
         })
     }
 
+    /// Opens the witness in `dir` to look only: none if it is not there.
+    pub(crate) fn look(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        origin: &str,
+    ) -> Result<Option<Self>, StoreError> {
+        let path = dir.join("witness.key");
+        let Some(key) = load(&*disk, &path)? else {
+            return Ok(None);
+        };
+        WitnessKey::parse(&key).map_err(|_| damaged(&path, "line 1".to_owned(), None))?;
+        let (dir, origin) = (dir.to_owned(), origin.to_owned());
+        Ok(Some(Self {
+            disk,
+            dir,
+            key,
+            origin,
+        }))
+    }
+
     fn witness_key(&self) -> WitnessKey {
         WitnessKey::parse(&self.key).expect("it was parsed when it was opened")
     }
