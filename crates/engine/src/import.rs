@@ -667,11 +667,14 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
             })
         })
         .collect();
-    plain.push(Plain {
-        role: Field::Source,
-        media: Media::Json,
-        text: &step.source,
-    });
+    // What the fields say already is not kept twice.
+    if !step.said {
+        plain.push(Plain {
+            role: Field::Source,
+            media: Media::Json,
+            text: &step.source,
+        });
+    }
     plain
 }
 

@@ -105,6 +105,7 @@ impl<'a> Conversation<'a> {
         }
         let reasoning = fields.any(&["reasoning_content", "reasoning", "thinking"]);
         step.reasoned(reasoning.and_then(super::openai_message::content));
+        step.said = message.is_only(&[]);
         self.add(step, message)
     }
 
@@ -120,6 +121,7 @@ impl<'a> Conversation<'a> {
         if step.chosen.is_none() {
             step.gaps.unknowable(Gaps::CHOSEN);
         }
+        step.said = message.is_only(&[]) && message.role != "developer";
         self.add(step, message)
     }
 
@@ -206,6 +208,10 @@ impl<'a> Conversation<'a> {
             return;
         };
         answer(&mut self.run.steps[step], message, source);
+        // Id and name stand in the call, which is in the source of the step that asked.
+        let step = &mut self.run.steps[step];
+        let named = name.is_none() || step.name == name;
+        step.said = id.is_some() && named && message.is_only(&["tool_call_id", "name"]);
     }
 
     fn add(&mut self, mut step: Step<'a>, message: &Message<'a>) -> usize {

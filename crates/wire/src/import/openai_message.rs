@@ -67,6 +67,16 @@ impl<'a> Message<'a> {
         content(self.fields.get("content")?)
     }
 
+    /// Whether the message is nothing but its role, its content as one text, and `keys` (whose
+    /// meaning the caller keeps elsewhere).
+    pub(crate) fn is_only(&self, keys: &[&str]) -> bool {
+        self.fields.pairs().all(|(key, raw)| match key {
+            "role" => true,
+            "content" => raw.starts_with('"'),
+            _ => keys.contains(&key),
+        })
+    }
+
     /// The id of the call that this message answers. tau2 writes it as `id`.
     pub(crate) fn answers(&self) -> Option<Cow<'a, str>> {
         self.fields

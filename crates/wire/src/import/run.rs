@@ -51,6 +51,9 @@ pub struct Step<'a> {
     /// The item as it stood in the file, byte for byte. Of a tool call with a result in a
     /// message of its own, that message: the call stands in the source of the step that asked.
     pub source: Cow<'a, str>,
+    /// Whether the fields above say all that `source` says, so that it need not be kept as well.
+    /// Set only where the decoder has looked at every key.
+    pub said: bool,
     /// The id of the call.
     pub call_id: Option<Cow<'a, str>>,
     /// Causes that the source states outright.
@@ -182,6 +185,7 @@ impl<'a> Step<'a> {
             reasoning: None,
             result: None,
             source: source.into(),
+            said: false,
             call_id: None,
             links: Vec::new(),
             parent: None,
