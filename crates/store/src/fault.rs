@@ -6,6 +6,9 @@
 //! every number and every [`Fault`]. [`FaultDisk::after_power_loss`] gives the disk as it would be
 //! found afterwards.
 //!
+//! After a failed sync it does what Linux does: the changes stay visible and are forgotten, so that
+//! a later sync succeeds without them.
+//!
 //! It models no reordering inside one write and no damage to synced data: a disk that loses what
 //! it said was durable cannot be survived by one copy.
 
@@ -501,10 +504,13 @@ impl DiskFile for FaultFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let path = state.path_of(self.number);
-        state.whole("sync", &path, false)?;
+        let outcome = state.whole("sync", &path, false);
         let file = &mut state.files[self.number];
-        file.durable.clone_from(&file.seen);
-        file.pending.clear();
+        let pending = std::mem::take(&mut file.pending);
+        outcome?;
+        for change in pending {
+            change.apply(&mut file.durable);
+        }
         Ok(())
     }
 }

@@ -183,9 +183,11 @@ pub(crate) fn adopt(shared: &Shared) -> Result<(), StoreError> {
     let mut keys = shared.log_keys();
     if !keys.public().contains(prepared.newest()) {
         keys.rotate_in(prepared);
-        keys.save(&*shared.disk, &shared.paths.log_keys())
-            .map_err(|e| unavailable("write the log's keys", e))?;
     }
+    // Also if it is in there already: that file may not be durable, and this is the only other
+    // copy of the key.
+    keys.save(&*shared.disk, &shared.paths.log_keys())
+        .map_err(|e| unavailable("write the log's keys", e))?;
     drop(keys);
     shared
         .disk

@@ -103,7 +103,8 @@ impl SubjectKeys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
             Err(error) => return Err(failed(error)),
         };
-        let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).unwrap_or(0)];
+        let length = usize::try_from(file.len().map_err(failed)?).unwrap_or(0);
+        let mut bytes = zeroize::Zeroizing::new(vec![0; length]);
         let length = file.read_at(0, &mut bytes).map_err(failed)?;
         if length < HEADER || bytes[..HEADER] != header() {
             let newer = length >= HEADER && &bytes[..8] == MAGIC && u32_at(&bytes, 8) > VERSION;
@@ -131,6 +132,14 @@ impl SubjectKeys {
                 }
             }
             keys.count = place as u32 + 1;
+        }
+        if mend {
+            // Slots of a process that ended before its sync, or because it failed.
+            let again = file.write_at(0, &bytes[..HEADER + keys.count as usize * SLOT]);
+            again
+                .and_then(|()| file.sync())
+                .and_then(|()| disk.sync_dir(dir))
+                .map_err(|e| unavailable(format!("sync `{}`", path.display()), e))?;
         }
         keys.file = Some(file);
         Ok(keys)

@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ledger::StoreError;
 
 use super::segment::{
-    BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, VERSION, Window, offsets_name,
-    scan, segment_name, segment_number, u64_at,
+    BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, Scanned, VERSION, Window,
+    offsets_name, scan, segment_name, segment_number, u64_at,
 };
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
@@ -99,6 +99,10 @@ impl Log {
             && unfinished(&*disk, dir, number, mend, &mut notices)?
         {
             numbers.pop();
+        }
+        if mend {
+            // The name of the last one may not be durable yet.
+            disk.sync_dir(dir).map_err(|e| reading(dir, e))?;
         }
         let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(numbers.len());
         let mut next = 0;
@@ -409,6 +413,9 @@ fn open_last(
             if mend.is_some() { "cut" } else { "left out" },
         ));
     }
+    if mend.is_some() {
+        make_durable(&*file, number, first, &scanned).map_err(|e| reading(path, e))?;
+    }
     let offsets = RwLock::new(Where::Live(scanned.offsets));
     Ok((
         Segment {
@@ -420,6 +427,27 @@ fn open_last(
         },
         scanned.end,
     ))
+}
+
+/// Writes the header and the last group again and syncs them. They may be only in memory: the
+/// process before may have ended without a sync, or because one failed, and after a failed sync a
+/// later one can succeed without the bytes. What comes before was durable when the group was
+/// written.
+fn make_durable(file: &dyn DiskFile, number: u32, first: u64, scanned: &Scanned) -> io::Result<()> {
+    file.write_at(0, &Header { number, first }.encode())?;
+    let kept = scanned.offsets.len() as u64;
+    if let Some(last) = scanned.last
+        && kept > 0
+    {
+        // A batch that was cut may have been the end of the group.
+        let start = last.base().saturating_sub(first).min(kept - 1);
+        let start = scanned.offsets[usize::try_from(start).expect("fits memory")];
+        let length = usize::try_from(scanned.end - start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        let count = file.read_at(start, &mut bytes)?;
+        file.write_at(start, &bytes[..count])?;
+    }
+    file.sync()
 }
 
 fn open_sealed(

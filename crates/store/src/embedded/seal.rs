@@ -324,15 +324,19 @@ impl Sealer {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let present = disk::read(&*self.disk, &path).map_err(failed)?;
                 let handle = self.disk.open(&path, How::Write).map_err(failed)?;
-                if present.as_deref() != Some(&file.bytes) {
-                    let covers = file.tile.first_entry(u64::from(file.tile.width));
-                    if covers <= self.signed.size {
+                let covers = file.tile.first_entry(u64::from(file.tile.width));
+                if covers <= self.signed.size {
+                    if present.as_deref() != Some(&file.bytes) {
                         // Somebody holds a signature over the other bytes.
                         let first = file.tile.first_entry(0);
                         return Err(damaged(&path, "byte 0".to_owned(), Some(first)));
                     }
-                    // Begun before a crash, and no signature covers it.
-                    handle.truncate(0).map_err(failed)?;
+                } else {
+                    // Begun before, and no signature covers it. Written again also where it is
+                    // the same: after a failed sync it may be in memory only.
+                    if present.is_some_and(|present| present.len() > file.bytes.len()) {
+                        handle.truncate(0).map_err(failed)?;
+                    }
                     handle.write_at(0, &file.bytes).map_err(failed)?;
                 }
                 self.unsynced.push(handle);
@@ -374,8 +378,9 @@ impl Sealer {
         if let Some(refused) = &self.refused {
             return Err(again(refused));
         }
+        let followed = self.follow().and_then(|()| self.write_waiting());
         let before = self.builder.clone();
-        match self.try_publish() {
+        match followed.and_then(|()| self.try_publish()) {
             Err(error) => {
                 if !matches!(
                     error,
@@ -384,50 +389,16 @@ impl Sealer {
                         | StoreError::Locked { .. }
                 ) {
                     self.refused = Some(again(&error));
-                } else if self.builder.size() == before.size() {
-                    // The partial tiles must come out again; what is there already is the same.
-                    self.builder = before;
-                } else {
-                    self.rebuild(&before);
                 }
+                // The partial tiles must come out again; what is there already is the same.
+                self.builder = before;
                 Err(error)
             }
             published => published,
         }
     }
 
-    /// Brings the builder to where it was before its partial tiles came out, with the leaves
-    /// that were followed in between.
-    fn rebuild(&mut self, before: &LogBuilder) {
-        let until = self.builder.size();
-        self.builder = before.clone();
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut again = Vec::new();
-        while self.builder.size() < until {
-            let wanted = usize::try_from(until - self.builder.size()).unwrap_or(usize::MAX);
-            let read = self
-                .log
-                .read(self.builder.size(), wanted.min(4_096), 4 << 20);
-            let Ok(records) = read else { break };
-            for record in records {
-                if self.builder.push(&record.leaf, &mut again).is_err() {
-                    break;
-                }
-            }
-        }
-        // Full tiles that were written meanwhile are found identical.
-        self.waiting = waiting;
-        self.waiting.retain(|file| file.tile.is_full());
-        for file in again {
-            if !self.waiting.contains(&file) {
-                self.waiting.push(file);
-            }
-        }
-    }
-
     fn try_publish(&mut self) -> Result<String, StoreError> {
-        self.follow()?;
-        self.write_waiting()?;
         let size = self.builder.size();
         if let Some((covered, note)) = &self.note
             && *covered == size
