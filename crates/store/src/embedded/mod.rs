@@ -49,7 +49,7 @@ pub(crate) use self::index::{
     digests as index_digests, in_memory, mark as index_mark, open_reader,
 };
 pub(crate) use self::indexer::rebuild_index;
-pub(crate) use self::log::{Log, Record};
+pub(crate) use self::log::{Cursor, Log};
 pub(crate) use self::open::check_format;
 pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;

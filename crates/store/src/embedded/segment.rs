@@ -163,9 +163,9 @@ pub(crate) fn scan(
         end: HEADER as u64,
         ..Scanned::default()
     };
-    let mut window = Window::new(file, HEADER as u64);
+    let mut window = Window::new(HEADER as u64);
     loop {
-        let bytes = window.at(found.end)?;
+        let bytes = window.at(file, found.end)?;
         let next = first + found.offsets.len() as u64;
         let Some((head, leaf)) = Head::decode(bytes).filter(|(head, _)| head.seq == next) else {
             break;
@@ -188,10 +188,10 @@ pub(crate) fn scan(
 /// to have been durable before it was written.
 fn proven_after(file: &dyn DiskFile, from: u64, length: u64, next: u64) -> io::Result<u64> {
     let mut proven = 0;
-    let mut window = Window::new(file, from);
+    let mut window = Window::new(from);
     let mut at = from + 1;
     while at + HEAD as u64 <= length {
-        let bytes = window.at(at)?;
+        let bytes = window.at(file, at)?;
         // Most places fail on the first two bytes of a length.
         if bytes.len() >= HEAD
             && bytes[0] == 0
@@ -209,43 +209,49 @@ fn proven_after(file: &dyn DiskFile, from: u64, length: u64, next: u64) -> io::R
 }
 
 /// A part of a file in memory that moves forward.
-pub(crate) struct Window<'f> {
-    file: &'f dyn DiskFile,
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// Where the part starts in the file.
     start: u64,
     bytes: Vec<u8>,
+    length: usize,
     ended: bool,
 }
 
-impl<'f> Window<'f> {
-    const SIZE: usize = 1 << 20;
+impl Window {
+    const SIZE: usize = 512 << 10;
     /// A record never needs more.
     const NEED: usize = HEAD + ledger::LEAF_LEN_MAX;
 
-    pub(crate) fn new(file: &'f dyn DiskFile, start: u64) -> Self {
+    pub(crate) fn new(start: u64) -> Self {
         Self {
-            file,
             start,
-            bytes: Vec::new(),
+            bytes: vec![0; Self::SIZE],
+            length: 0,
             ended: false,
         }
     }
 
+    /// Starts somewhere else, perhaps in another file.
+    pub(crate) const fn restart(&mut self, start: u64) {
+        self.start = start;
+        self.length = 0;
+        self.ended = false;
+    }
+
     /// Returns what follows `at`: enough for a whole record, unless the file ends before.
-    pub(crate) fn at(&mut self, at: u64) -> io::Result<&[u8]> {
-        let skip = usize::try_from(at - self.start).map_err(io::Error::other)?;
-        if self.bytes.len() < skip + Self::NEED && !self.ended {
-            self.bytes.drain(..skip.min(self.bytes.len()));
+    pub(crate) fn at(&mut self, file: &dyn DiskFile, at: u64) -> io::Result<&[u8]> {
+        let mut skip = usize::try_from(at - self.start).map_err(io::Error::other)?;
+        if self.length < skip + Self::NEED && !self.ended {
+            let have = self.length.saturating_sub(skip);
+            self.bytes.copy_within(self.length - have..self.length, 0);
+            let count = file.read_at(at + have as u64, &mut self.bytes[have..])?;
             self.start = at;
-            let have = self.bytes.len();
-            self.bytes.resize(Self::SIZE, 0);
-            let count = self
-                .file
-                .read_at(at + have as u64, &mut self.bytes[have..])?;
-            self.bytes.truncate(have + count);
-            self.ended = have + count < Self::SIZE;
-            return Ok(&self.bytes);
+            self.length = have + count;
+            self.ended = self.length < Self::SIZE;
+            skip = 0;
         }
-        Ok(self.bytes.get(skip..).unwrap_or_default())
+        Ok(self.bytes[..self.length].get(skip..).unwrap_or_default())
     }
 }
 

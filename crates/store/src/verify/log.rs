@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::audit::{audit_partial, audit_range_with, combine, split};
 use ledger::tile::{Tile, TileReader, read_tile, tile_at};
-use ledger::{Checkpoint, Leaf, LogBuilder, StoreError};
+use ledger::{Checkpoint, LogBuilder, StoreError};
 
+use super::payloads::Named;
 use super::{Check, Kind};
 use crate::disk::{self, Disk, How};
 use crate::embedded::marks::DirTiles;
-use crate::embedded::segment::{Header, Offsets, offsets_name, scan, segment_name, segment_number};
-use crate::embedded::{Log, Record};
+use crate::embedded::segment::{Header, Offsets, offsets_name, segment_name, segment_number};
+use crate::embedded::{Cursor, Log};
 use crate::error::unavailable;
 use crate::worker::scatter;
 
@@ -62,7 +63,7 @@ pub(crate) fn open_segments(
     }
 }
 
-/// Offset files: whole, and what the segments really have.
+/// Offset files as files, and headers. Each offset is held against its record when that is read.
 fn headers_and_offsets(check: &mut Check<'_>, dir: &Path) -> Result<(), StoreError> {
     let disk = Arc::clone(&check.options.disk);
     let names = disk
@@ -83,16 +84,9 @@ fn headers_and_offsets(check: &mut Check<'_>, dir: &Path) -> Result<(), StoreErr
         let Ok(file) = disk.open(&segment, How::Read) else {
             continue;
         };
-        let scanned = scan(&*file, offsets.first, |_, _| {}).map_err(failed)?;
-        if scanned.offsets != offsets.offsets || scanned.end != offsets.log_len {
-            let place = scanned
-                .offsets
-                .iter()
-                .zip(&offsets.offsets)
-                .take_while(|(a, b)| a == b);
-            let first = offsets.first + place.count() as u64;
+        if file.len().map_err(failed)? != offsets.log_len {
             let detail = format!("`{}` and `{}` disagree", segment.display(), path.display());
-            check.find(Kind::Segment, Some(first), Some(&segment), detail);
+            check.find(Kind::Segment, Some(offsets.first), Some(&segment), detail);
         }
         let mut header = [0; crate::embedded::segment::HEADER];
         let count = file.read_at(0, &mut header).map_err(failed)?;
@@ -112,64 +106,7 @@ fn headers_and_offsets(check: &mut Check<'_>, dir: &Path) -> Result<(), StoreErr
 struct Differences {
     found: Vec<(u64, Kind, String)>,
     leaves: u64,
-}
-
-/// Reads the segments in order beside the bundles.
-struct Cursor<'s> {
-    segments: &'s Segments,
-    end: u64,
-    records: std::vec::IntoIter<Record>,
-    next: u64,
-}
-
-impl Cursor<'_> {
-    /// Returns the leaf at `seq`, which only grows; the error is its damage.
-    fn at(&mut self, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        if seq >= self.end {
-            return Ok(None);
-        }
-        while self.next <= seq {
-            match self.records.next() {
-                Some(record) => {
-                    self.next = record.head.seq + 1;
-                    if record.head.seq == seq {
-                        return Ok(Some(record.leaf));
-                    }
-                }
-                None => {
-                    let from = self.next.max(seq);
-                    let wanted = usize::try_from(self.end - from).unwrap_or(256).min(1_024);
-                    match self.segments.log.read(from, wanted, 1 << 20) {
-                        Ok(records) if !records.is_empty() => self.records = records.into_iter(),
-                        Ok(_) => return Ok(None),
-                        Err(error) => return self.single(seq, error),
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// After an error in a larger part: whether it concerns this very leaf.
-    fn single(&mut self, seq: u64, error: StoreError) -> Result<Option<Vec<u8>>, StoreError> {
-        self.next = seq + 1;
-        match self.segments.log.read(seq, 1, usize::MAX) {
-            Ok(mut records) => Ok(records.pop().map(|record| record.leaf)),
-            Err(StoreError::Damaged { .. }) => Err(error_of(seq, error)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn error_of(seq: u64, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Damaged { what, at, .. } => StoreError::Damaged {
-            what,
-            at,
-            first_bad: Some(seq),
-        },
-        error => error,
-    }
+    named: Named,
 }
 
 /// Checks the published log against its checkpoint, and the segments against it.
@@ -214,12 +151,8 @@ pub(crate) fn published(
                 return;
             };
             let mut differences = Differences::default();
-            let mut cursor = segments.map(|segments| Cursor {
-                segments,
-                end: size.min(segments.durable()).min(range.end * 256),
-                records: Vec::new().into_iter(),
-                next: range.start * 256,
-            });
+            let mut cursor = segments
+                .map(|segments| Cursor::new(&segments.log, range.start * 256, range.end * 256));
             let audited = audit_range_with(&tiles, size, range, |index, entry| {
                 differences.compare(index, entry, cursor.as_mut(), events);
                 if index % 65_536 == 65_535 {
@@ -230,6 +163,7 @@ pub(crate) fn published(
             collected.0.push(audited);
             collected.1.found.extend(differences.found);
             collected.1.leaves += differences.leaves;
+            collected.1.named.merge(differences.named);
         }
     });
     let (audited, mut differences) = collected
@@ -239,6 +173,7 @@ pub(crate) fn published(
     check.report.checked.entries = audit.entries;
     check.report.checked.bytes = audit.bytes;
     check.report.checked.leaves += differences.leaves;
+    check.named.merge(std::mem::take(&mut differences.named));
     for finding in &audit.findings {
         check.find(
             Kind::Log,
@@ -264,14 +199,14 @@ pub(crate) fn published(
 
 impl Differences {
     fn compare(&mut self, index: u64, entry: &[u8], cursor: Option<&mut Cursor<'_>>, events: bool) {
-        if events && let Err(error) = canonical(entry) {
+        if let Err(error) = self.named.look(index, entry, events) {
             self.found
                 .push((index, Kind::Event, format!("leaf {index}: {error}")));
         }
         let Some(cursor) = cursor else { return };
-        match cursor.at(index) {
-            Ok(Some(leaf)) if leaf == entry => self.leaves += 1,
-            Ok(Some(_)) => self.found.push((
+        match cursor.show(index, |_, leaf| leaf == entry) {
+            Ok(Some(true)) => self.leaves += 1,
+            Ok(Some(false)) => self.found.push((
                 index,
                 Kind::Segment,
                 format!("leaf {index} differs between its segment and its entry bundle"),
@@ -280,17 +215,6 @@ impl Differences {
             Ok(None) => {}
             Err(error) => self.found.push((index, Kind::Segment, error.to_string())),
         }
-    }
-}
-
-/// Checks that a leaf is an event in the one encoding of it.
-fn canonical(leaf: &[u8]) -> Result<(), String> {
-    let event = Leaf::decode(leaf).map_err(|e| e.to_string())?;
-    let encoded = Leaf::encode(&event).map_err(|e| e.to_string())?;
-    if encoded.bytes() == leaf {
-        Ok(())
-    } else {
-        Err("it is an event, but not in the canonical encoding".to_owned())
     }
 }
 
@@ -393,10 +317,8 @@ pub(crate) fn unpublished(
                 // Leaves of a segment are short enough, or their record would not be right.
                 let _ = builder.push(&record.leaf, &mut made);
             }
-            if check.options.events
-                && let Err(error) = canonical(&record.leaf)
-            {
-                let seq = record.head.seq;
+            let seq = record.head.seq;
+            if let Err(error) = check.named.look(seq, &record.leaf, check.options.events) {
                 check.find(Kind::Event, Some(seq), None, format!("leaf {seq}: {error}"));
             }
         }

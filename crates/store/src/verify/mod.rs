@@ -164,6 +164,7 @@ pub(crate) struct Check<'c> {
     pub(crate) paths: crate::embedded::Paths,
     pub(crate) progress: Progress<'c>,
     pub(crate) report: Report,
+    pub(crate) named: payloads::Named,
 }
 
 impl Check<'_> {
@@ -211,6 +212,7 @@ pub fn verify(dir: &Path, options: &Options, progress: Progress<'_>) -> Result<R
             notices: Vec::new(),
             checked: Checked::default(),
         },
+        named: payloads::Named::default(),
     };
     state::whole(&mut check)?;
     let mut report = check.report;

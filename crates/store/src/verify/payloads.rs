@@ -20,11 +20,47 @@ use crate::error::unavailable;
 use crate::worker::scatter;
 
 /// What the leaves say about payloads.
-#[derive(Default)]
-struct Named {
+#[derive(Debug, Default)]
+pub(crate) struct Named {
     /// Every payload, whose it is, and the first leaf that names it.
     payloads: HashMap<Digest, (SubjectId, u64)>,
     erased: HashMap<SubjectId, u64>,
+}
+
+impl Named {
+    /// Takes note of what a leaf names. With `events` every leaf is decoded, and the error says why
+    /// it is not an event in the one encoding of it; without, only those that may name something.
+    pub(crate) fn look(&mut self, seq: u64, leaf: &[u8], events: bool) -> Result<(), String> {
+        let names = || {
+            memchr::memmem::find(leaf, b"\"kid\":").is_some()
+                || memchr::memmem::find(leaf, b"{\"erased\":").is_some()
+        };
+        if !events && !names() {
+            return Ok(());
+        }
+        let event = Leaf::decode(leaf).map_err(|e| e.to_string())?;
+        let keys = IndexKeys::of(&event);
+        if let Some((ct, subject)) = keys.payload {
+            self.payloads.entry(ct).or_insert((subject, seq));
+        }
+        if let Some(subject) = keys.erased {
+            self.erased.insert(subject, seq);
+        }
+        if events && Leaf::encode(&event).map_err(|e| e.to_string())?.bytes() != leaf {
+            return Err("it is an event, but not in the canonical encoding".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (ct, (subject, seq)) in other.payloads {
+            let kept = self.payloads.entry(ct).or_insert((subject, seq));
+            if seq < kept.1 {
+                *kept = (subject, seq);
+            }
+        }
+        self.erased.extend(other.erased);
+    }
 }
 
 pub(crate) fn check(check: &mut Check<'_>, segments: Option<&Segments>) -> Result<(), StoreError> {
@@ -36,7 +72,7 @@ pub(crate) fn check(check: &mut Check<'_>, segments: Option<&Segments>) -> Resul
     if !check.options.full {
         return Ok(());
     }
-    let named = named(check, segments)?;
+    let named = std::mem::take(&mut check.named);
     let found = packs(check, segments)?;
     let mut missing: Vec<(u64, Digest, String)> = Vec::new();
     for (ct, (subject, seq)) in &named.payloads {
@@ -63,77 +99,6 @@ pub(crate) fn check(check: &mut Check<'_>, segments: Option<&Segments>) -> Resul
         );
     }
     Ok(())
-}
-
-/// Reads what the leaves name. Leaves that speak of no payload and no erasure are not decoded.
-fn named(check: &mut Check<'_>, segments: &Segments) -> Result<Named, StoreError> {
-    let (size, threads) = (segments.durable(), check.options.threads.max(1));
-    let step = size.div_ceil(threads as u64 * 8).max(1);
-    let next = AtomicU64::new(0);
-    let progress = check.progress;
-    let parts = scatter(threads, |_| {
-        let mut named = Named::default();
-        loop {
-            let start = next.fetch_add(step, Ordering::Relaxed);
-            if start >= size {
-                return Ok(named);
-            }
-            progress("payloads named", start, size);
-            let (mut at, end) = (start, (start + step).min(size));
-            while at < end {
-                let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(4_096);
-                let records = match segments.log().read(at, wanted, 4 << 20) {
-                    Ok(records) => records,
-                    // Found and told by the comparison with the published log.
-                    Err(StoreError::Damaged { .. }) => {
-                        at += 1;
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                for record in records {
-                    at = record.head.seq + 1;
-                    if contains(&record.leaf, b"\"kid\":")
-                        || contains(&record.leaf, b"{\"erased\":")
-                    {
-                        named.take(record.head.seq, &record.leaf);
-                    }
-                }
-            }
-        }
-    });
-    let mut whole = Named::default();
-    for part in parts {
-        let part = part?;
-        for (ct, (subject, seq)) in part.payloads {
-            let kept = whole.payloads.entry(ct).or_insert((subject, seq));
-            if seq < kept.1 {
-                *kept = (subject, seq);
-            }
-        }
-        whole.erased.extend(part.erased);
-    }
-    Ok(whole)
-}
-
-impl Named {
-    fn take(&mut self, seq: u64, leaf: &[u8]) {
-        // A leaf that is no event is told by the check of the log.
-        let Ok(event) = Leaf::decode(leaf) else {
-            return;
-        };
-        let keys = IndexKeys::of(&event);
-        if let Some((ct, subject)) = keys.payload {
-            self.payloads.entry(ct).or_insert((subject, seq));
-        }
-        if let Some(subject) = keys.erased {
-            self.erased.insert(subject, seq);
-        }
-    }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 /// Reads every pack, and returns which payloads are there, and whether scrubbed.
