@@ -24,7 +24,12 @@ fn several_agents_of_one_history_are_told_apart() {
         {"role":"Orchestrator (-> WebSurfer)","content":"Search for the museum in Ulm."},
         {"role":"WebSurfer","content":"The museum in Ulm opens at 10."},
         {"role":"Orchestrator (termination)","content":"It opens at 10."}]}"#;
-    world.ok(&["import", &world.file("w.json", history), "--format", "who-and-when"]);
+    world.ok(&[
+        "import",
+        &world.file("w.json", history),
+        "--format",
+        "who-and-when",
+    ]);
     let graph = world.json(&["graph", "latest"]);
     let agents: Vec<&str> = graph["nodes"]
         .as_array()
@@ -32,7 +37,10 @@ fn several_agents_of_one_history_are_told_apart() {
         .iter()
         .map(|node| node["agent"].as_str().unwrap())
         .collect();
-    assert_eq!(agents, ["human", "Orchestrator", "WebSurfer", "Orchestrator"]);
+    assert_eq!(
+        agents,
+        ["human", "Orchestrator", "WebSurfer", "Orchestrator"]
+    );
     let why = world.json(&["why", "latest:2", "latest:3"]);
     assert_eq!(why["strength"], "certain", "it was addressed by name");
 }

@@ -10,7 +10,11 @@ fn refused(name: &str, content: impl AsRef<[u8]>, format: &str) -> String {
     let file = world.file(name, content);
     let said = world.fails(2, &["import", &file, "--format", format]);
     assert!(said.contains("error: could not import"), "{said}");
-    assert_eq!(world.json(&["verify", "--full"])["size"], size, "nothing was imported");
+    assert_eq!(
+        world.json(&["verify", "--full"])["size"],
+        size,
+        "nothing was imported"
+    );
     said
 }
 
@@ -23,7 +27,10 @@ fn truncated_json_is_refused_with_line_and_column() {
 #[test]
 fn a_wrong_format_is_refused_and_the_right_one_named() {
     let said = refused("chat.json", REFUND, "atif");
-    assert!(said.contains("hint:") && said.contains("openai-chat"), "{said}");
+    assert!(
+        said.contains("hint:") && said.contains("openai-chat"),
+        "{said}"
+    );
     let world = World::new();
     let said = world.fails(2, &["import", "x", "--format", "openai-chta"]);
     assert!(said.contains("openai-chat"), "{said}");
@@ -31,7 +38,11 @@ fn a_wrong_format_is_refused_and_the_right_one_named() {
 
 #[test]
 fn invalid_utf8_is_refused_with_its_place() {
-    let said = refused("bytes.json", b"[{\"role\":\"user\",\"content\":\"a\xff\"}]", "openai-chat");
+    let said = refused(
+        "bytes.json",
+        b"[{\"role\":\"user\",\"content\":\"a\xff\"}]",
+        "openai-chat",
+    );
     assert!(said.to_lowercase().contains("utf-8"), "{said}");
 }
 
@@ -53,10 +64,17 @@ fn duplicate_ids_and_circles_are_refused() {
         )
     };
     let trace = |spans: &[String]| {
-        format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, spans.join(","))
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#,
+            spans.join(",")
+        )
     };
     let (a, b) = ("00000000000000aa", "00000000000000bb");
-    let said = refused("twice.json", trace(&[span(a, ""), span(a, "")]), "otlp-json");
+    let said = refused(
+        "twice.json",
+        trace(&[span(a, ""), span(a, "")]),
+        "otlp-json",
+    );
     assert!(said.contains(a), "{said}");
     let said = refused("circle.json", trace(&[span(a, b), span(b, a)]), "otlp-json");
     assert!(said.contains(a) && said.contains(b), "{said}");
@@ -91,7 +109,14 @@ fn one_bad_file_of_several_keeps_the_others_out() {
 #[test]
 fn ids_that_try_to_leave_the_directory_are_refused() {
     let world = World::with_refund();
-    for id in ["../../etc/passwd", "..", "/etc/passwd", "latest:../1", "%2e%2e", ""] {
+    for id in [
+        "../../etc/passwd",
+        "..",
+        "/etc/passwd",
+        "latest:../1",
+        "%2e%2e",
+        "",
+    ] {
         world.fails(2, &["show", id]);
         world.fails(2, &["prove", id, "-o", "e.json"]);
     }
@@ -106,9 +131,15 @@ fn there_is_a_hint_where_there_is_no_record() {
     let world = World::new();
     for args in [&["runs"][..], &["show", "latest"], &["reindex"], &["keys"]] {
         let said = world.fails(2, args);
-        assert!(said.contains("there is no record") && said.contains("hint:"), "{said}");
+        assert!(
+            said.contains("there is no record") && said.contains("hint:"),
+            "{said}"
+        );
     }
-    assert!(!world.path("rescind-data").exists(), "looking creates nothing");
+    assert!(
+        !world.path("rescind-data").exists(),
+        "looking creates nothing"
+    );
     assert!(world.fails(2, &["verify"]).contains("hint:"));
 }
 
@@ -118,7 +149,12 @@ fn with_json_a_failure_is_one_object_too() {
     let output = world.call(&["show", "ffffffff", "--json"]);
     assert_eq!(output.status.code(), Some(2));
     let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(object["error"].as_str().unwrap().contains("nothing in the record"));
+    assert!(
+        object["error"]
+            .as_str()
+            .unwrap()
+            .contains("nothing in the record")
+    );
     assert!(object["hint"].is_string());
 }
 
@@ -126,10 +162,22 @@ fn with_json_a_failure_is_one_object_too() {
 fn recorded_text_cannot_act_on_the_terminal() {
     let world = World::new();
     let text = r#"[{"role":"user","content":"hi \u001b[2J\u001b]0;owned\u0007 \u202egnp.exe"}]"#;
-    world.ok(&["import", &world.file("esc.json", text), "--format", "openai-chat"]);
-    for args in [&["show", "latest:1"][..], &["show", "latest"], &["graph", "latest"]] {
+    world.ok(&[
+        "import",
+        &world.file("esc.json", text),
+        "--format",
+        "openai-chat",
+    ]);
+    for args in [
+        &["show", "latest:1"][..],
+        &["show", "latest"],
+        &["graph", "latest"],
+    ] {
         let shown = world.ok(args);
-        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains('\u{202e}'),
+            "{shown:?}"
+        );
     }
 }
 
@@ -139,9 +187,15 @@ fn a_second_writer_is_told_who_holds_the_record() {
     let mut held = world.command(&["erase", "latest", "--basis", "x", "--before-minimum"]);
     // Nothing is written by this: the lock of a running process is imitated by taking it here.
     let _ = &mut held;
-    let lock = std::fs::File::options().write(true).open(world.path("rescind-data/LOCK")).unwrap();
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(world.path("rescind-data/LOCK"))
+        .unwrap();
     lock.lock().unwrap();
     let said = world.fails(2, &["retain", "--days", "10"]);
-    assert!(said.contains("is in use by") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("is in use by") && said.contains("hint:"),
+        "{said}"
+    );
     world.ok(&["runs"]);
 }

@@ -3,5 +3,6 @@
 mod accounts;
 mod bad_input;
 mod commands;
+mod crash;
 mod tampering;
 mod world;

@@ -10,7 +10,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                found.push(path)
+            }
         }
     }
     found.sort();
@@ -25,18 +29,33 @@ fn c55_a_flipped_byte_anywhere_in_log_segments_payloads_is_found() {
     let mut checked = 0;
     for file in files(&record) {
         let name = file.strip_prefix(&record).unwrap().display().to_string();
-        if !["log/", "segments/", "payloads/", "state/"].iter().any(|part| name.starts_with(part)) {
+        if !["log/", "segments/", "payloads/", "state/"]
+            .iter()
+            .any(|part| name.starts_with(part))
+        {
             continue;
         }
         let good = std::fs::read(&file).unwrap();
-        for at in [0, good.len() / 3, good.len() / 2, good.len().saturating_sub(1)] {
+        for at in [
+            0,
+            good.len() / 3,
+            good.len() / 2,
+            good.len().saturating_sub(1),
+        ] {
             let mut bad = good.clone();
-            let Some(byte) = bad.get_mut(at) else { continue };
+            let Some(byte) = bad.get_mut(at) else {
+                continue;
+            };
             *byte ^= 1;
             std::fs::write(&file, &bad).unwrap();
             let output = world.call(&["verify", "--full"]);
             let code = output.status.code();
-            assert_eq!(code, Some(1), "{name}, byte {at}: {}", crate::world::said(&output));
+            assert_eq!(
+                code,
+                Some(1),
+                "{name}, byte {at}: {}",
+                crate::world::said(&output)
+            );
             checked += 1;
         }
         std::fs::write(&file, &good).unwrap();
@@ -50,7 +69,10 @@ fn c55_the_first_bad_entry_is_named() {
     let world = World::with_refund();
     let bundle = world.path("rescind-data/log/default/tile/entries/000.p/9");
     let text = std::fs::read(&bundle).unwrap();
-    let at = text.windows(12).position(|part| part == b"issue_refund").unwrap();
+    let at = text
+        .windows(12)
+        .position(|part| part == b"issue_refund")
+        .unwrap();
     let mut bad = text.clone();
     bad[at] = b'I';
     std::fs::write(&bundle, bad).unwrap();
@@ -65,11 +87,19 @@ fn c56_an_older_copy_is_found_and_refuses_to_sign() {
     let world = World::with_refund();
     let old = world.copy_record("old");
     let text = crate::world::REFUND.replace("48213", "48999");
-    world.ok(&["import", &world.file("more.json", text), "--format", "openai-chat"]);
+    world.ok(&[
+        "import",
+        &world.file("more.json", text),
+        "--format",
+        "openai-chat",
+    ]);
     let old = old.display().to_string();
     let said = world.fails(1, &["verify", &old]);
     assert!(said.contains('9'), "it says from where on: {said}");
     let said = world.fails(2, &["retain", "--days", "9", "--data-dir", &old]);
-    assert!(said.contains("rollback") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("rollback") && said.contains("hint:"),
+        "{said}"
+    );
     world.ok(&["verify", "--full"]);
 }

@@ -25,7 +25,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// A world in which the refund was imported.
@@ -77,7 +79,12 @@ impl World {
     /// Calls the command, which must fail with `code`, and returns what it said.
     pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
         let output = self.call(args);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            said(&output)
+        );
         said(&output)
     }
 
