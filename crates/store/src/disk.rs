@@ -63,6 +63,10 @@ pub trait Disk: Send + Sync + fmt::Debug {
 }
 
 /// An open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file is no collection, and asking can fail"
+)]
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads until `buffer` is full or the file ends, and returns how many bytes were read.
     ///

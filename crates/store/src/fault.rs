@@ -175,7 +175,7 @@ impl FaultDisk {
             let keeps = match loss {
                 Loss::None => true,
                 Loss::All => false,
-                Loss::Some(_) => chance.next() % 2 == 0,
+                Loss::Some(_) => chance.next().is_multiple_of(2),
             };
             match node {
                 _ if !keeps => {}

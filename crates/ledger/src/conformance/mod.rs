@@ -18,26 +18,29 @@ use crate::Store;
 /// # Panics
 /// With the promise that the store broke.
 pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
-    writes::appends_in_order_and_reads_back(&new().await).await;
-    writes::appends_each_event_once(&new().await).await;
-    writes::refuses_a_stale_parent(&new().await).await;
-    writes::appends_a_batch_whole_or_not_at_all(&new().await).await;
-    writes::keeps_payloads_by_digest(&new().await).await;
-    writes::refuses_payloads_that_do_not_fit(&new().await).await;
-    writes::keeps_one_key_for_a_subject(&new().await).await;
-    writes::destroys_a_key_and_what_it_opens(&new().await).await;
-    writes::publishes_what_is_durable(&new().await).await;
-    writes::serves_the_published_log(&new().await).await;
-    writes::closes(&new().await).await;
-    index::waits_for_the_index_but_not_for_ever(&new().await).await;
-    index::knows_the_heads_of_streams(&new().await).await;
-    index::lists_runs_newest_first(&new().await).await;
-    index::lists_decisions_in_order(&new().await).await;
-    index::finds_events_by_decision_subject_and_name(&new().await).await;
-    index::finds_by_prefix(&new().await).await;
-    index::finds_by_end(&new().await).await;
-    index::finds_an_import_again(&new().await).await;
-    index::follows_edges_both_ways(&new().await).await;
-    index::closes_over_edges(&new().await).await;
-    index::answers_the_same_after_reindexing(&new().await).await;
+    Box::pin(writes::appends_in_order_and_reads_back(&new().await)).await;
+    Box::pin(writes::appends_each_event_once(&new().await)).await;
+    Box::pin(writes::refuses_a_stale_parent(&new().await)).await;
+    Box::pin(writes::appends_a_batch_whole_or_not_at_all(&new().await)).await;
+    Box::pin(writes::keeps_payloads_by_digest(&new().await)).await;
+    Box::pin(writes::refuses_payloads_that_do_not_fit(&new().await)).await;
+    Box::pin(writes::keeps_one_key_for_a_subject(&new().await)).await;
+    Box::pin(writes::destroys_a_key_and_what_it_opens(&new().await)).await;
+    Box::pin(writes::publishes_what_is_durable(&new().await)).await;
+    Box::pin(writes::serves_the_published_log(&new().await)).await;
+    Box::pin(writes::closes(&new().await)).await;
+    Box::pin(index::waits_for_the_index_but_not_for_ever(&new().await)).await;
+    Box::pin(index::knows_the_heads_of_streams(&new().await)).await;
+    Box::pin(index::lists_runs_newest_first(&new().await)).await;
+    Box::pin(index::lists_decisions_in_order(&new().await)).await;
+    Box::pin(index::finds_events_by_decision_subject_and_name(
+        &new().await,
+    ))
+    .await;
+    Box::pin(index::finds_by_prefix(&new().await)).await;
+    Box::pin(index::finds_by_end(&new().await)).await;
+    Box::pin(index::finds_an_import_again(&new().await)).await;
+    Box::pin(index::follows_edges_both_ways(&new().await)).await;
+    Box::pin(index::closes_over_edges(&new().await)).await;
+    Box::pin(index::answers_the_same_after_reindexing(&new().await)).await;
 }

@@ -20,18 +20,18 @@ use crate::error::{damaged, unavailable};
 /// All segments of a log.
 #[derive(Debug)]
 pub(crate) struct Log {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     dir: PathBuf,
     segments: RwLock<Vec<Arc<Segment>>>,
     durable: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Segment {
+pub(super) struct Segment {
     number: u32,
-    first: u64,
-    path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
     offsets: RwLock<Where>,
 }
 
@@ -203,7 +203,7 @@ impl Log {
         Ok(records)
     }
 
-    fn segment_of(&self, seq: u64) -> Arc<Segment> {
+    pub(super) fn segment_of(&self, seq: u64) -> Arc<Segment> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let after = segments.partition_point(|segment| segment.first <= seq);
         Arc::clone(&segments[after - 1])
@@ -310,104 +310,6 @@ impl Log {
     }
 }
 
-/// Goes through the log leaf by leaf without copying, and holds every record against the offset
-/// file of its segment.
-#[derive(Debug)]
-pub(crate) struct Cursor<'l> {
-    log: &'l Log,
-    end: u64,
-    next: u64,
-    offset: u64,
-    at: Option<(Arc<Segment>, Option<Vec<u64>>)>,
-    window: Window,
-}
-
-impl<'l> Cursor<'l> {
-    /// Starts at `from` and goes no further than `end`.
-    pub(crate) fn new(log: &'l Log, from: u64, end: u64) -> Self {
-        let end = end.min(log.durable());
-        Self {
-            log,
-            end,
-            next: from,
-            offset: 0,
-            at: None,
-            window: Window::new(0),
-        }
-    }
-
-    /// Shows the leaf at `seq`, which only grows; none past the end.
-    pub(crate) fn show<T>(
-        &mut self,
-        seq: u64,
-        look: impl FnOnce(&Head, &[u8]) -> T,
-    ) -> Result<Option<T>, StoreError> {
-        if seq >= self.end {
-            return Ok(None);
-        }
-        let inside = self.at.as_ref().is_some_and(|(segment, _)| {
-            seq >= segment.first && seq < segment.first + segment.count()
-        });
-        if !inside {
-            self.enter(seq)?;
-        } else if seq != self.next {
-            let (segment, _) = self.at.as_ref().expect("it is inside");
-            self.offset = segment.offset(seq)?;
-            self.window.restart(self.offset);
-        }
-        self.next = seq;
-        let (segment, table) = self.at.as_ref().expect("it was entered");
-        let place = usize::try_from(seq - segment.first).expect("fits memory");
-        if table
-            .as_ref()
-            .is_some_and(|table| table.get(place) != Some(&self.offset))
-        {
-            let path = segment.path.with_extension("off");
-            return Err(damaged(&path, format!("offset {place}"), Some(seq)));
-        }
-        let bytes = self
-            .window
-            .at(&*segment.file, self.offset)
-            .map_err(|e| reading(&segment.path, e))?;
-        let Some((head, leaf)) = Head::decode(bytes).filter(|(head, _)| head.seq == seq) else {
-            // The next leaf is looked up where the offsets say.
-            self.next = u64::MAX;
-            return Err(damaged(
-                &segment.path,
-                format!("byte {}", self.offset),
-                Some(seq),
-            ));
-        };
-        self.offset += (HEAD + leaf.len()) as u64;
-        self.next = seq + 1;
-        Ok(Some(look(&head, leaf)))
-    }
-
-    fn enter(&mut self, seq: u64) -> Result<(), StoreError> {
-        let segment = self.log.segment_of(seq);
-        let sealed = matches!(
-            &*segment
-                .offsets
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-            Where::Sealed { .. }
-        );
-        let mut table = None;
-        if sealed {
-            let path = segment.path.with_extension("off");
-            let bytes = disk::read(&*self.log.disk, &path).map_err(|e| reading(&path, e))?;
-            // One that does not decode is told by whoever checks the offset files.
-            table = bytes
-                .and_then(|bytes| Offsets::decode(&bytes))
-                .map(|found| found.offsets);
-        }
-        self.offset = segment.offset(seq)?;
-        self.window.restart(self.offset);
-        self.at = Some((segment, table));
-        Ok(())
-    }
-}
-
 /// Why a group was not appended.
 #[derive(Debug)]
 pub(crate) enum AppendError {
@@ -418,14 +320,19 @@ pub(crate) enum AppendError {
 }
 
 impl Segment {
-    fn count(&self) -> u64 {
+    pub(super) fn is_sealed(&self) -> bool {
+        let offsets = self.offsets.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*offsets, Where::Sealed { .. })
+    }
+
+    pub(super) fn count(&self) -> u64 {
         match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
             Where::Live(offsets) => offsets.len() as u64,
             Where::Sealed { count, .. } => *count,
         }
     }
 
-    fn offset(&self, seq: u64) -> Result<u64, StoreError> {
+    pub(super) fn offset(&self, seq: u64) -> Result<u64, StoreError> {
         let place = seq - self.first;
         match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
             Where::Live(offsets) => Ok(offsets[usize::try_from(place).expect("fits memory")]),
@@ -638,6 +545,6 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn reading(path: &Path, error: io::Error) -> StoreError {
+pub(super) fn reading(path: &Path, error: io::Error) -> StoreError {
     unavailable(format!("read `{}`", path.display()), error)
 }

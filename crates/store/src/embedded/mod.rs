@@ -15,6 +15,8 @@
 //! Nothing blocks the caller's runtime: each thread is the store's own, and answers come back
 //! through channels. Start with [`EmbeddedStore::open`].
 
+mod cursor;
+mod finish;
 mod index;
 mod indexer;
 mod keeper;
@@ -44,12 +46,13 @@ use model::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
+pub(crate) use self::cursor::Cursor;
 use self::index::Reader;
 pub(crate) use self::index::{
     digests as index_digests, in_memory, mark as index_mark, open_reader,
 };
 pub(crate) use self::indexer::rebuild_index;
-pub(crate) use self::log::{Cursor, Log};
+pub(crate) use self::log::Log;
 pub(crate) use self::open::check_format;
 pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;

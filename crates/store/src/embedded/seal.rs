@@ -149,14 +149,12 @@ impl Sealer {
                 size: self.signed.size,
             });
         }
-        match seen {
-            Some(seen) if seen.size <= tree.size => {
-                if root_at(seen.size)? != seen.root {
-                    return Err(StoreError::Rewritten { size: seen.size });
-                }
+        if let Some(seen) = seen {
+            if seen.size > tree.size {
+                self.expected.push((seen.size, seen.root));
+            } else if root_at(seen.size)? != seen.root {
+                return Err(StoreError::Rewritten { size: seen.size });
             }
-            Some(seen) => self.expected.push((seen.size, seen.root)),
-            None => {}
         }
         // The segments hold the same leaves as the tree, at least at its edge.
         if let Some(edge) = tree.size.checked_sub(1) {

@@ -176,10 +176,13 @@ impl Recent {
             self.order.push_back((seq, keys.id, keys.stream));
         }
         while self.order.len() > RECENT {
-            let Some((_, event, stream)) = self.order.pop_front_if(|(seq, ..)| *seq < indexed)
-            else {
+            let Some((seq, event, stream)) = self.order.front().copied() else {
                 break;
             };
+            if seq >= indexed {
+                break;
+            }
+            self.order.pop_front();
             self.events.remove(&event);
             self.oldest_event = self.oldest_event.max(*event.as_bytes());
             if let Some(stream) = stream

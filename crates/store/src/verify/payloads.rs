@@ -32,8 +32,10 @@ impl Named {
     /// it is not an event in the one encoding of it; without, only those that may name something.
     pub(crate) fn look(&mut self, seq: u64, leaf: &[u8], events: bool) -> Result<(), String> {
         let names = || {
+            // The body follows the time at the start of a leaf.
+            let start = &leaf[..leaf.len().min(64)];
             memchr::memmem::find(leaf, b"\"kid\":").is_some()
-                || memchr::memmem::find(leaf, b"{\"erased\":").is_some()
+                || memchr::memmem::find(start, b"{\"erased\":").is_some()
         };
         if !events && !names() {
             return Ok(());

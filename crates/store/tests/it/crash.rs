@@ -196,8 +196,8 @@ fn play(operation: u64, fault: Fault, loss: Loss) -> bool {
         block_on(check(&after, index.path(), &said));
     }));
     if let Err(panic) = result {
-        eprintln!("operation {operation} (`{what}`), {fault:?}, {loss:?}");
-        std::panic::resume_unwind(panic);
+        let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        panic!("operation {operation} (`{what}`), {fault:?}, {loss:?}: {words}");
     }
     disk.struck()
 }

@@ -16,6 +16,8 @@ use super::write::{Blob, part_key, status_of};
 use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
+type OfRow = fn(&Row<'_>) -> Sql<Found>;
+type OfId = fn([u8; 16]) -> Found;
 
 const ROW: &str = "SELECT d.id, d.run, d.agent, d.version, d.kind, d.name, d.known, d.started, \
      d.status, d.first, d.wall, d.tick FROM decision d";
@@ -182,7 +184,7 @@ impl Reader<'_> {
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        let queries: [(&str, fn(&Row<'_>) -> Sql<Found>); 4] = [
+        let queries: [(&str, OfRow); 4] = [
             ("SELECT id FROM run", |row| {
                 Ok(Found::Run(RunId::from_bytes(row.get(0)?)))
             }),
@@ -217,7 +219,7 @@ impl Reader<'_> {
         if !is_id_part(suffix) {
             return Ok(Vec::new());
         }
-        let queries: [(&str, fn([u8; 16]) -> Found); 3] = [
+        let queries: [(&str, OfId); 3] = [
             ("SELECT id FROM run_order", |id| {
                 Found::Run(RunId::from_bytes(id))
             }),
