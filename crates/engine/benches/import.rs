@@ -70,15 +70,27 @@ fn timed(work: impl FnOnce()) -> f64 {
     let (start, busy) = (Instant::now(), cpu_seconds());
     work();
     let wall = start.elapsed().as_secs_f64();
-    println!("  {wall:.2} s on the clock, {:.2} s of processor time", cpu_seconds() - busy);
+    println!(
+        "  {wall:.2} s on the clock, {:.2} s of processor time",
+        cpu_seconds() - busy
+    );
     wall
 }
 
 /// Processor time of this process so far, as Linux tells it in hundredths of a second.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    fields
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 fn import(store: Arc<dyn Store>, text: &str) {

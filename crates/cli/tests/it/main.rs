@@ -1,5 +1,7 @@
 //! The command as a person calls it: the real binary on a real directory.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod accounts;
 mod bad_input;
 mod commands;
