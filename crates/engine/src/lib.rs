@@ -5,9 +5,12 @@
 //! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]). It does not know which
 //! store it has, and it is the one home of the wall clock.
 
+mod address;
 mod clock;
+mod content;
 mod erase;
 mod error;
+mod follow;
 mod import;
 pub mod look;
 pub mod prove;

@@ -17,7 +17,7 @@ use model::{DecisionId, Field, Strength};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::look::Content;
+use crate::content::Content;
 use crate::{Engine, EngineError};
 
 /// Names the format and its version.

@@ -104,8 +104,8 @@ fn reach(children: &[Vec<usize>]) -> Vec<usize> {
 pub(crate) fn label(out: &Out, node: &NodeView) -> String {
     let what = match &node.name {
         Some(name) if node.kind == "tool-call" => format!("{name}()"),
-        Some(name) => format!("{} {name}", node.kind),
-        None => node.kind.clone(),
+        Some(name) if name != "unknown" => format!("{} {name}", node.kind),
+        Some(_) | None => node.kind.clone(),
     };
     let status = if node.status == "succeeded" {
         String::new()
