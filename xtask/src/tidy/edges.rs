@@ -57,6 +57,8 @@ const TABLE: &[Row] = &[
     row("sim", ALL, &[]),
     row("load", ALL, &[]),
     row("xtask", &[], &[]),
+    // Writes logs and has them checked by programs that other people wrote.
+    row("verifiers", &["ledger"], &[]),
 ];
 
 /// Crates that decide and never act: no clock, no randomness, no files, no runtime.
@@ -281,10 +283,10 @@ fn short(package: &str) -> &str {
 }
 
 fn manifest_of(name: &str, manifests: &[File]) -> File {
-    let path = if name == "xtask" {
-        "xtask/Cargo.toml".to_owned()
-    } else {
-        format!("crates/{name}/Cargo.toml")
+    let path = match name {
+        "xtask" => "xtask/Cargo.toml".to_owned(),
+        "verifiers" => "verifiers/rust/Cargo.toml".to_owned(),
+        _ => format!("crates/{name}/Cargo.toml"),
     };
     let known = manifests.iter().find(|file| file.path == path).cloned();
     known.unwrap_or(File {
