@@ -68,6 +68,8 @@ fn play(root: &Path, bin: &Path, folder: &Path, script: &str) -> anyhow::Result<
         .arg("-c")
         .arg("PATH=\"$0:$PATH\" exec bash commands.sh")
         .arg(bin)
+        // What the documents record is witnessed here, not in the state folder of who runs this.
+        .env("RESCIND_WITNESS_DIR", folder.join("witness"))
         .current_dir(folder)
         .status()
         .context("could not run bash")?;

@@ -27,8 +27,8 @@ pub(super) struct Need {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Sign {
-    /// A program in the search path, asked for its version with this argument.
-    Program(&'static str, &'static str),
+    /// A program in the search path that ends well when it is called with these arguments.
+    Program(&'static str, &'static [&'static str]),
     /// A file or folder.
     Path(&'static str),
 }
@@ -36,13 +36,13 @@ enum Sign {
 const NEEDS: &[Need] = &[
     Need {
         name: "cc",
-        sign: Sign::Program("cc", "--version"),
+        sign: Sign::Program("cc", &["--version"]),
         package: "build-essential",
         reason: "a C compiler for SQLite, zstd and AWS-LC",
     },
     Need {
         name: "go",
-        sign: Sign::Program("go", "version"),
+        sign: Sign::Program("go", &["version"]),
         package: "golang-go",
         reason: "builds the verifier on the Go checksum database's own code",
     },
@@ -54,27 +54,22 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "node",
-        sign: Sign::Program("node", "--version"),
+        sign: Sign::Program("node", &["--version"]),
         package: "nodejs",
         reason: "runs the verifier on a Sigstore client",
     },
     Need {
         name: "npm",
-        sign: Sign::Program("npm", "--version"),
+        sign: Sign::Program("npm", &["--version"]),
         package: "npm",
         reason: "fetches the Sigstore client",
     },
     Need {
         name: "python3",
-        sign: Sign::Program("python3", "--version"),
+        // Debian has Python without the part that makes environments.
+        sign: Sign::Program("python3", &["-c", "import ensurepip, venv"]),
         package: "python3-venv",
         reason: "runs the verifiers written in Python",
-    },
-    Need {
-        name: "openssl",
-        sign: Sign::Program("openssl", "version"),
-        package: "openssl",
-        reason: "checks a time stamp over a checkpoint",
     },
 ];
 
@@ -96,8 +91,8 @@ fn needed(steps: &[&Step]) -> Vec<&'static Need> {
 fn present(sign: &Sign) -> bool {
     match sign {
         Sign::Path(path) => Path::new(path).exists(),
-        Sign::Program(program, version) => Command::new(program)
-            .arg(version)
+        Sign::Program(program, arguments) => Command::new(program)
+            .args(*arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -129,7 +124,7 @@ pub(super) fn install(missing: &[&Need]) -> anyhow::Result<()> {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    if !present(&Sign::Program("apt-get", "--version")) {
+    if !present(&Sign::Program("apt-get", &["--version"])) {
         bail!(
             "no `apt-get` here; install by hand what these Debian packages hold: {}",
             packages.join(" ")
@@ -191,9 +186,9 @@ mod tests {
         assert!(!present(&Sign::Path("/no/such/folder")));
         assert!(!present(&Sign::Program(
             "no-such-program-anywhere",
-            "--version"
+            &["--version"]
         )));
-        assert!(!present(&Sign::Program("false", "--version")));
+        assert!(!present(&Sign::Program("false", &["--version"])));
     }
 
     #[test]
