@@ -156,6 +156,11 @@ impl EngineError {
             Self::Ambiguous { .. } => {
                 "give more of the id: its beginning or its end, at least four characters".to_owned()
             }
+            Self::WrongKind {
+                wanted: "a decision",
+                ..
+            } => "name a decision of a run as `RUN:N`; `rescind graph RUN` numbers them".to_owned(),
+            Self::NoEnvironment { .. } => "its source gave none, or it was erased".to_owned(),
             Self::BadId { .. } => {
                 "an id is hexadecimal digits and dashes; its beginning or end will do".to_owned()
             }
@@ -165,8 +170,7 @@ impl EngineError {
             Self::Import(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Unproven { .. } => {
-                "the log is sealed when a writing command or the server ends; try again then"
-                    .to_owned()
+                "the log is sealed when a writing command ends; try again then".to_owned()
             }
             Self::Unfoldable { .. } | Self::Leaf { .. } => {
                 "`rescind verify --full` tells whether the record was changed".to_owned()

@@ -18,7 +18,7 @@ impl Engine {
     pub async fn graph(&self, of: Named, limit: usize) -> Result<GraphView, EngineError> {
         let (name, mut rows, cut) = match of {
             Named::Run(run) => {
-                let page = Page::first(limit as u64 + 1);
+                let page = Page::first((limit as u64).saturating_add(1));
                 let mut rows = self.store.decisions(Some(run), page).await?;
                 let cut = rows.len() > limit;
                 rows.truncate(limit);
@@ -37,9 +37,9 @@ impl Engine {
                 ids.truncate(limit.max(1));
                 (id.to_string(), self.store.rows(&ids).await?, cut)
             }
-            Named::Subject(_) => {
+            Named::Subject(subject) => {
                 return Err(EngineError::WrongKind {
-                    id: String::new(),
+                    id: subject.to_string(),
                     is: of.what(),
                     wanted: "a run or a decision",
                 });
@@ -69,9 +69,11 @@ impl Engine {
     /// [`EngineError::NotFound`], [`EngineError::Store`].
     pub async fn blast(&self, id: DecisionId, limit: usize) -> Result<BlastView, EngineError> {
         let of = self.node(id).await?;
-        let reach = |least| self.store.closure(id, Direction::Effects, least, limit + 1);
-        let mut certain = reach(Strength::Certain).await?;
-        let all = reach(Strength::Possible).await?;
+        let reach = |least, most| self.store.closure(id, Direction::Effects, least, most);
+        let mut certain = reach(Strength::Certain, limit.saturating_add(1)).await?;
+        // The wider ring holds the certain one too, wherever in it those come.
+        let most = limit.saturating_add(certain.len()).saturating_add(1);
+        let all = reach(Strength::Possible, most).await?;
         let sure: HashSet<DecisionId> = certain.iter().map(|(id, _)| *id).collect();
         let mut possible: Vec<(DecisionId, u32)> = all
             .into_iter()

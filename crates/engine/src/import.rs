@@ -12,8 +12,8 @@ use ledger::payload::Sealer;
 use ledger::{Batch, KeyState, Leaf, SubjectKey, canonical, entropy};
 use lineage::{Asked, History, Seen, Tracer};
 use model::{
-    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Field, HybridTime, Kind, Media, Origin,
-    Proposal, Provenance, RunId, Strength, SubjectId,
+    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Evidence, Field, HybridTime, Kind,
+    Media, Origin, Proposal, Provenance, RunId, Strength, SubjectId,
 };
 use wire::import::{Format, Options, Run, Step};
 
@@ -620,6 +620,11 @@ impl<'r> Builder<'_, 'r> {
             ..Seen::new(decision, self.opened.run, &step.agent, step.kind)
         };
         let mut causes = self.tracer.observe(&seen);
+        for cause in &mut causes {
+            if let Evidence::Value { at } = &mut cause.evidence {
+                shorten_pointer(at);
+            }
+        }
         // The strongest first, so that what stands in the leaf is what matters.
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.strength));
         causes
@@ -691,6 +696,20 @@ fn part_of(options: &ImportOptions<'_>, position: &str) -> String {
         .agent
         .map_or(String::new(), |agent| format!(" as {agent}"));
     format!("{}{agent}", cut(position, NAME_BYTES_MAX))
+}
+
+/// Cuts a JSON Pointer to an ancestor that is short enough: keys of arguments can be of any
+/// length, and a leaf cannot.
+fn shorten_pointer(pointer: &mut String) {
+    if pointer.len() <= NAME_BYTES_MAX {
+        return;
+    }
+    let mut end = NAME_BYTES_MAX;
+    while !pointer.is_char_boundary(end) {
+        end -= 1;
+    }
+    let end = pointer[..end].rfind('/').unwrap_or(0);
+    pointer.truncate(end);
 }
 
 /// Cuts a text to at most `max` bytes, at the border of a character.

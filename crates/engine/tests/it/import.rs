@@ -106,6 +106,25 @@ async fn a_refused_file_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn keys_of_any_length_do_not_break_an_import_off() {
+    let desk = Desk::open().await;
+    let long = "k".repeat(70_000);
+    let text = format!(
+        r#"[{{"role":"user","content":"use ZQX-998877-UNIQ"}},{{"role":"assistant","content":null,
+        "tool_calls":[{{"id":"a","type":"function","function":{{"name":"f","arguments":
+        "{{\"{long}\":\"ZQX-998877-UNIQ\"}}"}}}}]}}]"#
+    );
+    let imported = desk.import(&text).await;
+    assert_eq!(imported.decisions, 3);
+    let call = desk.engine.resolve_decision("latest:3").await.unwrap();
+    let causes = desk.engine.decision(call).await.unwrap().causes;
+    assert!(
+        causes.iter().any(|cause| cause.kind == "value"),
+        "{causes:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_import_that_was_broken_off_is_completed_by_importing_again() {
     use crate::support::NOON;
     use std::sync::Arc;

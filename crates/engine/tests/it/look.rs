@@ -111,3 +111,24 @@ async fn c3_environments_are_kept_and_differ_by_name() {
         .collect();
     assert_eq!(said, [r#"model.name Some("alpha-2")"#]);
 }
+
+#[tokio::test]
+async fn c4_a_limit_cuts_both_rings_and_says_so() {
+    let desk = Desk::open().await;
+    desk.import(REFUND).await;
+    let engine = &desk.engine;
+    let id = engine.resolve_decision("latest:1").await.unwrap();
+    let whole = engine.blast(id, usize::MAX).await.unwrap();
+    assert!(!whole.cut);
+    let (certain, possible) = (whole.certain.len(), whole.possible.len());
+    for limit in 0..=certain.max(possible) {
+        let cut = engine.blast(id, limit).await.unwrap();
+        assert_eq!(cut.certain.len(), certain.min(limit));
+        assert_eq!(cut.possible.len(), possible.min(limit));
+        assert_eq!(
+            cut.cut,
+            certain > limit || possible > limit,
+            "limit {limit}"
+        );
+    }
+}
