@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ledger::payload::SALT_BYTES;
-use ledger::{BlobState, KeyState};
+use ledger::{BlobState, KeyState, StoreError};
 use model::{Event, Field, Sealed};
 
 use crate::text::summary;
@@ -62,7 +62,7 @@ impl Engine {
                         .iter()
                         .find(|kept| kept.role == field.role)
                         .map(|kept| String::from_utf8_lossy(&kept.bytes).into_owned()),
-                    Content::Erased | Content::Missing => None,
+                    Content::Erased | Content::Damaged | Content::Missing => None,
                 };
                 contents.push(ContentView {
                     field: field.role.name().to_owned(),
@@ -83,13 +83,19 @@ impl Engine {
     ) -> Result<Content, EngineError> {
         let key = match self.store.key(sealed.kid).await? {
             KeyState::Kept(key) => key,
-            KeyState::Destroyed => return Ok(Content::Erased),
-            KeyState::Absent => return Ok(Content::Missing),
+            // Only the log's own word makes it erased; a key that is merely gone is a loss.
+            KeyState::Destroyed if self.is_erased(sealed.kid).await? => return Ok(Content::Erased),
+            KeyState::Destroyed | KeyState::Absent => return Ok(Content::Missing),
         };
-        let ciphertext = match self.store.payload(sealed.ct).await? {
-            BlobState::Kept(bytes) => bytes,
-            BlobState::Scrubbed => return Ok(Content::Erased),
-            BlobState::Absent => return Ok(Content::Missing),
+        let ciphertext = match self.store.payload(sealed.ct).await {
+            Ok(BlobState::Kept(bytes)) => bytes,
+            Ok(BlobState::Scrubbed) if self.is_erased(sealed.kid).await? => {
+                return Ok(Content::Erased);
+            }
+            Ok(BlobState::Scrubbed | BlobState::Absent) => return Ok(Content::Missing),
+            // One damaged content must not hide everything else; `verify` locates the damage.
+            Err(StoreError::Damaged { .. }) => return Ok(Content::Damaged),
+            Err(error) => return Err(error.into()),
         };
         let opened =
             ledger::payload::open(&key, event.id.as_bytes(), &ciphertext).map_err(|source| {
@@ -125,17 +131,20 @@ pub(crate) struct Opened {
 pub(crate) enum Content {
     /// It can be read.
     Kept(Vec<Opened>),
-    /// Its key was destroyed.
+    /// Its key was destroyed, and the log says so.
     Erased,
+    /// It is there and does not open: it was changed, or its key was.
+    Damaged,
     /// It is not there, and nothing says why.
     Missing,
 }
 
 impl Content {
-    const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Kept(_) => "kept",
             Self::Erased => "erased",
+            Self::Damaged => "damaged",
             Self::Missing => "missing",
         }
     }

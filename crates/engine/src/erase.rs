@@ -10,6 +10,9 @@ use crate::{Engine, EngineError};
 /// Regulation (EU) 2024/1689 (AI Act), Articles 19 and 26, asks for logs of high-risk systems.
 pub const RETENTION_DAYS_DEFAULT: u32 = 183;
 
+/// The longest words of a person that are recorded, in bytes.
+const WORDS_BYTES_MAX: usize = 1_024;
+
 const MICROS_PER_DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// Who erases, and by what right.
@@ -37,6 +40,8 @@ impl Engine {
         subject: SubjectId,
         policy: ErasePolicy<'_>,
     ) -> Result<EraseView, EngineError> {
+        check_words("basis", policy.basis)?;
+        check_words("name of who decides", policy.by)?;
         let size = self.store.status().await?.durable;
         self.store.wait_indexed(size).await?;
         if let Some((index, events)) = self.erased_at(subject).await? {
@@ -81,6 +86,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`].
     pub async fn set_retention(&self, days: u32, by: &str) -> Result<u64, EngineError> {
+        check_words("name of who decides", by)?;
         let body = Body::Retention {
             by: by.to_owned(),
             days,
@@ -98,12 +104,18 @@ impl Engine {
         held: bool,
         by: &str,
     ) -> Result<u64, EngineError> {
+        check_words("name of who decides", by)?;
         let body = Body::LegalHold {
             by: by.to_owned(),
             held,
             subject,
         };
         self.append_one(&self.new_event(body, None)).await
+    }
+
+    /// Whether the log says that a subject was erased.
+    pub(crate) async fn is_erased(&self, subject: SubjectId) -> Result<bool, EngineError> {
+        Ok(self.erased_at(subject).await?.is_some())
     }
 
     /// Where a subject's erasure is recorded, and how many events it concerned.
@@ -169,4 +181,18 @@ impl Engine {
             reason: format!("contents are kept {days} days, here until {until}"),
         })
     }
+}
+
+/// Words that a person gives for the record stay short: they stand in a leaf for ever.
+fn check_words(what: &'static str, words: &str) -> Result<(), EngineError> {
+    let (len, max) = (words.len(), WORDS_BYTES_MAX);
+    if len <= max {
+        return Ok(());
+    }
+    Err(EngineError::TooLong {
+        what,
+        position: "the command line".to_owned(),
+        len,
+        max,
+    })
 }

@@ -10,10 +10,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ledger::key::KeyKind;
 use ledger::payload::{SALT_BYTES, verify_field};
 use ledger::proof::TlogProof;
 use ledger::{Checkpoint, Direction, Leaf, Note, Tile, TileError, TileReader, VerifyingKey};
-use model::{DecisionId, Field, Strength};
+use model::{Body, DecisionId, Field, Strength};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +40,25 @@ pub struct Evidence {
     pub log_keys: Vec<String>,
     /// Verifier keys of its witnesses.
     pub witness_keys: Vec<String>,
+    /// Whether the whole chain of causes is proven with it.
+    pub chain: bool,
     /// The entries that make the decision, and its chain of causes if that was asked for.
     pub entries: Vec<EvidenceEntry>,
     /// The contents that are disclosed.
     pub contents: Vec<EvidenceContent>,
+    /// Contents that were asked for and cannot be disclosed.
+    pub withheld: Vec<EvidenceWithheld>,
+}
+
+/// A content that was asked for and cannot be disclosed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceWithheld {
+    /// The entry that commits to it.
+    pub index: u64,
+    /// Which field it is.
+    pub field: String,
+    /// `erased` (its key was destroyed, and the log says so), `missing` or `damaged`.
+    pub why: String,
 }
 
 /// One entry of the log.
@@ -84,6 +100,10 @@ pub struct EvidenceReport {
     pub contents: u64,
     /// Size of the log that the proofs are for.
     pub size: u64,
+    /// Entries whose checkpoint a trusted witness signed too.
+    pub witnessed: u64,
+    /// What was asked for and could not be disclosed, in words.
+    pub withheld: Vec<String>,
     /// Whether the keys came with the evidence itself; then it proves only that it fits together.
     pub own_keys: bool,
     /// What does not hold.
@@ -130,14 +150,21 @@ impl Engine {
         let note = Note::parse(&note).map_err(EngineError::Checkpoint)?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(EngineError::Checkpoint)?;
         let sealing = self.store.sealing().await?;
+        // A key that did not sign this checkpoint would only make the evidence look incomplete.
+        let signed = |key: &String| {
+            let key = key.parse::<VerifyingKey>();
+            key.is_ok_and(|key| note.verify(std::slice::from_ref(&key)).is_ok())
+        };
         let mut evidence = Evidence {
             format: EVIDENCE_FORMAT.to_owned(),
             decision: id.to_string(),
             origin: sealing.origin,
-            log_keys: sealing.log,
-            witness_keys: sealing.witnesses,
+            log_keys: sealing.log.into_iter().filter(signed).collect(),
+            witness_keys: sealing.witnesses.into_iter().filter(signed).collect(),
+            chain,
             entries: Vec::new(),
             contents: Vec::new(),
+            withheld: Vec::new(),
         };
         let mut ids = vec![id];
         if chain {
@@ -171,7 +198,20 @@ impl Engine {
                 if disclose.is_empty() {
                     continue;
                 }
-                let Content::Kept(fields) = self.open(&event, sealed).await? else {
+                let opened = self.open(&event, sealed).await?;
+                let why = opened.name();
+                let Content::Kept(fields) = opened else {
+                    let asked = sealed
+                        .fields
+                        .iter()
+                        .filter(|field| disclose.contains(&field.role));
+                    evidence
+                        .withheld
+                        .extend(asked.map(|field| EvidenceWithheld {
+                            index,
+                            field: field.role.name().to_owned(),
+                            why: why.to_owned(),
+                        }));
                     continue;
                 };
                 for field in fields
@@ -274,29 +314,16 @@ pub fn verify_evidence(bytes: &[u8], keys: &[String]) -> Result<EvidenceReport, 
         entries: 0,
         contents: 0,
         size: 0,
+        witnessed: 0,
+        withheld: evidence
+            .withheld
+            .iter()
+            .map(|gone| format!("{} of entry {} is {}", gone.field, gone.index, gone.why))
+            .collect(),
         own_keys,
         findings: Vec::new(),
     };
-    let mut own = false;
-    for entry in &evidence.entries {
-        match check_entry(entry, &keys) {
-            Ok(checkpoint) => {
-                report.entries += 1;
-                report.size = report.size.max(checkpoint.size);
-            }
-            Err(why) => report
-                .findings
-                .push(format!("entry {}: {why}", entry.index)),
-        }
-        let about = Leaf::decode(entry.entry.as_bytes()).ok();
-        let about = about.and_then(|event| event.body.decision());
-        own |= about.is_some_and(|id| id.to_string() == evidence.decision);
-    }
-    if !own {
-        report
-            .findings
-            .push(format!("no entry is about decision {}", evidence.decision));
-    }
+    check_entries(&evidence, &keys, &mut report);
     for content in &evidence.contents {
         match check_content(content, &evidence.entries) {
             Ok(()) => report.contents += 1,
@@ -312,14 +339,84 @@ pub fn verify_evidence(bytes: &[u8], keys: &[String]) -> Result<EvidenceReport, 
     Ok(report)
 }
 
-fn check_entry(entry: &EvidenceEntry, keys: &[VerifyingKey]) -> Result<Checkpoint, String> {
+fn check_entries(evidence: &Evidence, keys: &[VerifyingKey], report: &mut EvidenceReport) {
+    let mut proven = BTreeSet::new();
+    let mut causes = BTreeSet::new();
+    for entry in &evidence.entries {
+        let found = &mut report.findings;
+        match check_entry(entry, keys) {
+            Ok((checkpoint, witnessed)) => {
+                report.entries += 1;
+                report.witnessed += u64::from(witnessed);
+                if report.size != 0 && report.size != checkpoint.size {
+                    found.push(format!(
+                        "entry {}: another checkpoint than the others",
+                        entry.index
+                    ));
+                }
+                report.size = checkpoint.size;
+                if checkpoint.origin != evidence.origin {
+                    let (says, is) = (&evidence.origin, &checkpoint.origin);
+                    found.push(format!(
+                        "entry {}: it is from {is}, not from {says}",
+                        entry.index
+                    ));
+                }
+                report.origin = checkpoint.origin;
+            }
+            Err(why) => found.push(format!("entry {}: {why}", entry.index)),
+        }
+        let Ok(event) = Leaf::decode(entry.entry.as_bytes()) else {
+            continue;
+        };
+        // Only the entry that begins a decision makes the others of it readable.
+        if event.body.proposal().is_some() {
+            proven.extend(event.body.decision());
+        }
+        let linked = match &event.body {
+            Body::Linked { causes, .. } => causes.as_slice(),
+            other => other
+                .proposal()
+                .map_or(&[][..], |proposal| &proposal.causes),
+        };
+        causes.extend(linked.iter().map(|cause| cause.decision));
+    }
+    if !proven.iter().any(|id| id.to_string() == evidence.decision) {
+        report
+            .findings
+            .push(format!("no entry begins decision {}", evidence.decision));
+    }
+    if evidence.chain {
+        for absent in causes.difference(&proven) {
+            report
+                .findings
+                .push(format!("the chain lacks its cause {absent}"));
+        }
+    }
+}
+
+fn check_entry(entry: &EvidenceEntry, keys: &[VerifyingKey]) -> Result<(Checkpoint, bool), String> {
     let proof = TlogProof::parse(entry.proof.as_bytes()).map_err(|error| error.to_string())?;
     if proof.index != entry.index {
         return Err(format!("its proof is for entry {}", proof.index));
     }
-    proof
+    let checkpoint = proof
         .verify(entry.entry.as_bytes(), keys)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    let signers = proof
+        .checkpoint
+        .verify(keys)
+        .map_err(|error| error.to_string())?;
+    let witnesses = || keys.iter().filter(|key| key.kind() == KeyKind::Cosignature);
+    for key in witnesses() {
+        if !signers.iter().any(|signer| std::ptr::eq(signer.key, key)) {
+            return Err(format!(
+                "the witness {} did not sign its checkpoint",
+                key.name()
+            ));
+        }
+    }
+    Ok((checkpoint, witnesses().next().is_some()))
 }
 
 fn check_content(content: &EvidenceContent, entries: &[EvidenceEntry]) -> Result<(), String> {

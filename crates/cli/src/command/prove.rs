@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use model::Field;
@@ -37,6 +38,8 @@ pub(crate) struct ProvedView {
     entries: usize,
     /// Contents that it discloses.
     contents: usize,
+    /// Contents that were asked for and cannot be disclosed.
+    withheld: Vec<engine::prove::EvidenceWithheld>,
 }
 
 pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failure> {
@@ -56,7 +59,14 @@ pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failu
         file: args.output.display().to_string(),
         entries: evidence.entries.len(),
         contents: evidence.contents.len(),
+        withheld: evidence.withheld,
     };
+    for gone in &view.withheld {
+        session.out.note(&format!(
+            "{} of entry {} is {}",
+            gone.field, gone.index, gone.why
+        ))?;
+    }
     session.out.answer(&view, |_| {
         let (file, entries, contents) = (&view.file, view.entries, view.contents);
         format!(
@@ -84,22 +94,26 @@ fn fields(names: &[String]) -> Result<BTreeSet<Field>, Failure> {
     Ok(fields)
 }
 
+/// Writes the file whole or not at all. It may hold what the record keeps sealed, so only its
+/// owner can read it.
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::file("write", path, &error);
+    if !force && path.exists() {
+        return Err(Failure::new(format!("`{}` exists", path.display()))
+            .with_hint("`--force` overwrites it"));
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
     let mut options = OpenOptions::new();
-    options.write(true).create(true);
-    if force {
-        options.truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let file = options.open(path).map_err(|error| {
-        let failure = Failure::file("write", path, &error);
-        match error.kind() {
-            std::io::ErrorKind::AlreadyExists => failure.with_hint("`--force` overwrites it"),
-            _ => failure,
-        }
-    });
-    file?
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(&beside).map_err(failed)?;
+    let done = file
         .write_all(text.as_bytes())
-        .map_err(|error| Failure::file("write", path, &error))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&beside, path));
+    done.map_err(|error| {
+        // What is left of the attempt helps nobody.
+        let _ = std::fs::remove_file(&beside);
+        failed(error)
+    })
 }

@@ -69,9 +69,6 @@ pub(crate) struct CheckedView {
 
 pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
     let path = args.path.as_deref().unwrap_or(session.data_dir());
-    if path.is_file() {
-        return evidence(session, args, path);
-    }
     if !path.exists() {
         return Err(
             Failure::new(format!("there is nothing at `{}`", path.display()))
@@ -83,6 +80,9 @@ pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
         .iter()
         .map(|text| key(text))
         .collect::<Result<Vec<_>, _>>()?;
+    if path.is_file() {
+        return evidence(session, args, path);
+    }
     let own_keys = keys.is_empty();
     let options = Options {
         full: args.full,
@@ -234,6 +234,13 @@ fn evidence_text(out: &Out, report: &EvidenceReport) -> String {
     let (decision, origin, size) = (&report.decision, &report.origin, report.size);
     let said = format!("decision {decision} in {origin}, {size} entries");
     let (entries, contents) = (report.entries, report.contents);
+    for absent in &report.withheld {
+        text.push_str(&format!(
+            "{} {}\n",
+            out.paint(Paint::Yellow, "·"),
+            clean(absent)
+        ));
+    }
     text.push_str(&format!(
         "{verdict}: {} ({entries} entries, {contents} contents)\n",
         clean(&said)

@@ -63,8 +63,55 @@ async fn c55_changed_evidence_is_found() {
     for (number, found) in cases.iter().enumerate() {
         assert!(!found.is_empty(), "case {number} was not found");
     }
+    let chain = evidence(true).await;
+    let mut torn = chain.clone();
+    torn.entries.remove(1);
+    assert!(
+        findings(&torn)
+            .join("; ")
+            .contains("the chain lacks its cause")
+    );
+    let mut renamed = good.clone();
+    renamed.origin = "example.com/other".to_owned();
+    assert!(
+        findings(&renamed)
+            .join("; ")
+            .contains("not from example.com/other")
+    );
     let stranger = "ledger.example/decisions+99489fed+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
     let bytes = serde_json::to_vec(&good).unwrap();
     let report = verify_evidence(&bytes, &[stranger.to_owned()]).unwrap();
     assert!(!report.intact, "a key that did not sign proves nothing");
+}
+
+#[tokio::test]
+async fn what_was_erased_is_named_as_withheld() {
+    use engine::ErasePolicy;
+
+    let desk = Desk::open().await;
+    desk.import(REFUND).await;
+    let engine = &desk.engine;
+    let subject = engine.runs(ledger::Page::first(1)).await.unwrap().runs[0]
+        .subject
+        .clone();
+    let policy = ErasePolicy {
+        basis: "b",
+        by: "t",
+        before_minimum: true,
+    };
+    engine
+        .erase(subject.parse().unwrap(), policy)
+        .await
+        .unwrap();
+    let id = engine.resolve_decision("latest:6").await.unwrap();
+    let evidence = engine
+        .prove(id, &BTreeSet::from([Field::Asked]), false)
+        .await
+        .unwrap();
+    assert!(evidence.contents.is_empty());
+    assert_eq!(evidence.withheld[0].why, "erased");
+    assert!(
+        findings(&evidence).is_empty(),
+        "the entry itself is still proven"
+    );
 }
