@@ -16,8 +16,10 @@ use wire::import::Format;
     max_term_width = 100
 )]
 #[command(
-    after_help = "Exit codes: 0 done or intact, 1 no or tampered, 2 could not.\n\
-    Ids may be given by their beginning or end, four characters or more."
+    after_help = "Exit codes: 0 done or intact, 1 no or tampered, 2 could not.\n\n\
+    A run or decision is named by its id, or the beginning or end of it (four characters or\n\
+    more); `latest` is the newest run, and RUN:N the N-th decision of a run, as `graph` and\n\
+    `show` number them: `rescind blast latest:9`."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -56,7 +58,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "RESCIND_WITNESS_DIR", value_name = "DIR")]
     pub(crate) witness_dir: Option<PathBuf>,
     /// Work without a witness: an older copy of the whole directory then looks like the newest
-    #[arg(long, global = true, conflicts_with = "witness_dir")]
+    #[arg(long, global = true)]
     pub(crate) no_witness: bool,
     /// No notes and no progress on standard error
     #[arg(long, short, global = true)]
@@ -279,6 +281,9 @@ pub(crate) struct Retain {
     /// End a legal hold
     #[arg(long, value_name = "ID", group = "what")]
     pub(crate) release: Option<String>,
+    /// Allow less than six months, which laws may forbid
+    #[arg(long, requires = "days")]
+    pub(crate) shorten: bool,
     /// Who decided it; recorded
     #[arg(long, value_name = "NAME", default_value = "operator")]
     pub(crate) by: String,

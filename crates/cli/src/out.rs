@@ -61,7 +61,7 @@ impl Out {
 
     /// Prints an object as JSON.
     pub(crate) fn json_object<T: Serialize>(&self, object: &T) -> io::Result<()> {
-        let mut line = serde_json::to_string_pretty(object)?;
+        let mut line = escaped(&serde_json::to_string_pretty(object)?);
         line.push('\n');
         write(io::stdout().lock(), &line)
     }
@@ -130,10 +130,21 @@ fn write(mut to: impl Write, text: &str) -> io::Result<()> {
     }
 }
 
-/// Replaces control characters, so that recorded text cannot act on the terminal.
+/// Makes one line of a text: no control characters, so that recorded text can neither act on the
+/// terminal nor pass for lines of ours.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let bad = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_bidi(c);
-    if !text.contains(bad) {
+    replaced(text, |c| c.is_control() || is_bidi(c))
+}
+
+/// As [`clean`], but line breaks and tabs stay: for contents that are shown as a block.
+pub(crate) fn clean_block(text: &str) -> Cow<'_, str> {
+    replaced(text, |c| {
+        (c.is_control() && c != '\n' && c != '\t') || is_bidi(c)
+    })
+}
+
+fn replaced(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&bad) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(
@@ -143,9 +154,26 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     )
 }
 
+/// Escapes what JSON lets stand as it is and a terminal would act on; the value is the same.
+fn escaped(json: &str) -> String {
+    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}') || is_bidi(c);
+    if !json.contains(acts) {
+        return json.to_owned();
+    }
+    let mut safe = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if acts(c) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// Marks that reorder the text around them and so can show something else than is there.
 const fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The end of an id, which tells ids apart better than their beginning, the time.

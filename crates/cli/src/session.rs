@@ -64,6 +64,18 @@ impl Session {
         if dir.join("FORMAT").exists() {
             return Ok(());
         }
+        if ["segments", "log"]
+            .iter()
+            .any(|part| dir.join(part).exists())
+        {
+            let message = format!(
+                "`{}` is missing, so its version is not known",
+                dir.join("FORMAT").display()
+            );
+            return Err(Failure::new(message).with_hint(
+                "`rescind verify` tells what else is missing; put the file back from a copy of the directory",
+            ));
+        }
         Err(Failure::new(format!("there is no record in `{}`", dir.display())).with_hint(
             "import a run first (`rescind import --help`), or name another directory with `--data-dir`",
         ))

@@ -481,7 +481,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Locked { .. } => {
-                "stop the other process, talk to it with `--url`, or choose another directory with `--data-dir`".to_owned()
+                "wait for the other process or stop it, or choose another directory with `--data-dir`".to_owned()
             }
             Self::Full { .. } => "free some space; nothing that was not acknowledged is in the record".to_owned(),
             Self::Poisoned { .. } => {
@@ -492,7 +492,7 @@ impl StoreError {
                 "`rescind verify --full` lists everything that is damaged; restore the directory from a backup as a new log".to_owned()
             }
             Self::RolledBack { .. } | Self::Rewritten { .. } => {
-                "this is an older or altered copy of the log; put the newest one back, or start a new log that continues it".to_owned()
+                "this is an older or altered copy of the log; put the newest one back".to_owned()
             }
             _ => return None,
         })

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Answer;
 use crate::args::{Blast, Runs, Show, Why};
 use crate::failure::Failure;
-use crate::out::{Out, Paint, clean, fit, short};
+use crate::out::{Out, Paint, clean, clean_block, fit, short};
 use crate::render::label;
 use crate::session::Session;
 
@@ -168,7 +168,8 @@ fn difference_text(view: &DifferenceView) -> String {
     let mut text = String::new();
     for change in &view.changes {
         let (before, after) = (value(&change.before), value(&change.after));
-        text.push_str(&clean(&format!("{}: {before} → {after}\n", change.name)));
+        text.push_str(&clean(&format!("{}: {before} → {after}", change.name)));
+        text.push('\n');
     }
     text
 }
@@ -268,7 +269,7 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
         let head = format!("{} {} bytes {state}", content.field, content.bytes);
         text.push_str(&format!("\n{}\n", out.paint(Paint::Bold, head.trim_end())));
         if let Some(content) = &content.text {
-            text.push_str(&clean(content));
+            text.push_str(&clean_block(content));
             text.push('\n');
         }
     }
@@ -342,10 +343,11 @@ fn blast_text(out: &Out, blast: &BlastView) -> String {
     }
     if blast.agents.len() > 1 {
         let agents = blast.agents.join(", ");
-        text.push_str(&clean(&format!(
-            "\nacross {} agents: {agents}\n",
-            blast.agents.len()
-        )));
+        text.push_str(&format!(
+            "\nacross {} agents: {}\n",
+            blast.agents.len(),
+            clean(&agents)
+        ));
     }
     text
 }

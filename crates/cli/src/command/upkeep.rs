@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use engine::look::Named;
-use engine::{Engine, ErasePolicy};
+use engine::{Engine, ErasePolicy, RETENTION_DAYS_DEFAULT};
 use model::SubjectId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -138,6 +138,13 @@ pub(crate) async fn retain(session: &Session, args: &Retain) -> Result<Answer, F
 
 async fn retain_with(engine: &Engine, args: &Retain) -> Result<RetainedView, Failure> {
     if let Some(days) = args.days {
+        if days < RETENTION_DAYS_DEFAULT && !args.shorten {
+            let message =
+                format!("{days} days are fewer than the {RETENTION_DAYS_DEFAULT} of the minimum");
+            return Err(
+                Failure::new(message).with_hint("`--shorten` allows it; it is recorded who did")
+            );
+        }
         let index = engine.set_retention(days, &args.by).await?;
         let decided = format!("contents are kept {days} days at the least");
         return Ok(RetainedView { index, decided });

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use engine::view::GraphView;
 
-use crate::out::{clean, short};
+use crate::out::{clean_block, short};
 
 /// Writes a graph as DOT: solid edges are certain, dashed ones possible.
 pub(crate) fn dot(graph: &GraphView) -> String {
@@ -47,7 +47,7 @@ pub(crate) fn dot(graph: &GraphView) -> String {
 
 /// A DOT string: quotes and backslashes escaped, line breaks as `\n`.
 fn quote(text: &str) -> String {
-    let inner = clean(text)
+    let inner = clean_block(text)
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n");

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use engine::view::{GraphView, NodeView};
 
-use crate::out::{clean, fit, short};
+use crate::out::{clean_block, fit, short};
 
 const LANE_WIDTH: usize = 320;
 const ROW_HEIGHT: usize = 58;
@@ -136,7 +136,7 @@ fn colours(status: &str) -> (&'static str, &'static str) {
 
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in clean(text).chars() {
+    for c in clean_block(text).chars() {
         match c {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),

@@ -182,11 +182,34 @@ fn recorded_text_cannot_act_on_the_terminal() {
 }
 
 #[test]
+fn recorded_names_cannot_pass_for_lines_of_ours() {
+    let world = World::new();
+    let text = r#"[{"role":"user","name":"eve\n0123456789 forged","content":"hi"}]"#;
+    let said = world.ok(&[
+        "import",
+        &world.file("n.json", text),
+        "--format",
+        "openai-chat",
+    ]);
+    let shown = [
+        said,
+        world.ok(&["runs"]),
+        world.ok(&["show", "latest"]),
+        world.ok(&["graph", "latest"]),
+    ];
+    for text in shown {
+        assert!(text.contains("forged"), "{text}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("0123456789")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_second_writer_is_told_who_holds_the_record() {
     let world = World::with_refund();
-    let mut held = world.command(&["erase", "latest", "--basis", "x", "--before-minimum"]);
-    // Nothing is written by this: the lock of a running process is imitated by taking it here.
-    let _ = &mut held;
+    // The lock of a running process is imitated by taking it here.
     let lock = std::fs::File::options()
         .write(true)
         .open(world.path("rescind-data/LOCK"))

@@ -155,7 +155,12 @@ fn c61_a_hold_stops_an_erasure_until_it_ends() {
     ];
     assert!(world.fails(2, &erase).contains("a legal hold by counsel"));
     world.ok(&["retain", "--release", "latest"]);
-    world.ok(&["retain", "--days", "0"]);
+    assert!(
+        world
+            .fails(2, &["retain", "--days", "0"])
+            .contains("--shorten")
+    );
+    world.ok(&["retain", "--days", "0", "--shorten"]);
     world.ok(&["erase", "latest", "--basis", "x", "--yes"]);
 }
 
@@ -179,7 +184,7 @@ fn keys_rotate_and_what_was_signed_stays_valid() {
 }
 
 #[test]
-fn c6_reindexing_gives_the_same_answers() {
+fn reindexing_gives_the_same_answers() {
     let world = World::with_refund();
     let asked: [&[&str]; 4] = [
         &["runs"],
