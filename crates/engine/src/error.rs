@@ -111,6 +111,13 @@ pub enum EngineError {
     /// A tile of the log cannot be read.
     #[error("the log's tiles cannot be read")]
     Tile(#[source] ledger::TileError),
+    /// The recorded causes make no graph.
+    #[error("the recorded causes make no graph")]
+    Graph {
+        /// Why not.
+        #[source]
+        source: lineage::GraphError,
+    },
     /// A decision has no environment snapshot, or it was erased.
     #[error("there is no environment snapshot of decision `{id}`")]
     NoEnvironment {

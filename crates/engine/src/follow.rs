@@ -3,12 +3,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ledger::{Direction, Page};
+use lineage::Graph;
 use model::{Cause, DecisionId, Edge, Event, Evidence, Field, Strength};
 
 use crate::look::{Named, edge_view, fold};
 use crate::text::evidence;
 use crate::view::{BlastView, GraphView, LinkView, NodeView, ReachedView, WhyView};
 use crate::{Engine, EngineError};
+
+/// The most decisions that are searched for a chain of causes.
+const CHAIN_MAX: usize = 1_000_000;
 
 impl Engine {
     /// Returns the graph of a run, or of a decision with everything before and after it.
@@ -98,7 +102,8 @@ impl Engine {
         })
     }
 
-    /// Returns why `later` depends on `earlier`: the firmest chain of causes, then the shortest.
+    /// Returns why `later` depends on `earlier`: the chain with the fewest possible
+    /// links, and among those the shortest.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Store`].
@@ -109,10 +114,7 @@ impl Engine {
     ) -> Result<WhyView, EngineError> {
         let from = self.node(earlier).await?;
         let to = self.node(later).await?;
-        let mut chain = self.chain(earlier, later, Strength::Certain).await?;
-        if chain.is_none() {
-            chain = self.chain(earlier, later, Strength::Possible).await?;
-        }
+        let chain = self.chain(earlier, later).await?;
         let depends = chain.is_some();
         let mut links = Vec::new();
         for edge in chain.into_iter().flatten() {
@@ -136,38 +138,36 @@ impl Engine {
         })
     }
 
-    /// The shortest chain over edges at least as strong as `least`, found backwards from `later`.
+    /// The chain from `earlier` to `later` with the fewest possible edges, then the shortest.
     async fn chain(
         &self,
         earlier: DecisionId,
         later: DecisionId,
-        least: Strength,
     ) -> Result<Option<Vec<Edge>>, EngineError> {
-        let mut towards: HashMap<DecisionId, Edge> = HashMap::new();
-        let mut level = vec![later];
-        while !level.is_empty() && !towards.contains_key(&earlier) {
-            let mut edges = self.store.edges(&level, Direction::Causes).await?;
-            edges.retain(|edge| edge.strength >= least);
-            // The order of a level decides between chains of one length: take the firmest first.
-            edges.sort_unstable_by_key(|edge| (std::cmp::Reverse(edge.strength), *edge));
-            level.clear();
-            for edge in edges {
-                if edge.cause != later && !towards.contains_key(&edge.cause) {
-                    towards.insert(edge.cause, edge);
-                    level.push(edge.cause);
-                }
-            }
+        let before = self
+            .store
+            .closure(later, Direction::Causes, Strength::Possible, CHAIN_MAX);
+        let mut ids: Vec<DecisionId> = before.await?.into_iter().map(|(id, _)| id).collect();
+        if earlier == later || !ids.contains(&earlier) {
+            return Ok(None);
         }
-        let mut chain = Vec::new();
-        let mut at = earlier;
-        while at != later {
-            let Some(edge) = towards.get(&at) else {
-                return Ok(None);
+        ids.push(later);
+        let edges = self.store.edges(&ids, Direction::Causes).await?;
+        let mut graph = Graph::with_capacity(ids.len(), edges.len());
+        for edge in edges {
+            // How each is known stays in the events; only the links of the chain are read there.
+            let cause = Cause {
+                decision: edge.cause,
+                evidence: Evidence::Adjacent,
+                kind: edge.kind,
+                strength: edge.strength,
             };
-            chain.push(*edge);
-            at = edge.effect;
+            graph
+                .link(edge.effect, &cause)
+                .map_err(|source| EngineError::Graph { source })?;
         }
-        Ok((earlier != later).then_some(chain))
+        let path = graph.path(earlier, later);
+        Ok(path.map(|links| links.into_iter().map(|link| link.edge).collect()))
     }
 
     async fn link(&self, edge: Edge) -> Result<LinkView, EngineError> {
