@@ -106,6 +106,26 @@ async fn a_refused_file_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn c6_the_record_keeps_its_order_when_the_clock_is_set_back() {
+    use crate::support::NOON;
+
+    let desk = Desk::open().await;
+    desk.import(REFUND).await;
+    desk.clock.set(NOON - 3_600_000_000);
+    desk.import(&REFUND.replace("48213", "48214")).await;
+    let leaves = desk.engine.store().read(0, 100).await.unwrap();
+    let times: Vec<_> = leaves
+        .iter()
+        .map(|(_, bytes)| ledger::Leaf::decode(bytes).unwrap().at)
+        .collect();
+    assert_eq!(times.len(), 18);
+    assert!(
+        times.is_sorted_by(|before, after| before < after),
+        "{times:?}"
+    );
+}
+
+#[tokio::test]
 async fn keys_of_any_length_do_not_break_an_import_off() {
     let desk = Desk::open().await;
     let long = "k".repeat(70_000);
