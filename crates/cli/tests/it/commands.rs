@@ -184,7 +184,7 @@ fn keys_rotate_and_what_was_signed_stays_valid() {
 }
 
 #[test]
-fn reindexing_gives_the_same_answers() {
+fn rule_6_reindexing_gives_the_same_answers() {
     let world = World::with_refund();
     let asked: [&[&str]; 4] = [
         &["runs"],
