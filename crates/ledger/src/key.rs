@@ -150,6 +150,25 @@ impl VerifyingKey {
             }
         }
     }
+
+    /// Tells whether this key made `signature` over a message that is no note: the caller's format
+    /// says what such bytes mean, and must not let them pass for the text of a note.
+    pub(crate) fn verifies_bytes(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.public)
+            .verify(message, signature)
+            .is_ok()
+    }
+
+    /// Returns the public key as the PEM file that other programs read (RFC 8410 section 4).
+    pub fn pem(&self) -> String {
+        // SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING of 32 bytes }.
+        let mut der = vec![
+            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+        ];
+        der.extend_from_slice(&self.public);
+        let base64 = STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n")
+    }
 }
 
 impl fmt::Display for VerifyingKey {
@@ -317,6 +336,21 @@ impl SigningKey {
         let message = cosignature_message(time, text);
         bytes.extend_from_slice(self.pair.sign(message.as_bytes()).as_ref());
         self.line(bytes)
+    }
+
+    /// Signs a message that is no note. Its first byte must be none that UTF-8 text starts with, so
+    /// that the signature never holds for a note as well.
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> [u8; 64] {
+        let first = message.first().copied();
+        assert!(
+            first.is_some_and(|byte| (0x80..0xc0).contains(&byte)),
+            "bytes that could be text are signed as a note"
+        );
+        let signature = self.pair.sign(message);
+        signature
+            .as_ref()
+            .try_into()
+            .expect("Ed25519 signatures have 64 bytes")
     }
 
     fn line(&self, bytes: Vec<u8>) -> Signature {

@@ -22,6 +22,7 @@ pub mod note;
 pub mod payload;
 pub mod policy;
 pub mod proof;
+pub mod receipt;
 mod store;
 pub mod tile;
 pub mod tree;
@@ -35,6 +36,7 @@ pub use leaf::{LEAF_LEN_MAX, Leaf, LeafError};
 pub use note::{Note, NoteError};
 pub use payload::SubjectKey;
 pub use proof::TlogProof;
+pub use receipt::Receipt;
 pub use store::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, Remedy, RunRow,
     Sealing, Store, StoreError, StoreStatus,

@@ -8,6 +8,7 @@ mod merkle;
 mod note;
 mod payload;
 mod proof;
+mod receipt;
 mod safety;
 mod support;
 mod tile;
