@@ -6,8 +6,8 @@
 //! <dir>/witness-vkey           the public key of the witness that cosigned each checkpoint
 //! <dir>/logs/<size>/           a log of that many entries `entry-N`
 //! <dir>/tampered/              the largest, with one byte of `tile/entries/010` flipped
-//! <dir>/right.json             checks that must succeed
-//! <dir>/wrong.json             checks that must fail, each for one reason of its own
+//! <dir>/right.json             checks and receipts that must succeed
+//! <dir>/wrong.json             checks and receipts that must fail, each for one reason of its own
 //! ```
 
 use std::path::Path;
@@ -15,7 +15,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ledger::cosign::{AddCheckpoint, Witness, WitnessKey, WitnessState};
 use ledger::{
-    Checkpoint, Digest, LogBuilder, SigningKey, Tile, TileError, TileFile, TileReader, Tree,
+    Checkpoint, Digest, LogBuilder, Receipt, SigningKey, Tile, TileError, TileFile, TileReader,
+    Tree,
 };
 use serde_json::{Value, json};
 
@@ -121,7 +122,7 @@ pub fn write(dir: &Path, largest: u64) -> Result<()> {
 fn write_checks(dir: &Path, log: &Path, checkpoints: &[(u64, String)]) -> Result<()> {
     let (size, newest) = checkpoints.last().context("no checkpoint")?;
     let tree = Tree::new(Directory(log), *size);
-    let hex = |path: &[Digest]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let hashes = |path: &[Digest]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
     let resized = newest.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1);
     let mut right = vec![json!({ "kind": "checkpoint", "checkpoint": newest })];
     let mut wrong = vec![json!({ "kind": "checkpoint", "checkpoint": resized })];
@@ -130,7 +131,7 @@ fn write_checks(dir: &Path, log: &Path, checkpoints: &[(u64, String)]) -> Result
         let check = |index: u64, entry: &str, path: &[Digest]| -> Value {
             json!({
                 "kind": "inclusion", "checkpoint": newest,
-                "index": index, "entry": entry, "path": hex(path),
+                "index": index, "entry": entry, "path": hashes(path),
             })
         };
         let entry = format!("entry-{index}");
@@ -143,7 +144,7 @@ fn write_checks(dir: &Path, log: &Path, checkpoints: &[(u64, String)]) -> Result
         let path = tree.prove_consistency(*old, *size)?;
         let check = |path: &[Digest]| -> Value {
             json!({
-                "kind": "consistency", "older": older, "newer": newest, "path": hex(path),
+                "kind": "consistency", "older": older, "newer": newest, "path": hashes(path),
             })
         };
         right.push(check(&path));
@@ -154,12 +155,65 @@ fn write_checks(dir: &Path, log: &Path, checkpoints: &[(u64, String)]) -> Result
         wrong.push(check(&changed));
         wrong.push(check(&path[1..]));
     }
-    let vkey = log_key()?.verifying_key().to_string();
-    for (name, checks) in [("right.json", right), ("wrong.json", wrong)] {
-        let content = json!({ "vkey": vkey, "checks": checks });
+    let key = log_key()?;
+    let (vkey, pem) = (key.verifying_key().to_string(), key.verifying_key().pem());
+    let (right_receipts, wrong_receipts) = receipts(dir, checkpoints)?;
+    for (name, checks, receipts) in [
+        ("right.json", right, right_receipts),
+        ("wrong.json", wrong, wrong_receipts),
+    ] {
+        let content = json!({ "vkey": vkey, "pem": pem, "checks": checks, "receipts": receipts });
         write_file(&dir.join(name), &serde_json::to_vec_pretty(&content)?)?;
     }
     Ok(())
+}
+
+/// Returns COSE Receipts of some entries of each log: right ones, and wrong ones.
+fn receipts(dir: &Path, checkpoints: &[(u64, String)]) -> Result<(Vec<Value>, Vec<Value>)> {
+    let key = log_key()?;
+    let stranger = SigningKey::from_seed(ORIGIN, &seed(0x40))?;
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    for (size, note) in checkpoints {
+        let (checkpoint, _) = Checkpoint::open(note.as_bytes(), &[key.verifying_key().clone()])?;
+        let log = dir.join("logs").join(size.to_string());
+        let tree = Tree::new(Directory(&log), *size);
+        for index in [0, size / 2, size - 1] {
+            let subject = format!("{ORIGIN}#{index}");
+            let receipt = Receipt::issue(&tree, &checkpoint, index, &subject, &key)?;
+            let row = |receipt: &Receipt, entry: &str| {
+                json!({
+                    "receipt": hex(&receipt.encode()), "entry": entry,
+                    "root": checkpoint.root.to_string(), "size": size, "index": index,
+                    "issuer": ORIGIN, "subject": subject,
+                })
+            };
+            let entry = format!("entry-{index}");
+            right.push(row(&receipt, &entry));
+            wrong.push(row(&receipt, "another entry"));
+            let foreign = Receipt::issue(&tree, &checkpoint, index, &subject, &stranger)?;
+            wrong.push(row(&foreign, &entry));
+            let changes: [fn(&mut Receipt); 5] = [
+                |receipt| receipt.signature[0] ^= 1,
+                |receipt| receipt.subject.push('0'),
+                |receipt| receipt.issuer.push('0'),
+                |receipt| receipt.index = receipt.size,
+                |receipt| match receipt.path.first_mut() {
+                    Some(hash) => hash.0[31] ^= 1,
+                    None => receipt.path.push(Digest([0; 32])),
+                },
+            ];
+            for change in changes {
+                let mut changed = receipt.clone();
+                change(&mut changed);
+                wrong.push(row(&changed, &entry));
+            }
+        }
+    }
+    Ok((right, wrong))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write_log(log: &Path, size: u64) -> Result<Digest> {
