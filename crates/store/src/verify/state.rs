@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use ledger::audit::open_checkpoint;
-use ledger::{Checkpoint, StoreError, Tree, VerifyingKey};
+use ledger::{Checkpoint, LogBuilder, StoreError, Tree, VerifyingKey};
 
 use super::{Check, Kind, log, payloads};
 use crate::disk;
 use crate::embedded::keys::LogKeys;
 use crate::embedded::marks::{DirTiles, TreeMark};
-use crate::embedded::{check_format, witness};
+use crate::embedded::{broken_tile, check_format, witness};
 use crate::error::unavailable;
 
 /// Checks everything that the options ask for.
@@ -192,8 +192,8 @@ fn anchors(
     segments: Option<&log::Segments>,
 ) -> Result<(), StoreError> {
     let mut anchors: Vec<(&str, u64, model::Digest)> = Vec::new();
-    anchors.extend(signed.map(|mark| ("was signed", mark.size, mark.root)));
-    anchors.extend(tree.map(|mark| ("was made durable", mark.size, mark.root)));
+    anchors.extend(signed.map(|mark| ("were signed", mark.size, mark.root)));
+    anchors.extend(tree.map(|mark| ("were made durable", mark.size, mark.root)));
     match &check.options.witness_dir {
         Some(witness_dir) => {
             let state =
@@ -244,31 +244,95 @@ fn anchors(
             ));
         }
     }
-    let disk = &*check.options.disk;
-    let tiles = DirTiles { disk, dir };
-    let reach = most.max(tree.map_or(0, |mark| mark.size));
+    // The tiles reach as far as the tree that was made durable, and at least to the checkpoint.
+    let on_disk = tree.map_or(shown, |mark| mark.size).max(shown);
+    anchors.extend(checkpoint.map(|checkpoint| (SIGNED, checkpoint.size, checkpoint.root)));
+    anchors.sort_by_key(|(_, size, _)| *size);
+    let mut roots = Roots::new(dir, on_disk);
+    let mut agreed = 0;
     for (what, size, root) in anchors {
-        if segments.is_some_and(|segments| segments.durable() < size) {
-            continue;
-        }
-        // What lies beyond the tree on disk is recomputed from the segments, not from tiles.
-        let on_disk = tree.map_or(shown, |mark| mark.size).max(shown);
-        let found = if size <= on_disk {
-            Tree::new(tiles, reach.min(on_disk)).root_at(size)
-        } else {
-            continue;
-        };
-        match found {
-            Ok(found) if found == root => {}
-            Ok(_) => {
+        match roots.at(check, size, segments) {
+            // That the segments are too short is told above, and so is that they are damaged.
+            Ok(None) => {}
+            Ok(Some(found)) if found == root => agreed = size,
+            // The tiles under the checkpoint are held against it elsewhere.
+            Ok(Some(_)) if what == SIGNED => {}
+            Ok(Some(_)) => {
                 let detail = format!("the first {size} leaves are not those that {what}");
-                check.find(Kind::Rewritten, None, None, detail);
+                check.find(Kind::Rewritten, Some(agreed), None, detail);
             }
             Err(error) => {
                 let path = check.paths.log();
-                check.find(Kind::Log, None, Some(&path), error.to_string());
+                let first_bad = match &error {
+                    StoreError::Damaged { first_bad, .. } => *first_bad,
+                    _ => None,
+                };
+                check.find(Kind::Log, first_bad, Some(&path), error.to_string());
             }
         }
     }
     Ok(())
+}
+
+/// What is said of the leaves under the checkpoint.
+const SIGNED: &str = "are under the checkpoint";
+
+/// The roots of the log at growing sizes: from the tiles as far as they reach, and from the leaves
+/// in the segments beyond.
+struct Roots<'d> {
+    dir: &'d Path,
+    on_disk: u64,
+    beyond: Option<LogBuilder>,
+}
+
+impl<'d> Roots<'d> {
+    const fn new(dir: &'d Path, on_disk: u64) -> Self {
+        Self {
+            dir,
+            on_disk,
+            beyond: None,
+        }
+    }
+
+    /// Returns the root over the first `size` leaves, at least those of the call before; none if
+    /// the segments hold fewer.
+    fn at(
+        &mut self,
+        check: &Check<'_>,
+        size: u64,
+        segments: Option<&log::Segments>,
+    ) -> Result<Option<model::Digest>, StoreError> {
+        let broken = |error| broken_tile(self.dir, &error);
+        let tiles = DirTiles {
+            disk: &*check.options.disk,
+            dir: self.dir,
+        };
+        if size <= self.on_disk {
+            return Tree::new(tiles, self.on_disk)
+                .root_at(size)
+                .map(Some)
+                .map_err(broken);
+        }
+        let Some(segments) = segments.filter(|segments| segments.durable() >= size) else {
+            return Ok(None);
+        };
+        let mut builder = match self.beyond.take() {
+            Some(builder) => builder,
+            None => LogBuilder::resume(&tiles, self.on_disk).map_err(broken)?,
+        };
+        let mut made = Vec::new();
+        while builder.size() < size {
+            let left = usize::try_from(size - builder.size()).unwrap_or(usize::MAX);
+            let records = segments
+                .log()
+                .read(builder.size(), left.min(4_096), 4 << 20)?;
+            for record in &records {
+                builder.push(&record.leaf, &mut made).map_err(broken)?;
+            }
+            made.clear();
+        }
+        let root = builder.root();
+        self.beyond = Some(builder);
+        Ok(Some(root))
+    }
 }

@@ -416,3 +416,51 @@ async fn c10_a_missing_payload_is_told_from_an_erased_one() {
     assert_eq!(report.first_bad(), Some(0), "{:#?}", report.findings);
     assert_eq!(report.findings[0].kind, Kind::Payload);
 }
+
+/// Cuts a log short at its last checkpoint and lets it go on otherwise, without a signature.
+#[tokio::test]
+async fn c56_unsigned_leaves_that_contradict_the_witness_are_found() {
+    for (more, forged, kind) in [
+        (34, 40, Kind::Rewritten),
+        (34, 34, Kind::Rewritten),
+        (34, 20, Kind::RolledBack),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let mut make = Maker::default();
+        let mut fill = |count: usize| batch((0..count).map(|_| make.filler(50)));
+        let store = EmbeddedStore::open(options(root.path())).unwrap();
+        store.append(fill(10)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        let (data, backup) = (root.path().join("data"), root.path().join("backup"));
+        copy(&data, &backup);
+        let store = EmbeddedStore::open(options(root.path())).unwrap();
+        store.append(fill(more)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        std::fs::remove_dir_all(&data).unwrap();
+        copy(&backup, &data);
+        // Without the witness the copy accepts other leaves; nothing is published over them.
+        let mut alone = options(root.path());
+        alone.witness_dir = None;
+        let store = EmbeddedStore::open(alone).unwrap();
+        store.append(fill(forged)).await.unwrap();
+        store.wait_indexed(10 + forged as u64).await.unwrap();
+        drop(store);
+        let sample = Sample { root, size: 10 };
+        for full in [false, true] {
+            let report = sample.verify_with(full);
+            assert!(
+                report.findings.iter().any(|finding| finding.kind == kind),
+                "{forged} forged, full {full}: {:#?}",
+                report.findings
+            );
+            let first = if kind == Kind::Rewritten {
+                10
+            } else {
+                10 + forged as u64
+            };
+            assert_eq!(report.first_bad(), Some(first), "{:#?}", report.findings);
+        }
+    }
+}
