@@ -49,7 +49,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use self::cursor::Cursor;
 use self::index::Reader;
 pub(crate) use self::index::{
-    digests as index_digests, in_memory, mark as index_mark, open_reader,
+    Mark, digests as index_digests, in_memory, mark as index_mark, open_reader,
 };
 pub(crate) use self::indexer::rebuild_index;
 pub(crate) use self::log::Log;

@@ -20,10 +20,11 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ledger::digest::sha256;
 use ledger::{StoreError, VerifyingKey};
 use model::{Digest, Realm};
 
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{self, Disk, How, RealDisk};
 
 /// What to check, and with whose keys.
 #[derive(Clone, Debug)]
@@ -195,10 +196,56 @@ impl Check<'_> {
 
 /// Checks the data directory, or the published log, in `dir`.
 ///
+/// A process that writes meanwhile is no damage: what is found while the directory changes is looked
+/// at again.
+///
 /// # Errors
 /// [`StoreError::Unavailable`] if it could not be checked: it is neither, cannot be read, or no
 /// key is known; [`StoreError::Newer`] for files of a newer version. Damage is no error.
 pub fn verify(dir: &Path, options: &Options, progress: Progress<'_>) -> Result<Report, StoreError> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let before = stand(dir, options);
+        let result = once(dir, options, progress);
+        let doubtful = !matches!(&result, Ok(report) if report.is_intact());
+        if left == 0 || !doubtful || before == stand(dir, options) {
+            return result;
+        }
+    }
+}
+
+/// How often a directory that changes is looked at before a finding is believed.
+const ATTEMPTS: usize = 5;
+
+/// What changes whenever a process writes: digests of the small files, and how long the others are.
+fn stand(dir: &Path, options: &Options) -> Vec<(PathBuf, u64, Option<Digest>)> {
+    let paths = crate::embedded::Paths::new(dir, &options.realm, options.index.as_deref());
+    let mut stand = Vec::new();
+    for path in [
+        paths.checkpoint(),
+        paths.signed(),
+        paths.tree(),
+        paths.log_keys(),
+        paths.keys().join("subjects.keys"),
+        dir.join("checkpoint"),
+    ] {
+        let bytes = disk::read(&*options.disk, &path).ok().flatten();
+        let digest = bytes.map(|bytes| sha256(&zeroize::Zeroizing::new(bytes)));
+        stand.push((path, 0, digest));
+    }
+    for dir in [paths.segments(), paths.payloads()] {
+        for name in options.disk.list(&dir).unwrap_or_default() {
+            let path = dir.join(name);
+            let file = options.disk.open(&path, How::Read);
+            let len = file.and_then(|file| file.len()).unwrap_or(0);
+            stand.push((path, len, None));
+        }
+    }
+    stand
+}
+
+fn once(dir: &Path, options: &Options, progress: Progress<'_>) -> Result<Report, StoreError> {
     let paths = crate::embedded::Paths::new(dir, &options.realm, options.index.as_deref());
     let mut check = Check {
         options,

@@ -15,7 +15,7 @@ use super::{Check, Kind};
 use crate::disk::{self, DiskFile, How};
 use crate::embedded::keys::{HEADER as KEYS_HEADER, SLOT, Slot, header as keys_header};
 use crate::embedded::pack::{Entry, HEAD, HEADER, SCRUBBED, header, pack_name};
-use crate::embedded::{in_memory, index_digests, index_mark, open_reader, rebuild_index};
+use crate::embedded::{Mark, in_memory, index_digests, index_mark, open_reader, rebuild_index};
 use crate::error::unavailable;
 use crate::worker::scatter;
 
@@ -65,12 +65,20 @@ impl Named {
     }
 }
 
-pub(crate) fn check(check: &mut Check<'_>, segments: Option<&Segments>) -> Result<(), StoreError> {
-    let slots = keys(check)?;
+/// Checks payloads against the leaves, and the index as it was before the segments were opened.
+/// So are `slots`, the keys.
+pub(crate) fn check(
+    check: &mut Check<'_>,
+    segments: Option<&Segments>,
+    snapshot: Option<Snapshot>,
+    slots: &HashMap<SubjectId, Slot>,
+) -> Result<(), StoreError> {
     let Some(segments) = segments else {
         return Ok(());
     };
-    index(check, segments)?;
+    if let Some(snapshot) = snapshot {
+        index(check, segments, snapshot)?;
+    }
     if !check.options.full {
         return Ok(());
     }
@@ -199,7 +207,7 @@ fn pack(file: &dyn DiskFile, number: u32, end: Option<u64>) -> io::Result<Pack> 
 }
 
 /// Reads the slots of subjects' keys.
-fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, StoreError> {
+pub(crate) fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, StoreError> {
     let path = check.paths.keys().join("subjects.keys");
     let bytes = disk::read(&*check.options.disk, &path)
         .map_err(|e| unavailable(format!("read `{}`", path.display()), e))?;
@@ -231,29 +239,41 @@ fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, StoreError> {
     Ok(slots)
 }
 
-/// Compares the index with the log: its tie always, all of it when events are checked.
-fn index(check: &mut Check<'_>, segments: &Segments) -> Result<(), StoreError> {
+/// The index as it was at one time, whoever writes it meanwhile.
+pub(crate) struct Snapshot {
+    connection: rusqlite::Connection,
+    mark: Mark,
+}
+
+/// Opens the index, if there is one that can be read.
+pub(crate) fn snapshot(check: &mut Check<'_>) -> Option<Snapshot> {
     let path = check.paths.index();
     if !path.exists() {
         check
             .report
             .notices
             .push("there is no index; the next start makes one".to_owned());
-        return Ok(());
+        return None;
     }
+    let opened = open_reader(&path).and_then(|connection| {
+        connection.execute_batch("BEGIN")?;
+        let mark = index_mark(&connection)?;
+        Ok(Snapshot { connection, mark })
+    });
+    opened
+        .map_err(|error| {
+            let detail = format!("the index cannot be read: {error}");
+            check.find(Kind::Index, None, Some(&path), detail);
+        })
+        .ok()
+}
+
+/// Compares the index with the log: its tie always, all of it when events are checked.
+fn index(check: &mut Check<'_>, segments: &Segments, snapshot: Snapshot) -> Result<(), StoreError> {
+    let path = check.paths.index();
+    let Snapshot { connection, mark } = snapshot;
     let bad = |check: &mut Check<'_>, detail: String| {
         check.find(Kind::Index, None, Some(&path), detail);
-    };
-    let opened = open_reader(&path).and_then(|connection| {
-        let mark = index_mark(&connection)?;
-        Ok((connection, mark))
-    });
-    let (connection, mark) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            bad(check, format!("the index cannot be read: {error}"));
-            return Ok(());
-        }
     };
     if mark.size > segments.durable() {
         let detail = format!(

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ledger::audit::open_checkpoint;
+use ledger::cosign::Seen;
 use ledger::{Checkpoint, LogBuilder, StoreError, Tree, VerifyingKey};
 
 use super::{Check, Kind, log, payloads};
@@ -32,7 +33,11 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
                 "a published log alone needs its verifier key".to_owned(),
             ));
         }
-        let Some(checkpoint) = checkpoint(check, &dir, &keys)? else {
+        let Some(text) = text(check, &dir)? else {
+            missing(check, &dir);
+            return Ok(());
+        };
+        let Some(checkpoint) = opened(check, &dir, &text, &keys) else {
             return Ok(());
         };
         return log::published(check, &dir, &checkpoint, None);
@@ -45,26 +50,32 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
         }
         Err(error) => return Err(error),
     }
+    // Another process may go on writing meanwhile. It writes the segments first, then the index,
+    // and the tree, the mark of what is signed, the witness and the checkpoint in this order: read
+    // the other way round, nothing is ahead of what it was made from.
+    let dir = check.paths.log();
+    let text = text(check, &dir)?;
     let Some(keys) = keys(check)? else {
         return Ok(());
     };
+    let checkpoint = match &text {
+        Some(text) => opened(check, &dir, text, &keys),
+        None => None,
+    };
+    let slots = payloads::keys(check)?;
+    let index = payloads::snapshot(check);
+    let seen = seen(check)?;
     let signed = mark(check, "signed")?;
     let tree = mark(check, "tree")?;
-    let dir = check.paths.log();
     let signed_size = signed.as_ref().map_or(0, |mark| mark.size);
-    let published = disk::read(disk, &dir.join("checkpoint"))
-        .ok()
-        .flatten()
-        .is_some();
-    let checkpoint = if published || signed_size > 0 {
-        checkpoint(check, &dir, &keys)?
-    } else {
+    if text.is_none() && signed_size > 0 {
+        missing(check, &dir);
+    } else if text.is_none() {
         check
             .report
             .notices
             .push("nothing was published yet".to_owned());
-        None
-    };
+    }
     let floor = signed_size.max(tree.as_ref().map_or(0, |mark| mark.size));
     let segments = log::open_segments(check, floor)?;
     anchors(
@@ -73,6 +84,7 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
         checkpoint.as_ref(),
         signed.as_ref(),
         tree.as_ref(),
+        seen,
         segments.as_ref(),
     )?;
     if let Some(checkpoint) = &checkpoint {
@@ -83,8 +95,7 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
         checkpoint.as_ref().map_or(0, |c| c.size),
         segments.as_ref(),
     )?;
-    payloads::check(check, segments.as_ref())?;
-    Ok(())
+    payloads::check(check, segments.as_ref(), index, &slots)
 }
 
 /// The keys that the checkpoint is checked with.
@@ -149,33 +160,65 @@ fn mark(check: &mut Check<'_>, what: &str) -> Result<Option<TreeMark>, StoreErro
     }
 }
 
-fn checkpoint(
+/// Reads the checkpoint; none if there is none.
+fn text(check: &Check<'_>, dir: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = dir.join("checkpoint");
+    disk::read(&*check.options.disk, &path)
+        .map_err(|e| unavailable(format!("read `{}`", path.display()), e))
+}
+
+fn missing(check: &mut Check<'_>, dir: &Path) {
+    let path = dir.join("checkpoint");
+    let detail = format!("`{}` is missing", path.display());
+    check.find(Kind::Missing, Some(0), Some(&path), detail);
+}
+
+fn opened(
     check: &mut Check<'_>,
     dir: &Path,
+    text: &[u8],
     keys: &[VerifyingKey],
-) -> Result<Option<Checkpoint>, StoreError> {
-    let path = dir.join("checkpoint");
-    let bytes = disk::read(&*check.options.disk, &path)
-        .map_err(|e| unavailable(format!("read `{}`", path.display()), e))?;
-    let Some(bytes) = bytes else {
-        let detail = format!("`{}` is missing", path.display());
-        check.find(Kind::Missing, Some(0), Some(&path), detail);
-        return Ok(None);
-    };
-    match open_checkpoint(&bytes, keys) {
+) -> Option<Checkpoint> {
+    match open_checkpoint(text, keys) {
         Ok(checkpoint) => {
             check.report.origin.clone_from(&checkpoint.origin);
             check.report.size = checkpoint.size;
             check.report.root = Some(checkpoint.root);
-            Ok(Some(checkpoint))
+            Some(checkpoint)
         }
         Err(finding) => {
+            let path = dir.join("checkpoint");
             check.find(
                 Kind::Signature,
                 Some(finding.index),
                 Some(&path),
                 finding.to_string(),
             );
+            None
+        }
+    }
+}
+
+/// Asks the witness what it saw of this log.
+fn seen(check: &mut Check<'_>) -> Result<Option<Seen>, StoreError> {
+    let Some(dir) = &check.options.witness_dir else {
+        check.report.notices.push(
+            "no witness was asked: an older copy of the whole directory would not be noticed"
+                .to_owned(),
+        );
+        return Ok(None);
+    };
+    match witness::read_state(&*check.options.disk, dir, &check.report.origin) {
+        Ok(state) => {
+            let seen = state.seen(&check.report.origin);
+            if seen.is_none() {
+                let notice = "the witness has not seen this log".to_owned();
+                check.report.notices.push(notice);
+            }
+            Ok(seen)
+        }
+        Err(error) => {
+            check.find_error(error)?;
             Ok(None)
         }
     }
@@ -189,31 +232,13 @@ fn anchors(
     checkpoint: Option<&Checkpoint>,
     signed: Option<&TreeMark>,
     tree: Option<&TreeMark>,
+    seen: Option<Seen>,
     segments: Option<&log::Segments>,
 ) -> Result<(), StoreError> {
     let mut anchors: Vec<(&str, u64, model::Digest)> = Vec::new();
     anchors.extend(signed.map(|mark| ("were signed", mark.size, mark.root)));
     anchors.extend(tree.map(|mark| ("were made durable", mark.size, mark.root)));
-    match &check.options.witness_dir {
-        Some(witness_dir) => {
-            let state =
-                witness::read_state(&*check.options.disk, witness_dir, &check.report.origin);
-            match state {
-                Ok(state) => match state.seen(&check.report.origin) {
-                    Some(seen) => anchors.push(("the witness saw", seen.size, seen.root)),
-                    None => check
-                        .report
-                        .notices
-                        .push("the witness has not seen this log".to_owned()),
-                },
-                Err(error) => check.find_error(error)?,
-            }
-        }
-        None => check.report.notices.push(
-            "no witness was asked: an older copy of the whole directory would not be noticed"
-                .to_owned(),
-        ),
-    }
+    anchors.extend(seen.map(|seen| ("the witness saw", seen.size, seen.root)));
     let shown = checkpoint.map_or(0, |checkpoint| checkpoint.size);
     let most = anchors
         .iter()

@@ -464,3 +464,48 @@ async fn c56_unsigned_leaves_that_contradict_the_witness_are_found() {
         }
     }
 }
+
+#[tokio::test]
+async fn c55_a_directory_that_another_process_writes_is_not_called_tampered_with() {
+    let root = tempfile::tempdir().unwrap();
+    let mut open = options(root.path());
+    open.segment_len = 20_000;
+    let store = EmbeddedStore::open(open).unwrap();
+    let mut make = Maker::default();
+    let data = root.path().join("data");
+    for full in [false, true] {
+        let (data, witness) = (data.clone(), root.path().join("witness"));
+        let looking = tokio::task::spawn_blocking(move || {
+            for _ in 0..12 {
+                let options = verify::Options {
+                    full,
+                    witness_dir: Some(witness.clone()),
+                    ..verify::Options::default()
+                };
+                let report = verify::verify(&data, &options, &|_, _, _| {}).unwrap();
+                assert!(report.is_intact(), "{:#?}", report.findings);
+            }
+        });
+        let mut round = 0;
+        while !looking.is_finished() {
+            let (run, subject) = (make.run(), make.subject());
+            let key = SubjectKey::from_bytes(&[5; 32]);
+            store.keep_key(subject, key).await.unwrap();
+            let decision = make.decision();
+            let (leaf, payload) = make.propose_sealed(decision, run, subject, &[7; 300]);
+            let mut sealed = batch([leaf, make.filler(200)]);
+            sealed.payloads.push(payload);
+            store.append(sealed).await.unwrap();
+            if round % 3 == 0 {
+                store.publish().await.unwrap();
+            }
+            if round % 7 == 0 {
+                store.append(batch([make.erase(subject)])).await.unwrap();
+                store.destroy_key(subject).await.unwrap();
+            }
+            round += 1;
+        }
+        looking.await.unwrap();
+        assert!(round > 0);
+    }
+}
