@@ -20,7 +20,7 @@ pub(crate) use write::{Blob, Item, Writer};
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,17 +189,18 @@ const TABLES: [(&str, &str); 20] = [
     ("cause_edge", "effect, cause, kind, strength"),
     (
         "decision",
-        "id, run, agent, version, kind, name, known, started, status, first, wall, tick",
+        "first, id, event, run, agent, version, kind, name, known, started, status, wall, tick, \
+         code, ct, causes",
     ),
-    ("decision_of_run", "run, first, id"),
-    ("decision_order", "first, id"),
+    ("decision_span", "first, last, count, run"),
     ("effect_edge", "cause, effect, kind, strength"),
     ("erased", "subject, seq"),
     ("event", "id, seq"),
     ("event_of_decision", "decision, seq"),
     ("meta", "name, value"),
     ("named", "code, seq"),
-    ("payload", "subject, seq, ct"),
+    ("payload", "seq, ct"),
+    ("payload_span", "first, last, count, subject"),
     (
         "run",
         "id, opened, imported, external, file, format, part, subject, first, wall, tick",

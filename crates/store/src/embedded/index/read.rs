@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, part_key, status_of};
+use super::write::{Blob, CAUSE_LEN, kind_code, part_key, status_of};
 use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
@@ -37,11 +37,16 @@ impl Reader<'_> {
             .optional()
     }
 
+    /// The last event of a stream: a decision that has one event alone has no row for it.
     pub(crate) fn head(&self, stream: [u8; 16]) -> Sql<Option<EventId>> {
-        self.0
-            .prepare_cached("SELECT head FROM stream WHERE id = ?1")?
-            .query_row([&stream[..]], |row| Ok(EventId::from_bytes(row.get(0)?)))
-            .optional()
+        let head: Option<[u8; 16]> = self
+            .0
+            .prepare_cached(
+                "SELECT COALESCE((SELECT head FROM stream WHERE id = ?1), \
+                 (SELECT event FROM decision WHERE id = ?1))",
+            )?
+            .query_row([&stream[..]], |row| row.get(0))?;
+        Ok(head.map(EventId::from_bytes))
     }
 
     /// The largest event id and the largest stream id that the index holds.
@@ -50,10 +55,9 @@ impl Reader<'_> {
             let found: Option<[u8; 16]> = self.0.query_row(sql, [], |row| row.get(0))?;
             Ok(found.unwrap_or_default())
         };
-        Ok((
-            one("SELECT MAX(id) FROM event")?,
-            one("SELECT MAX(id) FROM stream")?,
-        ))
+        let stream = one("SELECT MAX(id) FROM stream")?;
+        let decision = one("SELECT MAX(id) FROM decision")?;
+        Ok((one("SELECT MAX(id) FROM event")?, stream.max(decision)))
     }
 
     pub(crate) fn runs(&self, page: Page) -> Sql<Vec<RunRow>> {
@@ -116,25 +120,40 @@ impl Reader<'_> {
     }
 
     pub(crate) fn decisions(&self, run: Option<RunId>, page: Page) -> Sql<Vec<DecisionRow>> {
-        let [count, skip] = limit(page);
-        match run {
-            None => self
+        let Some(run) = run else {
+            return self
                 .0
-                .prepare_cached(&format!(
-                    "{ROW} JOIN (SELECT first, id FROM decision_order ORDER BY first \
-                     LIMIT ?1 OFFSET ?2) o ON o.id = d.id ORDER BY o.first"
-                ))?
-                .query_map([count, skip], decision)?
-                .collect(),
-            Some(run) => self
-                .0
-                .prepare_cached(&format!(
-                    "{ROW} JOIN (SELECT first, id FROM decision_of_run WHERE run = ?3 \
-                     ORDER BY first LIMIT ?1 OFFSET ?2) o ON o.id = d.id ORDER BY o.first"
-                ))?
-                .query_map(params![count, skip, &run.as_bytes()[..]], decision)?
-                .collect(),
+                .prepare_cached(&format!("{ROW} ORDER BY d.first LIMIT ?1 OFFSET ?2"))?
+                .query_map(limit(page), decision)?
+                .collect();
+        };
+        let mut spans = self.0.prepare_cached(
+            "SELECT first, last, count FROM decision_span WHERE run = ?1 ORDER BY first",
+        )?;
+        let mut statement = self.0.prepare_cached(&format!(
+            "{ROW} WHERE d.first BETWEEN ?3 AND ?4 ORDER BY d.first LIMIT ?1 OFFSET ?2"
+        ))?;
+        let mut found = Vec::new();
+        let Page { mut skip, .. } = page;
+        let mut spans = spans.query([&run.as_bytes()[..]])?;
+        while let Some(span) = spans.next()? {
+            let left = page.limit.saturating_sub(found.len() as u64);
+            if left == 0 {
+                break;
+            }
+            let count = unsigned(span, 2)?;
+            if skip >= count {
+                skip -= count;
+                continue;
+            }
+            let [left, offset] = limit(Page { limit: left, skip });
+            skip = 0;
+            let (first, last): (i64, i64) = (span.get(0)?, span.get(1)?);
+            for row in statement.query_map([left, offset, first, last], decision)? {
+                found.push(row?);
+            }
         }
+        Ok(found)
     }
 
     pub(crate) fn rows(&self, ids: &[DecisionId]) -> Sql<Vec<DecisionRow>> {
@@ -152,21 +171,25 @@ impl Reader<'_> {
 
     pub(crate) fn events_of(&self, decision: DecisionId) -> Sql<Vec<u64>> {
         self.0
-            .prepare_cached("SELECT seq FROM event_of_decision WHERE decision = ?1 ORDER BY seq")?
+            .prepare_cached(
+                "SELECT seq FROM event_of_decision WHERE decision = ?1 UNION ALL \
+                 SELECT first FROM decision WHERE id = ?1 ORDER BY 1",
+            )?
             .query_map([&decision.as_bytes()[..]], |row| unsigned(row, 0))?
             .collect()
     }
 
     pub(crate) fn events_about(&self, subject: SubjectId) -> Sql<Vec<u64>> {
         self.0
-            .prepare_cached("SELECT seq FROM payload WHERE subject = ?1 ORDER BY seq")?
+            .prepare_cached(&about("first", "seq", "ORDER BY 1"))?
             .query_map([&subject.as_bytes()[..]], |row| unsigned(row, 0))?
             .collect()
     }
 
     pub(crate) fn events_named<T: AsRef<str>>(&self, names: &[T]) -> Sql<Vec<u64>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT seq FROM named WHERE code = (SELECT code FROM word WHERE what = ?1)",
+            "SELECT seq FROM named WHERE code = (SELECT code FROM word WHERE what = ?1) UNION ALL \
+             SELECT first FROM decision WHERE code = (SELECT code FROM word WHERE what = ?1)",
         )?;
         let names: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
         let mut seqs = Vec::new();
@@ -223,7 +246,7 @@ impl Reader<'_> {
             ("SELECT id FROM run_order", |id| {
                 Found::Run(RunId::from_bytes(id))
             }),
-            ("SELECT id FROM decision_order", |id| {
+            ("SELECT id FROM decision", |id| {
                 Found::Decision(DecisionId::from_bytes(id))
             }),
             ("SELECT id FROM subject", |id| {
@@ -247,28 +270,57 @@ impl Reader<'_> {
     }
 
     pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
-        let mut statement = self.0.prepare_cached(match direction {
+        let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
+        let mut edges = Vec::new();
+        for id in ids {
+            self.edges_of(id, direction, &mut edges)?;
+        }
+        Ok(edges)
+    }
+
+    /// Adds the edges of one decision, in order.
+    fn edges_of(&self, id: DecisionId, direction: Direction, edges: &mut Vec<Edge>) -> Sql<()> {
+        let sql = match direction {
             Direction::Effects => {
                 "SELECT cause, effect, kind, strength FROM effect_edge WHERE cause = ?1 \
                  ORDER BY effect, kind, strength"
             }
             Direction::Causes => {
-                "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1 \
-                 ORDER BY cause, kind, strength"
+                "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1"
             }
-        })?;
-        let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
-        let mut edges = Vec::new();
-        for id in ids {
-            for edge in statement.query_map([&id.as_bytes()[..]], edge)? {
-                edges.push(edge?);
-            }
+        };
+        let mut own = Vec::new();
+        for edge in self
+            .0
+            .prepare_cached(sql)?
+            .query_map([&id.as_bytes()[..]], edge)?
+        {
+            own.push(edge?);
         }
-        Ok(edges)
+        if direction == Direction::Causes {
+            let packed: Option<Vec<u8>> = self
+                .0
+                .prepare_cached("SELECT causes FROM decision WHERE id = ?1")?
+                .query_row([&id.as_bytes()[..]], |row| row.get(0))
+                .optional()?;
+            for bytes in packed.unwrap_or_default().chunks_exact(CAUSE_LEN) {
+                let (cause, code) = bytes.split_at(CAUSE_LEN - 1);
+                own.push(Edge {
+                    cause: DecisionId::from_bytes(cause.try_into().expect("16 bytes")),
+                    effect: id,
+                    kind: kind_of(i64::from(code[0] >> 1))?,
+                    strength: strength_of(i64::from(code[0] & 1)),
+                });
+            }
+            own.sort_unstable_by_key(|edge| (edge.cause, kind_code(edge.kind), edge.strength));
+            own.dedup();
+        }
+        edges.append(&mut own);
+        Ok(())
     }
 
-    /// Level by level with one prepared statement: a recursive query cannot drop a decision that
-    /// it reached before at a shorter distance.
+    /// Level by level: a recursive query cannot drop a decision that it reached before at a
+    /// shorter distance.
     pub(crate) fn closure(
         &self,
         id: DecisionId,
@@ -276,21 +328,17 @@ impl Reader<'_> {
         least: Strength,
         limit: usize,
     ) -> Sql<Vec<(DecisionId, u32)>> {
-        let mut statement = self.0.prepare_cached(match direction {
-            Direction::Effects => {
-                "SELECT effect FROM effect_edge WHERE cause = ?1 AND strength >= ?2 ORDER BY effect"
-            }
-            Direction::Causes => {
-                "SELECT cause FROM cause_edge WHERE effect = ?1 AND strength >= ?2 ORDER BY cause"
-            }
-        })?;
         let mut seen = HashSet::from([id]);
         let mut queue = VecDeque::from([(id, 0)]);
         let mut reached = Vec::new();
+        let mut edges = Vec::new();
         while let Some((at, distance)) = queue.pop_front() {
-            let mut rows = statement.query(params![&at.as_bytes()[..], least as i64])?;
-            while let Some(row) = rows.next()? {
-                let next = DecisionId::from_bytes(row.get(0)?);
+            self.edges_of(at, direction, &mut edges)?;
+            for edge in edges.drain(..).filter(|edge| edge.strength >= least) {
+                let next = match direction {
+                    Direction::Effects => edge.effect,
+                    Direction::Causes => edge.cause,
+                };
                 if !seen.insert(next) {
                     continue;
                 }
@@ -321,7 +369,7 @@ impl Reader<'_> {
     /// The payloads that a subject's key opens.
     pub(crate) fn payloads_of(&self, subject: SubjectId) -> Sql<Vec<Digest>> {
         self.0
-            .prepare_cached("SELECT DISTINCT ct FROM payload WHERE subject = ?1")?
+            .prepare_cached(&about("ct", "ct", ""))?
             .query_map([&subject.as_bytes()[..]], |row| Ok(Digest(row.get(0)?)))?
             .collect()
     }
@@ -333,6 +381,18 @@ impl Reader<'_> {
             .query_map([], |row| Ok(SubjectId::from_bytes(row.get(0)?)))?
             .collect()
     }
+}
+
+/// Asks for the payloads of the subject `?1`: a column of those that stand in the row of a decision,
+/// and of the others.
+fn about(decision: &str, payload: &str, order: &str) -> String {
+    format!(
+        "SELECT d.{decision} FROM payload_span s \
+         JOIN decision d ON d.first BETWEEN s.first AND s.last AND d.ct IS NOT NULL \
+         WHERE s.subject = ?1 UNION \
+         SELECT p.{payload} FROM payload_span s \
+         JOIN payload p ON p.seq BETWEEN s.first AND s.last WHERE s.subject = ?1 {order}"
+    )
 }
 
 /// A run without what other tables say of it.
@@ -385,22 +445,27 @@ fn decision(row: &Row<'_>) -> Sql<DecisionRow> {
 }
 
 fn edge(row: &Row<'_>) -> Sql<Edge> {
-    let kind: i64 = row.get(2)?;
-    let strength: i64 = row.get(3)?;
-    let kinds = CauseKind::ALL;
-    let found = usize::try_from(kind)
-        .ok()
-        .and_then(|kind| kinds.get(kind).copied());
     Ok(Edge {
         cause: DecisionId::from_bytes(row.get(0)?),
         effect: DecisionId::from_bytes(row.get(1)?),
-        kind: found.ok_or(rusqlite::Error::IntegralValueOutOfRange(2, kind))?,
-        strength: if strength == 0 {
-            Strength::Possible
-        } else {
-            Strength::Certain
-        },
+        kind: kind_of(row.get(2)?)?,
+        strength: strength_of(row.get(3)?),
     })
+}
+
+fn kind_of(code: i64) -> Sql<CauseKind> {
+    let found = usize::try_from(code)
+        .ok()
+        .and_then(|kind| CauseKind::ALL.get(kind).copied());
+    found.ok_or(rusqlite::Error::IntegralValueOutOfRange(2, code))
+}
+
+const fn strength_of(code: i64) -> Strength {
+    if code == 0 {
+        Strength::Possible
+    } else {
+        Strength::Certain
+    }
 }
 
 /// Reads a value by the name that the record uses for it.

@@ -5,17 +5,21 @@ CREATE TABLE word (what TEXT NOT NULL PRIMARY KEY, code INTEGER NOT NULL) STRICT
 CREATE TABLE named (
   code INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (code, seq)
 ) STRICT, WITHOUT ROWID;
+-- In the order of the log. What follows from a decision's first event stands here alone: its stream,
+-- its name, its payload and its causes (each 16 bytes of id and a byte of kind and strength) have
+-- rows of their own only from the second event on.
 CREATE TABLE decision (
-  id BLOB NOT NULL PRIMARY KEY, run BLOB NOT NULL, agent TEXT NOT NULL, version TEXT,
-  kind TEXT NOT NULL, name TEXT, known TEXT NOT NULL, started INTEGER, status INTEGER NOT NULL,
-  first INTEGER NOT NULL, wall INTEGER NOT NULL, tick INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE decision_order (
-  first INTEGER NOT NULL PRIMARY KEY, id BLOB NOT NULL
+  first INTEGER NOT NULL PRIMARY KEY, id BLOB NOT NULL UNIQUE, event BLOB NOT NULL,
+  run BLOB NOT NULL, agent TEXT NOT NULL, version TEXT, kind TEXT NOT NULL, name TEXT,
+  known TEXT NOT NULL, started INTEGER, status INTEGER NOT NULL, wall INTEGER NOT NULL,
+  tick INTEGER NOT NULL, code INTEGER NOT NULL, ct BLOB, causes BLOB NOT NULL
 ) STRICT;
-CREATE TABLE decision_of_run (
-  run BLOB NOT NULL, first INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (run, first)
-) STRICT, WITHOUT ROWID;
+-- Decisions of one run that follow each other in the log without one of another run between.
+CREATE TABLE decision_span (
+  first INTEGER NOT NULL PRIMARY KEY, last INTEGER NOT NULL, count INTEGER NOT NULL,
+  run BLOB NOT NULL
+) STRICT;
+CREATE INDEX decision_span_run ON decision_span (run);
 CREATE TABLE event_of_decision (
   decision BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (decision, seq)
 ) STRICT, WITHOUT ROWID;
@@ -43,9 +47,13 @@ CREATE TABLE cause_edge (
   effect BLOB NOT NULL, cause BLOB NOT NULL, kind INTEGER NOT NULL, strength INTEGER NOT NULL,
   PRIMARY KEY (effect, cause, kind, strength)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE payload (
-  subject BLOB NOT NULL, seq INTEGER NOT NULL, ct BLOB NOT NULL, PRIMARY KEY (subject, seq)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE payload (seq INTEGER NOT NULL PRIMARY KEY, ct BLOB NOT NULL) STRICT;
+-- Payloads of one subject that follow each other in the log without one of another between.
+CREATE TABLE payload_span (
+  first INTEGER NOT NULL PRIMARY KEY, last INTEGER NOT NULL, count INTEGER NOT NULL,
+  subject BLOB NOT NULL
+) STRICT;
+CREATE INDEX payload_span_subject ON payload_span (subject);
 CREATE TABLE blob (
   ct BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
   PRIMARY KEY (ct, pack, place)

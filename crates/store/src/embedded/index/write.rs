@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use ledger::merkle::leaf_hash;
-use model::{DecisionId, Digest, EventId, HybridTime, IndexKeys, RunId, Status, SubjectId};
+use model::{DecisionId, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, Status, SubjectId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::Mark;
+
+/// Length of a cause in the row of its decision.
+pub(super) const CAUSE_LEN: usize = 17;
 
 /// A leaf to put in.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +34,79 @@ pub(crate) struct Writer {
     words: HashMap<&'static str, i64>,
 }
 
+/// Neighbours in the log that belong to one run or one subject.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+    count: u64,
+    owner: [u8; 16],
+}
+
+/// The spans that a transaction adds or lengthens. That a span is as long as it can be makes the
+/// rows independent of where transactions begin.
+struct Spans {
+    insert: &'static str,
+    spans: Vec<Span>,
+}
+
+impl Spans {
+    /// Begins with the last span that is there, which may grow.
+    fn begin(connection: &Connection, last: &str, insert: &'static str) -> rusqlite::Result<Self> {
+        let unsigned = |number: i64| u64::try_from(number).expect("written from a u64");
+        let last = connection
+            .prepare_cached(last)?
+            .query_row([], |row| {
+                Ok(Span {
+                    first: unsigned(row.get(0)?),
+                    last: unsigned(row.get(1)?),
+                    count: unsigned(row.get(2)?),
+                    owner: row.get(3)?,
+                })
+            })
+            .optional()?;
+        Ok(Self {
+            insert,
+            spans: last.into_iter().collect(),
+        })
+    }
+
+    fn add(&mut self, owner: &[u8; 16], seq: u64) {
+        match self.spans.last_mut() {
+            Some(span) if span.owner == *owner => {
+                span.last = seq;
+                span.count += 1;
+            }
+            _ => self.spans.push(Span {
+                first: seq,
+                last: seq,
+                count: 1,
+                owner: *owner,
+            }),
+        }
+    }
+
+    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(self.insert)?;
+        for span in self.spans {
+            statement.execute(params![
+                signed(span.first),
+                signed(span.last),
+                signed(span.count),
+                &span.owner[..]
+            ])?;
+        }
+        Ok(())
+    }
+}
+
 /// What is written once for the whole transaction.
-#[derive(Default)]
 struct Gathered {
+    /// In key order when written, so that neighbours are written together.
+    events: Vec<(EventId, i64)>,
+    effects: Vec<Edge>,
+    decisions_of_runs: Spans,
+    payloads_of_subjects: Spans,
     heads: HashMap<[u8; 16], EventId>,
     statuses: HashMap<DecisionId, (RunId, Status, Status)>,
     counts: HashMap<(RunId, Status), i64>,
@@ -43,14 +116,10 @@ struct Gathered {
 }
 
 struct Statements<'c> {
-    event: CachedStatement<'c>,
     named: CachedStatement<'c>,
     of_decision: CachedStatement<'c>,
     decision: CachedStatement<'c>,
     status: CachedStatement<'c>,
-    order: CachedStatement<'c>,
-    of_run: CachedStatement<'c>,
-    effect: CachedStatement<'c>,
     cause: CachedStatement<'c>,
     payload: CachedStatement<'c>,
 }
@@ -99,7 +168,7 @@ impl Writer {
         let mut mark = self.mark;
         let mut words = self.words.clone();
         {
-            let mut gathered = Gathered::default();
+            let mut gathered = Gathered::begin(&transaction)?;
             let mut statements = Statements::prepare(&transaction)?;
             for item in items {
                 let code = word(&transaction, &mut words, item.keys.what)?;
@@ -110,6 +179,8 @@ impl Writer {
             gathered.write(&transaction)?;
             let mut statement =
                 transaction.prepare_cached("INSERT OR IGNORE INTO blob VALUES (?1, ?2, ?3)")?;
+            let mut blobs = blobs.to_vec();
+            blobs.sort_unstable_by_key(|blob| (blob.ct, blob.pack, blob.place));
             for blob in blobs {
                 statement.execute(params![&blob.ct.0[..], blob.pack, signed(blob.place)])?;
             }
@@ -156,19 +227,15 @@ fn word(
 impl<'c> Statements<'c> {
     fn prepare(c: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            event: c.prepare_cached("INSERT INTO event VALUES (?1, ?2)")?,
             named: c.prepare_cached("INSERT INTO named VALUES (?1, ?2)")?,
             of_decision: c.prepare_cached("INSERT INTO event_of_decision VALUES (?1, ?2)")?,
             decision: c.prepare_cached(
-                "INSERT OR IGNORE INTO decision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+                "INSERT OR IGNORE INTO decision VALUES \
+                 (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)",
             )?,
             status: c.prepare_cached("SELECT run, status FROM decision WHERE id = ?1")?,
-            order: c.prepare_cached("INSERT INTO decision_order VALUES (?1, ?2)")?,
-            of_run: c.prepare_cached("INSERT INTO decision_of_run VALUES (?1, ?2, ?3)")?,
-            effect: c
-                .prepare_cached("INSERT OR IGNORE INTO effect_edge VALUES (?1, ?2, ?3, ?4)")?,
             cause: c.prepare_cached("INSERT OR IGNORE INTO cause_edge VALUES (?1, ?2, ?3, ?4)")?,
-            payload: c.prepare_cached("INSERT OR IGNORE INTO payload VALUES (?1, ?2, ?3)")?,
+            payload: c.prepare_cached("INSERT OR IGNORE INTO payload VALUES (?1, ?2)")?,
         })
     }
 
@@ -181,10 +248,18 @@ impl<'c> Statements<'c> {
         gathered: &mut Gathered,
     ) -> rusqlite::Result<()> {
         let at = signed(seq);
-        self.event.execute(params![&keys.id.as_bytes()[..], at])?;
-        self.named.execute([code, at])?;
-        if let Some(stream) = keys.stream {
-            gathered.heads.insert(stream, keys.id);
+        gathered.events.push((keys.id, at));
+        gathered.effects.extend_from_slice(&keys.edges);
+        if let Some((_, subject)) = keys.payload {
+            gathered.payloads_of_subjects.add(subject.as_bytes(), seq);
+            gathered.subjects.insert(subject);
+        }
+        let began = match keys.decision {
+            Some(id) => self.decision(connection, id, (seq, code), keys, gathered)?,
+            None => false,
+        };
+        if !began {
+            self.further(at, code, keys, gathered)?;
         }
         if let Some(opened) = &keys.run {
             gathered.run(connection, opened.run, seq, keys.at)?;
@@ -224,23 +299,6 @@ impl<'c> Statements<'c> {
                 .prepare_cached("UPDATE run SET imported = 1 WHERE id = ?1")?
                 .execute([&run.as_bytes()[..]])?;
         }
-        if let Some(id) = keys.decision {
-            self.of_decision.execute(params![&id.as_bytes()[..], at])?;
-            self.decision(connection, id, seq, keys, gathered)?;
-        }
-        for edge in &keys.edges {
-            let kind = kind_code(edge.kind);
-            let strength = edge.strength as i64;
-            let (cause, effect) = (&edge.cause.as_bytes()[..], &edge.effect.as_bytes()[..]);
-            self.effect
-                .execute(params![cause, effect, kind, strength])?;
-            self.cause.execute(params![effect, cause, kind, strength])?;
-        }
-        if let Some((ct, subject)) = keys.payload {
-            self.payload
-                .execute(params![&subject.as_bytes()[..], at, &ct.0[..]])?;
-            gathered.subjects.insert(subject);
-        }
         if let Some(subject) = keys.erased {
             connection
                 .prepare_cached("INSERT INTO erased VALUES (?1, ?2)")?
@@ -250,20 +308,54 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
+    /// The rows of an event that begins no decision.
+    fn further(
+        &mut self,
+        at: i64,
+        code: i64,
+        keys: &IndexKeys,
+        gathered: &mut Gathered,
+    ) -> rusqlite::Result<()> {
+        self.named.execute([code, at])?;
+        if let Some(stream) = keys.stream {
+            gathered.heads.insert(stream, keys.id);
+        }
+        if let Some(id) = keys.decision {
+            self.of_decision.execute(params![&id.as_bytes()[..], at])?;
+        }
+        for edge in &keys.edges {
+            self.cause.execute(params![
+                &edge.effect.as_bytes()[..],
+                &edge.cause.as_bytes()[..],
+                kind_code(edge.kind),
+                edge.strength as i64
+            ])?;
+        }
+        if let Some((ct, _)) = keys.payload {
+            self.payload.execute(params![at, &ct.0[..]])?;
+        }
+        Ok(())
+    }
+
+    /// Begins a decision or moves it on, and tells whether it began.
     fn decision(
         &mut self,
         connection: &Connection,
         id: DecisionId,
-        seq: u64,
+        (seq, code): (u64, i64),
         keys: &IndexKeys,
         gathered: &mut Gathered,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let Some(status) = keys.status else {
-            return Ok(());
+            return Ok(false);
         };
         if let Some(begins) = &keys.begins {
+            let causes = packed(&keys.edges);
+            let ct = keys.payload.as_ref().map(|(ct, _)| &ct.0[..]);
             let added = self.decision.execute(params![
+                signed(seq),
                 &id.as_bytes()[..],
+                &keys.id.as_bytes()[..],
                 &begins.run.as_bytes()[..],
                 begins.agent.name,
                 begins.agent.version,
@@ -272,25 +364,21 @@ impl<'c> Statements<'c> {
                 begins.known.name(),
                 begins.started.map(|started| started.0),
                 status_code(status),
-                signed(seq),
                 signed(keys.at.wall),
                 keys.at.tick,
+                code,
+                ct,
+                causes,
             ])?;
             if added == 1 {
-                self.order
-                    .execute(params![signed(seq), &id.as_bytes()[..]])?;
-                self.of_run.execute(params![
-                    &begins.run.as_bytes()[..],
-                    signed(seq),
-                    &id.as_bytes()[..]
-                ])?;
+                gathered.decisions_of_runs.add(begins.run.as_bytes(), seq);
                 gathered.run(connection, begins.run, seq, keys.at)?;
                 gathered
                     .agents
                     .insert((begins.run, begins.agent.name.clone()));
                 *gathered.counts.entry((begins.run, status)).or_default() += 1;
                 gathered.statuses.insert(id, (begins.run, status, status));
-                return Ok(());
+                return Ok(true);
             }
         }
         let known = match gathered.statuses.get(&id) {
@@ -311,11 +399,36 @@ impl<'c> Statements<'c> {
             *gathered.counts.entry((run, status)).or_default() += 1;
             gathered.statuses.insert(id, (run, written, status));
         }
-        Ok(())
+        Ok(false)
     }
 }
 
 impl Gathered {
+    fn begin(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            events: Vec::new(),
+            effects: Vec::new(),
+            decisions_of_runs: Spans::begin(
+                connection,
+                "SELECT first, last, count, run FROM decision_span ORDER BY first DESC LIMIT 1",
+                "INSERT INTO decision_span VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first) \
+                 DO UPDATE SET last = excluded.last, count = excluded.count",
+            )?,
+            payloads_of_subjects: Spans::begin(
+                connection,
+                "SELECT first, last, count, subject FROM payload_span ORDER BY first DESC LIMIT 1",
+                "INSERT INTO payload_span VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first) \
+                 DO UPDATE SET last = excluded.last, count = excluded.count",
+            )?,
+            heads: HashMap::new(),
+            statuses: HashMap::new(),
+            counts: HashMap::new(),
+            agents: HashSet::new(),
+            runs: HashSet::new(),
+            subjects: HashSet::new(),
+        })
+    }
+
     /// Makes sure that a run has a row.
     fn run(
         &mut self,
@@ -346,7 +459,26 @@ impl Gathered {
         Ok(())
     }
 
-    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
+    fn write(mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.decisions_of_runs.write(connection)?;
+        self.payloads_of_subjects.write(connection)?;
+        let mut statement = connection.prepare_cached("INSERT INTO event VALUES (?1, ?2)")?;
+        self.events.sort_unstable();
+        for (id, seq) in self.events {
+            statement.execute(params![&id.as_bytes()[..], seq])?;
+        }
+        let mut statement = connection
+            .prepare_cached("INSERT OR IGNORE INTO effect_edge VALUES (?1, ?2, ?3, ?4)")?;
+        self.effects
+            .sort_unstable_by_key(|edge| (edge.cause, edge.effect));
+        for edge in self.effects {
+            statement.execute(params![
+                &edge.cause.as_bytes()[..],
+                &edge.effect.as_bytes()[..],
+                kind_code(edge.kind),
+                edge.strength as i64
+            ])?;
+        }
         let mut statement = connection.prepare_cached(
             "INSERT INTO stream VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET head = excluded.head",
         )?;
@@ -405,9 +537,20 @@ pub(super) fn status_of(code: i64) -> rusqlite::Result<Status> {
     status.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
 }
 
-fn kind_code(kind: model::CauseKind) -> i64 {
+pub(super) fn kind_code(kind: model::CauseKind) -> i64 {
     let place = model::CauseKind::ALL.iter().position(|each| *each == kind);
     i64::try_from(place.expect("all kinds are in the list")).expect("there are few")
+}
+
+/// Causes in the row of the decision that they are causes of.
+fn packed(edges: &[Edge]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(edges.len() * CAUSE_LEN);
+    for edge in edges {
+        bytes.extend_from_slice(edge.cause.as_bytes());
+        let kind = u8::try_from(kind_code(edge.kind)).expect("there are few");
+        bytes.push(kind << 1 | edge.strength as u8);
+    }
+    bytes
 }
 
 pub(super) fn signed(number: u64) -> i64 {
