@@ -105,7 +105,8 @@ fn nested_len(text: &str) -> Option<usize> {
 pub(crate) fn find(bytes: &[u8], mut at: usize, wanted: [u8; 2]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-    let [first, second] = wanted.map(|byte| ONES * u64::from(byte));
+    // Not by `map` over the array, which is not inlined here and costs as much as the search.
+    let (first, second) = (ONES * u64::from(wanted[0]), ONES * u64::from(wanted[1]));
     // The lowest bit set is that of the first zero byte (Mycroft 1987); higher ones may lie.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
