@@ -9,6 +9,10 @@
 //! `RESCIND_BENCH_MB` megabytes (default 32) are reached. It is imported into a store in memory
 //! and into the embedded store (durable: acknowledged after `fdatasync`, sealed and signed at the
 //! end), and compared with one write and `fdatasync` of the same bytes in the same run.
+//!
+//! A decision costs about the same whatever it says, so throughput in bytes follows from how long
+//! messages are. The last lines therefore show the other formats of which there are recordings at
+//! hand, repeated to half as many megabytes, with the bytes of a decision beside the throughput.
 
 #![expect(
     clippy::print_stdout,
@@ -64,6 +68,41 @@ fn main() {
         embedded / raw
     );
     println!("peak memory:        {:8.1} MB", peak_mb());
+    let sets = [
+        (Format::WhoAndWhen, "who-and-when"),
+        (Format::Atif, "terminal-runs"),
+        (Format::Langfuse, "framework-traces"),
+        (Format::OtlpJson, "otel-mas-sim"),
+    ];
+    for (format, set) in sets {
+        let text = repeated(format, set, megabytes.unwrap_or(32) << 19);
+        if !text.is_empty() {
+            one_line(format, &text);
+        }
+    }
+}
+
+/// Measures the embedded store with a format.
+fn one_line(format: Format, text: &str) {
+    let options = wire::import::Options::default();
+    let runs = wire::import::read(format, text.as_bytes(), &options).unwrap();
+    let decisions = runs.iter().map(|run| run.steps.len()).sum::<usize>();
+    drop(runs);
+    let dir = tempfile::tempdir().unwrap();
+    let seconds = Arc::new(|| SystemClock.wall() / 1_000_000);
+    let options = OpenOptions::new(dir.path(), Arc::new(SystemEntropy::new()), seconds);
+    println!("{format}: {decisions} decisions");
+    let wall = timed(|| {
+        let store = Arc::new(EmbeddedStore::open(options).unwrap());
+        import_as(format, store, text);
+    });
+    let mb = text.len() as f64 / 1e6;
+    println!(
+        "embedded, durable:  {:8.1} MB/s, {:.0} bytes and {:.1} us of a decision",
+        mb / wall,
+        text.len() as f64 / decisions as f64,
+        wall * 1e6 / decisions as f64
+    );
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
@@ -94,6 +133,10 @@ fn cpu_seconds() -> f64 {
 }
 
 fn import(store: Arc<dyn Store>, text: &str) {
+    import_as(Format::OpenaiChat, store, text);
+}
+
+fn import_as(format: Format, store: Arc<dyn Store>, text: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()
@@ -104,7 +147,7 @@ fn import(store: Arc<dyn Store>, text: &str) {
             .await
             .unwrap();
         let options = ImportOptions {
-            format: Format::OpenaiChat,
+            format,
             pointer: None,
             agent: None,
         };
@@ -154,24 +197,76 @@ fn input(bytes: usize) -> String {
 }
 
 fn recorded() -> Vec<String> {
+    let mut conversations: Vec<String> = files("tau-bench")
+        .iter()
+        .flat_map(|text| messages(text))
+        .collect();
+    conversations.sort();
+    conversations
+}
+
+/// The files of a set in a format as JSON Lines, at least `bytes` long; empty where there are none.
+fn repeated(format: Format, set: &str, bytes: usize) -> String {
+    let mut runs = files(set);
+    runs.retain(|text| wire::import::detect(text.as_bytes()) == Some(format));
+    runs.sort();
+    let mut text = String::with_capacity(bytes + (1 << 20));
+    for round in 0.. {
+        for run in &runs {
+            // Line breaks between values are not content.
+            let run = run.replace(['\n', '\r'], " ");
+            // Spans of one trace are one run wherever they lie, so each round has other traces.
+            let run = [
+                r#""traceId": ""#,
+                r#""traceId":""#,
+                r#""trace_id": ""#,
+                r#""trace_id":""#,
+            ]
+            .into_iter()
+            .fold(run, |run, key| in_round(&run, key, round));
+            text.push_str(run.trim());
+            text.push('\n');
+            if text.len() >= bytes {
+                return text;
+            }
+        }
+        if runs.is_empty() {
+            return text;
+        }
+    }
+    text
+}
+
+/// Puts the number of the round in place of the first four digits of every value of `key`.
+fn in_round(text: &str, key: &str, round: usize) -> String {
+    let mut parts = text.split(key);
+    let mut changed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        changed.push_str(key);
+        let _ = write!(changed, "{round:04x}");
+        changed.push_str(part.get(4..).unwrap_or_default());
+    }
+    changed
+}
+
+fn files(set: &str) -> Vec<String> {
     let root = std::env::var_os("RESCIND_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         PathBuf::from,
     );
-    let mut conversations = Vec::new();
-    let mut folders = vec![root.join("tau-bench")];
+    let mut texts = Vec::new();
+    let mut folders = vec![root.join(set)];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "json") {
-                conversations.extend(messages(&std::fs::read_to_string(path).unwrap()));
+                texts.push(std::fs::read_to_string(path).unwrap());
             }
         }
     }
-    conversations.sort();
-    conversations
+    texts
 }
 
 #[derive(serde::Deserialize)]
