@@ -9,16 +9,13 @@ use ledger::tile::{Tile, TileReader, read_tile, tile_at};
 use ledger::{Checkpoint, LogBuilder, StoreError};
 
 use super::payloads::Named;
-use super::{Check, Kind};
+use super::{Check, Kind, LISTED};
 use crate::disk::{self, Disk, How};
 use crate::embedded::marks::DirTiles;
 use crate::embedded::segment::{Header, Offsets, offsets_name, segment_name, segment_number};
 use crate::embedded::{Cursor, Log};
 use crate::error::unavailable;
 use crate::worker::scatter;
-
-/// How many findings of one kind are listed.
-const LISTED: usize = 64;
 
 /// The segments, as far as they can be read.
 pub(crate) struct Segments {

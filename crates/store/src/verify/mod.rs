@@ -159,6 +159,9 @@ pub enum Kind {
 /// How far a check is: what it is doing, and how much of it is done.
 pub type Progress<'p> = &'p (dyn Fn(&'static str, u64, u64) + Sync);
 
+/// How many findings of one sort are listed.
+const LISTED: usize = 64;
+
 /// What all parts of a check share.
 pub(crate) struct Check<'c> {
     pub(crate) options: &'c Options,
@@ -177,6 +180,21 @@ impl Check<'_> {
             file,
             detail,
         });
+    }
+
+    /// Lists the first of many findings of one sort, and says in a notice how many more there are.
+    /// A leaf of `u64::MAX` is none.
+    fn find_some(&mut self, file: &Path, what: &str, mut found: Vec<(u64, String)>) {
+        found.sort_unstable();
+        if found.len() > LISTED {
+            let more = found.len() - LISTED;
+            let notice = format!("{more} more {what} than are listed");
+            self.report.notices.push(notice);
+        }
+        for (seq, detail) in found.into_iter().take(LISTED) {
+            let first_bad = (seq < u64::MAX).then_some(seq);
+            self.find(Kind::Payload, first_bad, Some(file), detail);
+        }
     }
 
     /// Takes an error of reading as a finding, where it is one.

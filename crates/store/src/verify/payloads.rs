@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::digest::sha256;
 use ledger::merkle::leaf_hash;
-use ledger::{Leaf, StoreError};
-use model::{Digest, IndexKeys, SubjectId};
+use ledger::payload::open;
+use ledger::{Leaf, StoreError, SubjectKey};
+use model::{Digest, EventId, IndexKeys, SubjectId};
+use zeroize::Zeroizing;
 
 use super::log::Segments;
 use super::{Check, Kind};
@@ -22,8 +24,8 @@ use crate::worker::scatter;
 /// What the leaves say about payloads.
 #[derive(Debug, Default)]
 pub(crate) struct Named {
-    /// Every payload, whose it is, and the first leaf that names it.
-    payloads: HashMap<Digest, (SubjectId, u64)>,
+    /// Every payload, whose it is, and the first leaf that names it, with its event.
+    payloads: HashMap<Digest, (u64, SubjectId, EventId)>,
     erased: HashMap<SubjectId, u64>,
 }
 
@@ -43,7 +45,7 @@ impl Named {
         let event = Leaf::decode(leaf).map_err(|e| e.to_string())?;
         let keys = IndexKeys::of(&event);
         if let Some((ct, subject)) = keys.payload {
-            self.payloads.entry(ct).or_insert((subject, seq));
+            self.payloads.entry(ct).or_insert((seq, subject, event.id));
         }
         if let Some(subject) = keys.erased {
             self.erased.insert(subject, seq);
@@ -54,12 +56,21 @@ impl Named {
         Ok(())
     }
 
+    /// The first payload of every subject.
+    fn firsts(&self) -> HashMap<SubjectId, (u64, Digest, EventId)> {
+        let mut firsts = HashMap::new();
+        for (ct, (seq, subject, event)) in &self.payloads {
+            let found = (*seq, *ct, *event);
+            let first = firsts.entry(*subject).or_insert(found);
+            *first = found.min(*first);
+        }
+        firsts
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
-        for (ct, (subject, seq)) in other.payloads {
-            let kept = self.payloads.entry(ct).or_insert((subject, seq));
-            if seq < kept.1 {
-                *kept = (subject, seq);
-            }
+        for (ct, named) in other.payloads {
+            let kept = self.payloads.entry(ct).or_insert(named);
+            *kept = named.min(*kept);
         }
         self.erased.extend(other.erased);
     }
@@ -71,7 +82,7 @@ pub(crate) fn check(
     check: &mut Check<'_>,
     segments: Option<&Segments>,
     snapshot: Option<Snapshot>,
-    slots: &HashMap<SubjectId, Slot>,
+    slots: &Slots,
 ) -> Result<(), StoreError> {
     let Some(segments) = segments else {
         return Ok(());
@@ -83,36 +94,100 @@ pub(crate) fn check(
         return Ok(());
     }
     let named = std::mem::take(&mut check.named);
-    let found = packs(check, segments)?;
-    let mut missing: Vec<(u64, Digest, String)> = Vec::new();
-    for (ct, (subject, seq)) in &named.payloads {
+    let firsts = named.firsts();
+    // What is damaged in them was told when they were read first.
+    let told = (check.report.findings.len(), check.report.notices.len());
+    let now = keys(check)?;
+    check.report.findings.truncate(told.0);
+    check.report.notices.truncate(told.1);
+    subjects(check, &named, &firsts, slots, &now);
+    let probes: HashMap<Digest, Probe<'_>> = firsts
+        .iter()
+        .filter(|(subject, _)| !named.erased.contains_key(subject))
+        .filter_map(|(subject, (seq, ct, event))| match now.get(subject) {
+            Some((Slot::Kept, key)) => Some((*ct, (*seq, *event, key))),
+            _ => None,
+        })
+        .collect();
+    let found = packs(check, segments, &probes)?;
+    let mut missing: Vec<(u64, String)> = Vec::new();
+    for (ct, (seq, subject, _)) in &named.payloads {
         let erased = named.erased.contains_key(subject);
-        let destroyed = matches!(slots.get(subject), Some(Slot::Destroying | Slot::Destroyed));
-        match found.get(ct) {
-            Some(false) if erased && !destroyed => check.report.notices.push(format!(
-                "subject `{subject}` is erased in the log and its key is still there: the next start finishes it"
-            )),
-            Some(false) => {}
-            _ if erased && destroyed => check.report.checked.erased += 1,
-            Some(true) => missing.push((*seq, *ct, "was scrubbed without proof of an erasure".to_owned())),
-            None => missing.push((*seq, *ct, "is missing, and no erasure says why".to_owned())),
-        }
+        let destroyed = gone(now.get(subject));
+        let what = match found.get(ct) {
+            Some(false) if erased && !destroyed => {
+                check.report.notices.push(format!(
+                    "subject `{subject}` is erased in the log and its key is still there: the next start finishes it"
+                ));
+                continue;
+            }
+            Some(false) => continue,
+            _ if erased && destroyed => {
+                check.report.checked.erased += 1;
+                continue;
+            }
+            Some(true) => "was scrubbed without proof of an erasure",
+            None => "is missing, and no erasure says why",
+        };
+        missing.push((*seq, format!("payload `{ct}` {what}")));
     }
-    missing.sort_unstable_by_key(|(seq, ..)| *seq);
     let dir = check.paths.payloads();
-    for (seq, ct, what) in missing {
-        check.find(
-            Kind::Payload,
-            Some(seq),
-            Some(&dir),
-            format!("payload `{ct}` {what}"),
-        );
-    }
+    check.find_some(&dir, "payloads are missing", missing);
     Ok(())
 }
 
-/// Reads every pack, and returns which payloads are there, and whether scrubbed.
-fn packs(check: &mut Check<'_>, segments: &Segments) -> Result<HashMap<Digest, bool>, StoreError> {
+/// The slots of subjects, each with what it holds for a key.
+pub(crate) type Slots = HashMap<SubjectId, (Slot, Zeroizing<[u8; 32]>)>;
+
+/// A payload to open: the leaf that names it, its event, and the key of its subject.
+type Probe<'k> = (u64, EventId, &'k Zeroizing<[u8; 32]>);
+
+const fn gone(slot: Option<&(Slot, Zeroizing<[u8; 32]>)>) -> bool {
+    matches!(slot, Some((Slot::Destroying | Slot::Destroyed, _)))
+}
+
+/// Whoever has payloads has a key, or was erased; and whose key is gone was erased.
+///
+/// An erasure stands in the log before the key goes, and a key is kept before a leaf names its
+/// subject. So keys that are gone are looked for as they were `before` the segments were opened,
+/// and keys that are there as they are `now`.
+fn subjects(
+    check: &mut Check<'_>,
+    named: &Named,
+    firsts: &HashMap<SubjectId, (u64, Digest, EventId)>,
+    before: &Slots,
+    now: &Slots,
+) {
+    let file = check.paths.keys().join("subjects.keys");
+    let lost = firsts
+        .iter()
+        .filter(|(subject, _)| !named.erased.contains_key(subject) && !now.contains_key(subject))
+        .map(|(subject, (seq, ..))| {
+            let detail =
+                format!("the key of subject `{subject}` is missing, and no erasure says why");
+            (*seq, detail)
+        });
+    let lost = lost.collect();
+    check.find_some(&file, "keys are missing", lost);
+    let destroyed = before
+        .iter()
+        .filter(|(subject, slot)| gone(Some(slot)) && !named.erased.contains_key(subject))
+        .map(|(subject, _)| {
+            let first = firsts.get(subject).map_or(u64::MAX, |(seq, ..)| *seq);
+            let detail = format!("the key of subject `{subject}` is destroyed without an erasure");
+            (first, detail)
+        });
+    let destroyed = destroyed.collect();
+    check.find_some(&file, "keys are destroyed", destroyed);
+}
+
+/// Reads every pack, opens those payloads that are asked for, and returns which payloads are
+/// there, and whether scrubbed.
+fn packs(
+    check: &mut Check<'_>,
+    segments: &Segments,
+    probes: &HashMap<Digest, Probe<'_>>,
+) -> Result<HashMap<Digest, bool>, StoreError> {
     let (last, last_end) = segments.packs;
     let dir = check.paths.payloads();
     let disk = Arc::clone(&check.options.disk);
@@ -131,15 +206,21 @@ fn packs(check: &mut Check<'_>, segments: &Segments) -> Result<HashMap<Digest, b
             found.push((
                 path.clone(),
                 disk.open(&path, How::Read)
-                    .and_then(|file| pack(&*file, number, end)),
+                    .and_then(|file| pack(&*file, number, end, probes)),
             ));
         }
     });
     let mut whole: HashMap<Digest, bool> = HashMap::new();
+    let mut closed = Vec::new();
     for (path, pack) in parts.into_iter().flatten() {
         match pack {
             Ok(pack) => {
                 check.report.checked.payloads += pack.found.len() as u64;
+                closed.extend(pack.closed.into_iter().map(|seq| {
+                    let detail =
+                        format!("the payload of leaf {seq} does not open with its subject's key");
+                    (seq, detail)
+                }));
                 for (ct, scrubbed) in pack.found {
                     let state = whole.entry(ct).or_insert(scrubbed);
                     *state = *state && scrubbed;
@@ -156,6 +237,8 @@ fn packs(check: &mut Check<'_>, segments: &Segments) -> Result<HashMap<Digest, b
             Err(error) => return Err(unavailable(format!("read `{}`", path.display()), error)),
         }
     }
+    let file = check.paths.keys().join("subjects.keys");
+    check.find_some(&file, "payloads do not open", closed);
     Ok(whole)
 }
 
@@ -163,9 +246,16 @@ fn packs(check: &mut Check<'_>, segments: &Segments) -> Result<HashMap<Digest, b
 struct Pack {
     found: Vec<(Digest, bool)>,
     bad: Vec<u64>,
+    /// Leaves whose payload does not open with the key of its subject.
+    closed: Vec<u64>,
 }
 
-fn pack(file: &dyn DiskFile, number: u32, end: Option<u64>) -> io::Result<Pack> {
+fn pack(
+    file: &dyn DiskFile,
+    number: u32,
+    end: Option<u64>,
+    probes: &HashMap<Digest, Probe<'_>>,
+) -> io::Result<Pack> {
     let mut pack = Pack::default();
     let length = file.len()?;
     let end = end.unwrap_or(length);
@@ -194,6 +284,11 @@ fn pack(file: &dyn DiskFile, number: u32, end: Option<u64>) -> io::Result<Pack> 
                 sha256(&bytes) == entry.ct
             };
         if right {
+            if let Some((seq, event, key)) = probes.get(&entry.ct).filter(|_| !scrubbed)
+                && open(&SubjectKey::from_bytes(key), event.as_bytes(), &bytes).is_err()
+            {
+                pack.closed.push(*seq);
+            }
             pack.found.push((entry.ct, scrubbed));
         } else {
             pack.bad.push(at);
@@ -206,13 +301,13 @@ fn pack(file: &dyn DiskFile, number: u32, end: Option<u64>) -> io::Result<Pack> 
     Ok(pack)
 }
 
-/// Reads the slots of subjects' keys.
-pub(crate) fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, StoreError> {
+/// Reads the slots of subjects' keys, and tells what is damaged.
+pub(crate) fn keys(check: &mut Check<'_>) -> Result<Slots, StoreError> {
     let path = check.paths.keys().join("subjects.keys");
     let bytes = disk::read(&*check.options.disk, &path)
         .map_err(|e| unavailable(format!("read `{}`", path.display()), e))?;
     let mut slots = HashMap::new();
-    let Some(bytes) = bytes.map(zeroize::Zeroizing::new) else {
+    let Some(bytes) = bytes.map(Zeroizing::new) else {
         return Ok(slots);
     };
     if bytes.len() < KEYS_HEADER || bytes[..KEYS_HEADER] != keys_header() {
@@ -223,7 +318,8 @@ pub(crate) fn keys(check: &mut Check<'_>) -> Result<HashMap<SubjectId, Slot>, St
     for (place, slot) in bytes[KEYS_HEADER..].chunks(SLOT).enumerate() {
         match Slot::decode(slot) {
             (Some(subject), Some(state)) => {
-                slots.insert(subject, state);
+                let key: &[u8; 32] = slot[20..52].try_into().expect("32 bytes");
+                slots.insert(subject, (state, Zeroizing::new(*key)));
             }
             _ if slot.len() < SLOT => check.report.notices.push(format!(
                 "`{}` ends within a key that was never acknowledged",

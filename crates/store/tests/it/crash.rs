@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger::conformance::sample::{Maker, batch};
-use ledger::{Batch, BlobState, KeyState, Leaf, Store, StoreError, SubjectKey};
+use ledger::{Batch, BlobState, KeyState, Leaf, Store, StoreError};
 use model::{Digest, EventId, HybridTime, SubjectId};
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{EmbeddedStore, OpenOptions, verify, worker};
 
-use crate::support::on_disk;
+use crate::support::{key, on_disk, propose_sealed};
 
 /// What the store said was done.
 #[derive(Default)]
@@ -69,16 +69,13 @@ async fn script(disk: &FaultDisk, index: &Path, said: &mut Said) {
     said.append(&store, batch([make.open(run, subject), make.filler(10)]))
         .await;
     for (place, subject) in [subject, other].into_iter().enumerate() {
-        if store
-            .keep_key(subject, SubjectKey::from_bytes(&[place as u8 + 1; 32]))
-            .await
-            .is_err()
-        {
+        if store.keep_key(subject, key()).await.is_err() {
             continue;
         }
         said.kept.push(subject);
         let decision = make.decision();
-        let (leaf, payload) = make.propose_sealed(decision, run, subject, &[place as u8 + 1; 150]);
+        let (leaf, payload) =
+            propose_sealed(&mut make, decision, run, subject, &[place as u8 + 1; 80]);
         let mut sealed = batch([leaf, make.start(decision)]);
         sealed.payloads.push(payload);
         said.append(&store, sealed).await;

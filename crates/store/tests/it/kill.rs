@@ -12,7 +12,7 @@ use ledger::conformance::sample::{Maker, batch};
 use ledger::{Leaf, Store};
 use store::{EmbeddedStore, OpenOptions, verify};
 
-use crate::support::in_dir;
+use crate::support::{in_dir, key, propose_sealed};
 
 const CHILD: &str = "RESCIND_STORE_CHILD";
 
@@ -47,12 +47,15 @@ fn child_that_appends_until_it_is_killed() {
                 // Ids that no other task and no earlier child makes.
                 let mut make = Maker::new(1_700_000_000_000 + (start * 4 + task) * 1_000_000);
                 let (run, subject) = (make.run(), make.subject());
+                if store.keep_key(subject, key()).await.is_err() {
+                    return;
+                }
                 for round in 0u64.. {
                     let leaf = make.filler(100 + (round % 7) as usize * 50);
                     let decision = make.decision();
                     let ciphertext = [task as u8, round as u8, 1, 2].repeat(40);
                     let (sealed, payload) =
-                        make.propose_sealed(decision, run, subject, &ciphertext);
+                        propose_sealed(&mut make, decision, run, subject, &ciphertext);
                     let mut both = batch([leaf.clone(), sealed]);
                     both.payloads.push(payload);
                     let Ok(appended) = store.append(both).await else {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use ledger::conformance::sample::{Maker, batch};
-use ledger::{Store, StoreError, SubjectKey};
+use ledger::{Store, StoreError};
 use store::verify::{self, Kind, Report};
 use store::{EmbeddedStore, OpenOptions};
 
-use crate::support::in_dir;
+use crate::support::{in_dir, key, propose_sealed};
 
 struct Sample {
     root: tempfile::TempDir,
@@ -23,14 +23,12 @@ impl Sample {
         let mut make = Maker::default();
         let (run, kept, erased) = (make.run(), make.subject(), make.subject());
         for subject in [kept, erased] {
-            store
-                .keep_key(subject, SubjectKey::from_bytes(&[5; 32]))
-                .await
-                .unwrap();
+            store.keep_key(subject, key()).await.unwrap();
             for place in 0..10 {
                 let text = format!("payload {place} of {subject}").repeat(9);
                 let decision = make.decision();
-                let (leaf, payload) = make.propose_sealed(decision, run, subject, text.as_bytes());
+                let (leaf, payload) =
+                    propose_sealed(&mut make, decision, run, subject, text.as_bytes());
                 let mut sealed = batch([leaf]);
                 sealed.payloads.push(payload);
                 store.append(sealed).await.unwrap();
@@ -489,10 +487,9 @@ async fn c55_a_directory_that_another_process_writes_is_not_called_tampered_with
         let mut round = 0;
         while !looking.is_finished() {
             let (run, subject) = (make.run(), make.subject());
-            let key = SubjectKey::from_bytes(&[5; 32]);
-            store.keep_key(subject, key).await.unwrap();
+            store.keep_key(subject, key()).await.unwrap();
             let decision = make.decision();
-            let (leaf, payload) = make.propose_sealed(decision, run, subject, &[7; 300]);
+            let (leaf, payload) = propose_sealed(&mut make, decision, run, subject, &[7; 300]);
             let mut sealed = batch([leaf, make.filler(200)]);
             sealed.payloads.push(payload);
             store.append(sealed).await.unwrap();
@@ -508,4 +505,48 @@ async fn c55_a_directory_that_another_process_writes_is_not_called_tampered_with
         looking.await.unwrap();
         assert!(round > 0);
     }
+}
+
+#[tokio::test]
+async fn c10_keys_that_are_gone_or_replaced_are_found() {
+    let sample = Sample::new().await;
+    let path = sample.data().join("keys/default/subjects.keys");
+    let slot = |bytes: &mut Vec<u8>, key: [u8; 32], state: u8| {
+        bytes[16 + 20..16 + 52].copy_from_slice(&key);
+        bytes[16 + 52] = state;
+        let crc = crc32fast::hash(&bytes[16..16 + 60]).to_be_bytes();
+        bytes[16 + 60..16 + 64].copy_from_slice(&crc);
+    };
+    let found = |what: &str, report: Report| {
+        assert_eq!(
+            report.first_bad(),
+            Some(0),
+            "{what}: {:#?}",
+            report.findings
+        );
+        assert_eq!(report.findings[0].kind, Kind::Payload, "{what}");
+    };
+    for length in [16, 16 + 63] {
+        let report = sample.changed(&path, |bytes| bytes.truncate(length));
+        found("cut", report);
+    }
+    found(
+        "destroyed",
+        sample.changed(&path, |bytes| slot(bytes, [0; 32], b'D')),
+    );
+    found(
+        "destroying",
+        sample.changed(&path, |bytes| slot(bytes, [0; 32], b'X')),
+    );
+    found(
+        "replaced",
+        sample.changed(&path, |bytes| slot(bytes, [6; 32], b'K')),
+    );
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let report = sample.verify();
+    found("removed", report);
+    // A slot that nothing names was never acknowledged.
+    std::fs::write(&path, [&bytes[..], &[1; 20]].concat()).unwrap();
+    assert!(sample.verify().is_intact());
 }
