@@ -151,10 +151,8 @@ fn import_as(format: Format, store: Arc<dyn Store>, text: &str) {
             pointer: None,
             agent: None,
         };
-        engine
-            .import(text.as_bytes(), &options, &mut |_, _| {})
-            .await
-            .unwrap();
+        let decoded = engine::decode_import(text.as_bytes(), options).unwrap();
+        engine.import(&decoded, &mut |_, _| {}).await.unwrap();
         engine.store().close().await.unwrap();
     });
 }

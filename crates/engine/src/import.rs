@@ -52,15 +52,22 @@ pub struct ImportOptions<'a> {
 /// Is told how many decisions are done, and of how many.
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 
-/// Checks that a file can be imported, without importing it.
+/// A file that was decoded and checked whole, ready to be imported.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    bytes: &'a [u8],
+    options: ImportOptions<'a>,
+    runs: Vec<Run<'a>>,
+}
+
+/// Decodes a file and checks all of it, before the record is touched.
 ///
 /// # Errors
 /// [`EngineError::Import`], [`EngineError::TooLong`], [`EngineError::Circle`].
-pub fn check_import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<(), EngineError> {
-    decode(bytes, options).map(drop)
-}
-
-fn decode<'a>(bytes: &'a [u8], options: &ImportOptions<'_>) -> Result<Vec<Run<'a>>, EngineError> {
+pub fn decode_import<'a>(
+    bytes: &'a [u8],
+    options: ImportOptions<'a>,
+) -> Result<Decoded<'a>, EngineError> {
     let wire = Options {
         pointer: options.pointer,
         agent: options.agent,
@@ -71,7 +78,11 @@ fn decode<'a>(bytes: &'a [u8], options: &ImportOptions<'_>) -> Result<Vec<Run<'a
             check_step(at, step)?;
         }
     }
-    Ok(runs)
+    Ok(Decoded {
+        bytes,
+        options,
+        runs,
+    })
 }
 
 /// What the record itself needs of a step, beyond what its format needs.
@@ -117,18 +128,20 @@ struct Built {
 }
 
 impl Engine {
-    /// Imports a file and seals the log over it.
+    /// Imports a decoded file and seals the log over it.
     ///
     /// # Errors
-    /// [`EngineError::Import`] and its kin if the file is refused (nothing is appended);
-    /// [`EngineError::Store`] if the store fails on the way (importing again completes it).
+    /// [`EngineError::Store`] if the store fails on the way; importing again completes it.
     pub async fn import(
         &self,
-        bytes: &[u8],
-        options: &ImportOptions<'_>,
+        decoded: &Decoded<'_>,
         progress: Progress<'_>,
     ) -> Result<ImportView, EngineError> {
-        let runs = decode(bytes, options)?;
+        let Decoded {
+            bytes,
+            options,
+            runs,
+        } = decoded;
         let file = sha256(bytes);
         // What earlier imports appended must be found before it is asked for.
         self.store

@@ -26,7 +26,7 @@ use model::{HybridClock, HybridTime};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::EngineError;
-pub use import::{ImportOptions, Progress, check_import};
+pub use import::{Decoded, ImportOptions, Progress, decode_import};
 
 /// The engine: a store, a clock and a source of randomness.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use engine::view::ImportView;
-use engine::{Engine, ImportOptions};
+use engine::{Decoded, Engine, ImportOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,14 +40,21 @@ pub(crate) async fn run(session: &Session, args: Import) -> Result<Answer, Failu
     };
     // Every file is read and checked before the record is touched: a mistake in the last one
     // leaves nothing behind.
+    let bytes = args
+        .files
+        .iter()
+        .map(|path| read(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut files = Vec::new();
-    for path in &args.files {
-        let bytes = read(path)?;
-        engine::check_import(&bytes, &options).map_err(|error| named(path, error.into()))?;
-        files.push((path.as_path(), bytes));
+    for (path, bytes) in args.files.iter().zip(&bytes) {
+        let decoded = engine::decode_import(bytes, options);
+        files.push((
+            path.as_path(),
+            decoded.map_err(|error| named(path, error.into()))?,
+        ));
     }
     let engine = session.write().await?;
-    let done = import(session, &engine, &files, &options).await;
+    let done = import(session, &engine, &files).await;
     // Whatever happened, what is in the record is sealed before the command ends.
     let closed = engine.store().close().await;
     let view = done?;
@@ -59,11 +66,10 @@ pub(crate) async fn run(session: &Session, args: Import) -> Result<Answer, Failu
 async fn import(
     session: &Session,
     engine: &Engine,
-    files: &[(&Path, Vec<u8>)],
-    options: &ImportOptions<'_>,
+    files: &[(&Path, Decoded<'_>)],
 ) -> Result<ImportedView, Failure> {
     let mut view = ImportedView { files: Vec::new() };
-    for (path, bytes) in files {
+    for (path, decoded) in files {
         let bar = bar(session, path);
         let mut progress = |done: u64, total: u64| {
             if let Some(bar) = &bar {
@@ -71,7 +77,7 @@ async fn import(
                 bar.set_position(done);
             }
         };
-        let import = engine.import(bytes, options, &mut progress).await;
+        let import = engine.import(decoded, &mut progress).await;
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }

@@ -1,6 +1,6 @@
 //! Importing runs.
 
-use engine::check_import;
+use engine::decode_import;
 use wire::import::Format;
 
 use crate::support::{Desk, REFUND, options, sketch};
@@ -86,8 +86,7 @@ async fn a_call_without_a_result_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_refused_file_leaves_nothing_behind() {
-    let desk = Desk::open().await;
+async fn a_refused_file_is_refused_before_the_record_is_touched() {
     let half = &REFUND[..REFUND.len() / 2];
     let long = format!(
         r#"[{{"role":"user","content":"x"}},{{"role":"assistant","content":null,"tool_calls":[
@@ -96,13 +95,8 @@ async fn a_refused_file_leaves_nothing_behind() {
     );
     for text in [half, &long] {
         let options = options(Format::OpenaiChat);
-        assert!(check_import(text.as_bytes(), &options).is_err());
-        desk.engine
-            .import(text.as_bytes(), &options, &mut |_, _| {})
-            .await
-            .unwrap_err();
+        decode_import(text.as_bytes(), options).unwrap_err();
     }
-    assert_eq!(desk.engine.store().status().await.unwrap().durable, 0);
 }
 
 #[tokio::test]

@@ -77,7 +77,9 @@ async fn every_recorded_run_imports_whole_and_hangs_together() {
                 pointer,
                 ..options(format)
             };
-            let imported = desk.engine.import(&bytes, &options, &mut |_, _| {}).await;
+            let decoded = engine::decode_import(&bytes, options);
+            let decoded = decoded.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let imported = desk.engine.import(&decoded, &mut |_, _| {}).await;
             let imported = imported.unwrap_or_else(|error| panic!("{name}: {error}"));
             for run in &imported.runs {
                 let graph = desk.graph(&run.id).await;

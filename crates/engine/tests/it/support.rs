@@ -44,10 +44,8 @@ impl Desk {
 
     pub(crate) async fn import(&self, text: &str) -> ImportView {
         let options = options(Format::OpenaiChat);
-        self.engine
-            .import(text.as_bytes(), &options, &mut |_, _| {})
-            .await
-            .unwrap()
+        let decoded = engine::decode_import(text.as_bytes(), options).unwrap();
+        self.engine.import(&decoded, &mut |_, _| {}).await.unwrap()
     }
 
     pub(crate) async fn graph(&self, id: &str) -> GraphView {
