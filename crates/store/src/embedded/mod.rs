@@ -53,7 +53,7 @@ pub(crate) use self::index::{
 };
 pub(crate) use self::indexer::rebuild_index;
 pub(crate) use self::log::Log;
-pub(crate) use self::open::check_format;
+pub(crate) use self::open::{check_format, never_begun, no_log};
 pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;
 use self::shared::{Answer, Reply, Request, Shared, ToIndex, ToKeys, ToSeal};

@@ -190,6 +190,9 @@ fn open_to_write(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, St
 fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, StoreError> {
     let disk = Arc::clone(&options.disk);
     check_format(&*disk, &paths, false)?;
+    if never_begun(&*disk, &paths)? {
+        return Err(no_log(&paths));
+    }
     let keys = LogKeys::load(&*disk, &paths.log_keys())?.ok_or_else(|| {
         damaged(
             &paths.log_keys(),
@@ -434,6 +437,35 @@ pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, make: bool) -> Result
         }),
         _ => Err(damaged(&path, "byte 0".to_owned(), None)),
     }
+}
+
+/// Whether a log was begun here and never finished: its key file comes last, so nothing was ever
+/// in it. Opening it to write finishes it.
+pub(crate) fn never_begun(disk: &dyn Disk, paths: &Paths) -> Result<bool, StoreError> {
+    let path = paths.log_keys();
+    let keys = disk::read(disk, &path).map_err(failed("read", &path))?;
+    if keys.is_some() {
+        return Ok(false);
+    }
+    for dir in [paths.segments(), paths.log(), paths.payloads()] {
+        if !disk.list(&dir).map_err(failed("list", &dir))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    // The marks of a new log are over no leaves.
+    for (path, what) in [(paths.tree(), "tree"), (paths.signed(), "signed")] {
+        if TreeMark::load(disk, &path, what)?.is_some_and(|mark| mark.size > 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(crate) fn no_log(paths: &Paths) -> StoreError {
+    unavailable(
+        format!("open `{}`", paths.dir.display()),
+        "no log was finished in it yet: the first command that writes makes one".to_owned(),
+    )
 }
 
 /// Makes a new log. Its key file comes last: a log is there when that is.

@@ -10,7 +10,7 @@ use super::{Check, Kind, log, payloads};
 use crate::disk;
 use crate::embedded::keys::LogKeys;
 use crate::embedded::marks::{DirTiles, TreeMark};
-use crate::embedded::{broken_tile, check_format, witness};
+use crate::embedded::{broken_tile, check_format, never_begun, no_log, witness};
 use crate::error::unavailable;
 
 /// Checks everything that the options ask for.
@@ -53,6 +53,9 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
     // Another process may go on writing meanwhile. It writes the segments first, then the index,
     // and the tree, the mark of what is signed, the witness and the checkpoint in this order: read
     // the other way round, nothing is ahead of what it was made from.
+    if never_begun(disk, &check.paths)? {
+        return Err(no_log(&check.paths));
+    }
     let dir = check.paths.log();
     let text = text(check, &dir)?;
     let Some(keys) = keys(check)? else {
@@ -68,7 +71,12 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
     let signed = mark(check, "signed")?;
     let tree = mark(check, "tree")?;
     let signed_size = signed.as_ref().map_or(0, |mark| mark.size);
-    if text.is_none() && signed_size > 0 {
+    if text.is_none() && signed_size > 0 && check.options.witness_dir.is_some() && seen.is_none() {
+        // What is to be signed is noted first, and the witness comes before the checkpoint.
+        check.report.notices.push(format!(
+            "the first publication, of {signed_size} leaves, was begun and never finished: the next one repeats it"
+        ));
+    } else if text.is_none() && signed_size > 0 {
         missing(check, &dir);
     } else if text.is_none() {
         check

@@ -7,7 +7,7 @@ use ledger::conformance::sample::{self, Maker, batch};
 use ledger::{Checkpoint, KeyState, Store, StoreError, SubjectKey, VerifyingKey};
 use model::{Body, HybridTime};
 use store::fault::{Fault, FaultDisk, Loss};
-use store::{Continue, EmbeddedStore};
+use store::{Continue, EmbeddedStore, verify};
 
 use crate::support::{in_dir, on_disk};
 
@@ -413,4 +413,72 @@ async fn c8_many_writers_at_once_lose_nothing_and_conflict_where_they_should() {
     }
     assert_eq!(winners, 1, "one of the racing starts goes through");
     assert_eq!(store.status().await.unwrap().durable, 2 + 32 * 40);
+}
+
+#[tokio::test]
+async fn c73_a_log_that_was_never_finished_is_told_from_a_damaged_one() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let store = EmbeddedStore::open(in_dir(&data)).unwrap();
+    drop(store);
+    // What a process leaves that is killed right before it writes the key file.
+    std::fs::remove_file(data.join("keys/default/log.keys")).unwrap();
+    let mut look = in_dir(&data);
+    look.read_only = true;
+    let opened = EmbeddedStore::open(look);
+    assert!(
+        matches!(&opened, Err(StoreError::Unavailable { source, .. }) if source.to_string().contains("no log was finished")),
+        "{opened:?}"
+    );
+    let checked = verify::verify(&data, &verify::Options::default(), &|_, _, _| {});
+    assert!(
+        matches!(checked, Err(StoreError::Unavailable { .. })),
+        "{checked:?}"
+    );
+    let store = EmbeddedStore::open(in_dir(&data)).unwrap();
+    store
+        .append(batch([Maker::default().filler(1)]))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let report = verify::verify(&data, &verify::Options::default(), &|_, _, _| {}).unwrap();
+    assert!(report.is_intact(), "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn c73_a_first_publication_that_failed_is_no_tampering() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, witness) = (root.path().join("data"), root.path().join("witness"));
+    let mut options = in_dir(&data);
+    options.witness_dir = Some(witness.clone());
+    let store = EmbeddedStore::open(options.clone()).unwrap();
+    let mut make = Maker::default();
+    store.append(batch([make.filler(1)])).await.unwrap();
+    // The witness cannot keep what it sees: a directory is where its lock should be.
+    let state = format!(
+        "{}.lock",
+        &ledger::digest::sha256(b"test.invalid/log").to_string()[..32]
+    );
+    std::fs::create_dir(witness.join(&state)).unwrap();
+    assert!(store.publish().await.is_err());
+    let checking = verify::Options {
+        full: true,
+        witness_dir: Some(witness.clone()),
+        ..verify::Options::default()
+    };
+    let report = verify::verify(&data, &checking, &|_, _, _| {}).unwrap();
+    assert!(report.is_intact(), "{:#?}", report.findings);
+    assert!(
+        report
+            .notices
+            .iter()
+            .any(|notice| notice.contains("never finished")),
+        "{:?}",
+        report.notices
+    );
+    std::fs::remove_dir(witness.join(&state)).unwrap();
+    store.publish().await.unwrap();
+    std::fs::remove_file(data.join("log/default/checkpoint")).unwrap();
+    let report = verify::verify(&data, &checking, &|_, _, _| {}).unwrap();
+    assert!(!report.is_intact(), "the witness saw one");
 }
