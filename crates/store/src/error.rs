@@ -44,8 +44,32 @@ pub(crate) fn again(error: &StoreError) -> StoreError {
             first_bad: *first_bad,
         },
         StoreError::Closed => StoreError::Closed,
+        StoreError::Conflict {
+            stream,
+            expected,
+            actual,
+        } => StoreError::Conflict {
+            stream: *stream,
+            expected: *expected,
+            actual: *actual,
+        },
+        StoreError::Payload { ct } => StoreError::Payload { ct: *ct },
+        StoreError::Locked { path, holder } => StoreError::Locked {
+            path: path.clone(),
+            holder: holder.clone(),
+        },
+        StoreError::Newer { path, found, known } => StoreError::Newer {
+            path: path.clone(),
+            found: *found,
+            known: *known,
+        },
+        StoreError::KeyExists { subject } => StoreError::KeyExists { subject: *subject },
+        StoreError::Unavailable { doing, source } => StoreError::Unavailable {
+            doing: doing.clone(),
+            source: chain(&**source).into(),
+        },
         other => StoreError::Unavailable {
-            doing: "do what was asked".to_owned(),
+            doing: "go on".to_owned(),
             source: chain(other).into(),
         },
     }
