@@ -44,6 +44,8 @@ pub(crate) struct Sealer {
     unsynced: Vec<Arc<dyn DiskFile>>,
     dirs: BTreeSet<PathBuf>,
     known_dirs: HashSet<PathBuf>,
+    /// The tree on disk, as long as it could not be looked at for a reason that passes.
+    waiting_for: Option<TreeMark>,
     refused: Option<StoreError>,
 }
 
@@ -82,12 +84,31 @@ impl Sealer {
             unsynced: Vec::new(),
             dirs: BTreeSet::new(),
             known_dirs: HashSet::new(),
+            waiting_for: Some(tree),
             refused: None,
         };
-        if let Err(error) = sealer.resume(&tree) {
-            sealer.refused = Some(error);
-        }
+        // A reason that passes is told to whoever publishes.
+        let _ = sealer.catch_up();
         Ok(sealer)
+    }
+
+    /// Takes the tree on disk over, if that was not done yet.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let Some(tree) = self.waiting_for.take() else {
+            return Ok(());
+        };
+        self.expected.clear();
+        match self.resume(&tree) {
+            Err(error) if passes(&error) => {
+                self.waiting_for = Some(tree);
+                Err(error)
+            }
+            Err(error) => {
+                self.refused = Some(again(&error));
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Why this log may not be signed.
@@ -167,7 +188,11 @@ impl Sealer {
         self.builder = builder;
         self.remove_unfinished(tree.size, have)?;
         self.load_note()?;
-        self.follow()
+        match self.follow() {
+            // The tree is whole as far as it goes, and whoever publishes goes on from there.
+            Err(error) if passes(&error) => Ok(()),
+            followed => followed,
+        }
     }
 
     /// Removes partial tiles that a crash left behind before any state spoke of them. They may be
@@ -255,7 +280,7 @@ impl Sealer {
 
     /// Takes leaves that were just appended. What cannot be written now waits for the next time.
     pub(crate) fn take<'l>(&mut self, first: u64, leaves: impl Iterator<Item = &'l [u8]>) {
-        if self.refused.is_some() {
+        if self.refused.is_some() || self.waiting_for.is_some() {
             return;
         }
         let result = (|| {
@@ -268,15 +293,11 @@ impl Sealer {
             }
             Ok(())
         })();
-        if let Err(error) = result {
+        // A full disk is met again, and told, when somebody publishes.
+        if let Err(error) = result.and_then(|()| self.write_waiting())
+            && !passes(&error)
+        {
             self.refused = Some(error);
-            return;
-        }
-        match self.write_waiting() {
-            Ok(()) => {}
-            // A full disk is met again, and told, when somebody publishes.
-            Err(StoreError::Unavailable { .. } | StoreError::Full { .. }) => {}
-            Err(error) => self.refused = Some(error),
         }
     }
 
@@ -376,16 +397,12 @@ impl Sealer {
         if let Some(refused) = &self.refused {
             return Err(again(refused));
         }
+        self.catch_up()?;
         let followed = self.follow().and_then(|()| self.write_waiting());
         let before = self.builder.clone();
         match followed.and_then(|()| self.try_publish()) {
             Err(error) => {
-                if !matches!(
-                    error,
-                    StoreError::Unavailable { .. }
-                        | StoreError::Full { .. }
-                        | StoreError::Locked { .. }
-                ) {
+                if !passes(&error) {
                     self.refused = Some(again(&error));
                 }
                 // The partial tiles must come out again; what is there already is the same.
@@ -492,6 +509,15 @@ impl Sealer {
     pub(crate) fn sign_anew(&mut self) {
         self.note = None;
     }
+}
+
+/// Whether an error says nothing of the log: a full disk, or a file that another process holds.
+/// What failed so is tried again; everything else is never signed over.
+const fn passes(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unavailable { .. } | StoreError::Full { .. } | StoreError::Locked { .. }
+    )
 }
 
 /// The kinds of tiles, each with how many leaves one of its slots stands for.

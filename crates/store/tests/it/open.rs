@@ -482,3 +482,36 @@ async fn c73_a_first_publication_that_failed_is_no_tampering() {
     let report = verify::verify(&data, &checking, &|_, _, _| {}).unwrap();
     assert!(!report.is_intact(), "the witness saw one");
 }
+
+#[tokio::test]
+async fn c75_a_disk_that_is_full_while_tiles_are_made_is_waited_for() {
+    let index = tempfile::tempdir().unwrap();
+    let disk = FaultDisk::default();
+    let store = EmbeddedStore::open(on_disk(&disk, index.path())).unwrap();
+    let mut make = Maker::default();
+    let filler: Vec<_> = (0..300).map(|_| make.filler(10)).collect();
+    store.append(batch(filler)).await.unwrap();
+    drop(store);
+    let (tried, disk) = (
+        disk.after_power_loss(Loss::None),
+        disk.after_power_loss(Loss::None),
+    );
+    drop(EmbeddedStore::open(on_disk(&tried, index.path())).unwrap());
+    let journal = tried.journal();
+    let at = journal
+        .iter()
+        .position(|what| what.contains("/tile/") && what.contains("write"));
+    disk.plan(
+        at.unwrap_or_else(|| panic!("{journal:?}")) as u64,
+        Fault::Full,
+    );
+    let store = EmbeddedStore::open(on_disk(&disk, index.path())).unwrap();
+    assert!(matches!(
+        store.publish().await,
+        Err(StoreError::Full { .. })
+    ));
+    disk.free_space();
+    store.append(batch([make.filler(10)])).await.unwrap();
+    store.publish().await.unwrap();
+    assert_eq!(store.status().await.unwrap().published, 301);
+}
