@@ -42,15 +42,11 @@ impl WitnessBox {
             Some(key) => key,
             None => {
                 let _held = hold(&*disk, &dir.join("LOCK"))?;
-                let mut seed = zeroize::Zeroizing::new([0; 32]);
-                entropy.fill(&mut *seed);
-                let name = format!("witness.invalid/{}", &sha256(&*seed).to_string()[..16]);
-                let key = WitnessKey::from_seed(&name, &seed)
-                    .map_err(|e| unavailable("make a witness key", e))?;
-                let text = format!("{}\n", *key.encode());
-                let text = zeroize::Zeroizing::new(sealed(&text));
-                disk::replace(&*disk, &path, text.as_bytes(), true).map_err(failed)?;
-                text.lines().next().expect("the key is a line").to_owned()
+                // Another process may have made it before the lock was free.
+                match load(&*disk, &path)? {
+                    Some(key) => key,
+                    None => make(&*disk, dir, &path, entropy)?,
+                }
             }
         };
         WitnessKey::parse(&key).map_err(|_| damaged(&path, "line 1".to_owned(), None))?;
@@ -150,15 +146,51 @@ impl WitnessBox {
     }
 }
 
+fn make(
+    disk: &dyn Disk,
+    dir: &Path,
+    path: &Path,
+    entropy: &dyn Entropy,
+) -> Result<String, StoreError> {
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    entropy.fill(&mut *seed);
+    let name = format!("witness.invalid/{}", &sha256(&*seed).to_string()[..16]);
+    let key =
+        WitnessKey::from_seed(&name, &seed).map_err(|e| unavailable("make a witness key", e))?;
+    let text = format!("{}\n", *key.encode());
+    let text = zeroize::Zeroizing::new(sealed(&text));
+    disk::replace(disk, path, text.as_bytes(), true)
+        .map_err(|e| unavailable(format!("open the witness in `{}`", dir.display()), e))?;
+    Ok(text.lines().next().expect("the key is a line").to_owned())
+}
+
+/// How often a lock of the witness is asked for, and how long is waited in between. Whoever holds
+/// one writes a small file.
+const TRIES: u32 = 200;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+
+/// Takes a lock of the witness, and waits a few seconds for it.
 fn hold(disk: &dyn Disk, path: &Path) -> Result<Lock, StoreError> {
     let holder = format!("process {}\n", std::process::id());
-    match disk.lock(path, &holder) {
-        Ok(Lock::Busy(holder)) => Err(StoreError::Locked {
-            path: path.to_owned(),
-            holder,
-        }),
-        Ok(held) => Ok(held),
-        Err(error) => Err(unavailable(format!("lock `{}`", path.display()), error)),
+    let doing = || format!("lock the witness with `{}`", path.display());
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        match disk.lock(path, &holder) {
+            Ok(Lock::Busy(holder)) if left == 0 => {
+                let who = match holder.trim() {
+                    "" => "another process",
+                    who => who,
+                };
+                return Err(unavailable(
+                    doing(),
+                    format!("{who} has held it for seconds"),
+                ));
+            }
+            Ok(Lock::Busy(_)) => std::thread::sleep(PAUSE),
+            Ok(held) => return Ok(held),
+            Err(error) => return Err(unavailable(doing(), error)),
+        }
     }
 }
 
