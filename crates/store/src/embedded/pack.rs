@@ -88,6 +88,8 @@ pub(crate) struct Packs {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     length: u64,
+    /// The last pack, if a part of it is lost: nothing is written into it any more.
+    lost: Option<u32>,
     open: Mutex<HashMap<u32, Arc<dyn DiskFile>>>,
 }
 
@@ -101,10 +103,11 @@ impl Packs {
         mend: bool,
         notices: &mut Vec<String>,
     ) -> Result<Self, StoreError> {
-        let packs = Self {
+        let mut packs = Self {
             disk,
             dir: dir.to_owned(),
             length,
+            lost: None,
             open: Mutex::default(),
         };
         let failed = |e| unavailable(format!("open the payloads in `{}`", dir.display()), e);
@@ -140,6 +143,7 @@ impl Packs {
                         ));
                     }
                     if found < tail.pack_end {
+                        packs.lost = Some(tail.pack);
                         notices.push(format!(
                             "`{}` is damaged: it has {found} bytes, expected {}",
                             path.display(),
@@ -148,6 +152,7 @@ impl Packs {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    packs.lost = Some(tail.pack);
                     notices.push(format!("`{}` is missing", path.display()));
                 }
                 Err(error) => return Err(failed(error)),
@@ -162,6 +167,7 @@ impl Packs {
             disk,
             dir: dir.to_owned(),
             length: PACK_LEN,
+            lost: None,
             open: Mutex::default(),
         }
     }
@@ -196,7 +202,7 @@ impl Packs {
         payloads: &[(SubjectId, Digest, Vec<u8>)],
     ) -> Result<(), AppendError> {
         let mut at = *tail;
-        if at.pack == 0 || at.pack_end >= self.length {
+        if at.pack == 0 || at.pack_end >= self.length || self.lost == Some(at.pack) {
             self.begin(&mut at)?;
         }
         let mut buffer = Vec::with_capacity(payloads.iter().map(|(_, _, p)| HEAD + p.len()).sum());

@@ -9,7 +9,7 @@ use model::{Body, HybridTime};
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{Continue, EmbeddedStore, verify};
 
-use crate::support::{in_dir, on_disk};
+use crate::support::{in_dir, key, on_disk, propose_sealed};
 
 #[tokio::test]
 async fn a_second_opener_is_told_who_has_the_directory() {
@@ -514,4 +514,72 @@ async fn c75_a_disk_that_is_full_while_tiles_are_made_is_waited_for() {
     store.append(batch([make.filler(10)])).await.unwrap();
     store.publish().await.unwrap();
     assert_eq!(store.status().await.unwrap().published, 301);
+}
+
+#[tokio::test]
+async fn many_stores_that_make_one_witness_at_once_agree_on_its_key() {
+    let root = tempfile::tempdir().unwrap();
+    let mut opening = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let mut options = in_dir(&root.path().join(format!("data-{number}")));
+        options.entropy = Arc::new(ledger::SeededEntropy::new(number));
+        options.origin = Some(format!("test.invalid/log-{number}"));
+        options.witness_dir = Some(root.path().join("witness"));
+        opening.spawn_blocking(move || EmbeddedStore::open(options).unwrap());
+    }
+    let mut witnesses = std::collections::BTreeSet::new();
+    while let Some(store) = opening.join_next().await {
+        let store = store.unwrap();
+        witnesses.extend(store.sealing().await.unwrap().witnesses);
+        store.publish().await.unwrap();
+    }
+    assert_eq!(witnesses.len(), 1, "{witnesses:?}");
+}
+
+#[tokio::test]
+async fn a_lost_pack_takes_no_later_payload_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let path = data.join("payloads/default/pack-00001.dat");
+    for cut in [None, Some(70)] {
+        let _ = std::fs::remove_dir_all(&data);
+        let mut make = Maker::default();
+        let (run, subject) = (make.run(), make.subject());
+        let mut next = || {
+            let decision = make.decision();
+            let (leaf, payload) = propose_sealed(&mut make, decision, run, subject, &[3; 100]);
+            let mut sealed = batch([leaf]);
+            sealed.payloads.push(payload.clone());
+            (payload, sealed)
+        };
+        let store = EmbeddedStore::open(in_dir(&data)).unwrap();
+        store.keep_key(subject, key()).await.unwrap();
+        store.append(next().1).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        match cut {
+            Some(length) => {
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(&path, &bytes[..length]).unwrap();
+            }
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        for round in 0..2 {
+            let store = EmbeddedStore::open(in_dir(&data)).unwrap();
+            for _ in 0..2 {
+                let ((ct, bytes), sealed) = next();
+                store.append(sealed).await.unwrap();
+                let found = store.payload(ct).await.unwrap();
+                assert_eq!(found, ledger::BlobState::Kept(bytes), "round {round}");
+            }
+            store.close().await.unwrap();
+        }
+        let checking = verify::Options {
+            full: true,
+            ..verify::Options::default()
+        };
+        let report = verify::verify(&data, &checking, &|_, _, _| {}).unwrap();
+        assert_eq!(report.first_bad(), Some(0), "{:#?}", report.findings);
+        assert_eq!(report.checked.payloads, 4);
+    }
 }
