@@ -58,12 +58,20 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
     }
     let dir = check.paths.log();
     let text = text(check, &dir)?;
-    let Some(keys) = keys(check)? else {
-        return Ok(());
-    };
+    let keys = keys(check)?;
+    if keys.is_empty() {
+        // That they are missing is told. Which log it is stands in the checkpoint; that nothing
+        // vouches for that, every other file can still contradict.
+        let first = text
+            .as_deref()
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+            .next();
+        check.report.origin = String::from_utf8_lossy(first.unwrap_or_default()).into_owned();
+    }
     let checkpoint = match &text {
-        Some(text) => opened(check, &dir, text, &keys),
-        None => None,
+        Some(text) if !keys.is_empty() => opened(check, &dir, text, &keys),
+        _ => None,
     };
     let slots = payloads::keys(check)?;
     let index = payloads::snapshot(check);
@@ -106,8 +114,8 @@ pub(crate) fn whole(check: &mut Check<'_>) -> Result<(), StoreError> {
     payloads::check(check, segments.as_ref(), index, &slots)
 }
 
-/// The keys that the checkpoint is checked with.
-fn keys(check: &mut Check<'_>) -> Result<Option<Vec<VerifyingKey>>, StoreError> {
+/// The keys that the checkpoint is checked with; none if the log's cannot be read.
+fn keys(check: &mut Check<'_>) -> Result<Vec<VerifyingKey>, StoreError> {
     let path = check.paths.log_keys();
     let mut keys = check.options.keys.clone();
     match LogKeys::load(&*check.options.disk, &path) {
@@ -130,7 +138,7 @@ fn keys(check: &mut Check<'_>) -> Result<Option<Vec<VerifyingKey>>, StoreError> 
         Err(error) => return Err(error),
     }
     if keys.is_empty() {
-        return Ok(None);
+        return Ok(keys);
     }
     if let Some(dir) = &check.options.witness_dir {
         match witness::public_key(&*check.options.disk, dir) {
@@ -138,7 +146,7 @@ fn keys(check: &mut Check<'_>) -> Result<Option<Vec<VerifyingKey>>, StoreError> 
             Err(error) => check.find_error(error)?,
         }
     }
-    Ok(Some(keys))
+    Ok(keys)
 }
 
 fn mark(check: &mut Check<'_>, what: &str) -> Result<Option<TreeMark>, StoreError> {
