@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,7 +110,7 @@ pub(crate) fn check(
             _ => None,
         })
         .collect();
-    let found = packs(check, segments, &probes)?;
+    let (found, damaged) = packs(check, segments, &named, &probes)?;
     let mut missing: Vec<(u64, String)> = Vec::new();
     for (ct, (seq, subject, _)) in &named.payloads {
         let erased = named.erased.contains_key(subject);
@@ -122,6 +123,7 @@ pub(crate) fn check(
                 continue;
             }
             Some(false) => continue,
+            None if damaged.contains_key(ct) => "is damaged",
             _ if erased && destroyed => {
                 check.report.checked.erased += 1;
                 continue;
@@ -129,7 +131,14 @@ pub(crate) fn check(
             Some(true) => "was scrubbed without proof of an erasure",
             None => "is missing, and no erasure says why",
         };
-        missing.push((*seq, format!("payload `{ct}` {what}")));
+        let detail = match damaged.get(ct) {
+            Some((path, at)) => format!(
+                "payload `{ct}` is not what was written: `{}` is damaged at byte {at}",
+                path.display()
+            ),
+            None => format!("payload `{ct}` {what}"),
+        };
+        missing.push((*seq, detail));
     }
     let dir = check.paths.payloads();
     check.find_some(&dir, "payloads are missing", missing);
@@ -181,13 +190,17 @@ fn subjects(
     check.find_some(&file, "keys are destroyed", destroyed);
 }
 
+/// Payloads whose record can be read and whose bytes are not theirs: the pack, and where.
+type Damaged = HashMap<Digest, (PathBuf, u64)>;
+
 /// Reads every pack, opens those payloads that are asked for, and returns which payloads are
 /// there, and whether scrubbed.
 fn packs(
     check: &mut Check<'_>,
     segments: &Segments,
+    named: &Named,
     probes: &HashMap<Digest, Probe<'_>>,
-) -> Result<HashMap<Digest, bool>, StoreError> {
+) -> Result<(HashMap<Digest, bool>, Damaged), StoreError> {
     let (last, last_end) = segments.packs;
     let dir = check.paths.payloads();
     let disk = Arc::clone(&check.options.disk);
@@ -211,7 +224,7 @@ fn packs(
         }
     });
     let mut whole: HashMap<Digest, bool> = HashMap::new();
-    let mut closed = Vec::new();
+    let (mut closed, mut damaged) = (Vec::new(), Damaged::new());
     for (path, pack) in parts.into_iter().flatten() {
         match pack {
             Ok(pack) => {
@@ -224,6 +237,9 @@ fn packs(
                 for (ct, scrubbed) in pack.found {
                     let state = whole.entry(ct).or_insert(scrubbed);
                     *state = *state && scrubbed;
+                }
+                for (ct, at) in pack.damaged {
+                    damaged.insert(ct, (path.clone(), at));
                 }
                 for at in pack.bad {
                     let detail = format!("`{}` is damaged at byte {at}", path.display());
@@ -239,13 +255,26 @@ fn packs(
     }
     let file = check.paths.keys().join("subjects.keys");
     check.find_some(&file, "payloads do not open", closed);
-    Ok(whole)
+    // One that no leaf names is told where it lies.
+    let unnamed = damaged
+        .iter()
+        .filter(|(ct, _)| !named.payloads.contains_key(ct))
+        .map(|(_, (path, at))| {
+            (
+                u64::MAX,
+                format!("`{}` is damaged at byte {at}", path.display()),
+            )
+        })
+        .collect();
+    check.find_some(&dir, "payloads are damaged", unnamed);
+    Ok((whole, damaged))
 }
 
 #[derive(Default)]
 struct Pack {
     found: Vec<(Digest, bool)>,
     bad: Vec<u64>,
+    damaged: Vec<(Digest, u64)>,
     /// Leaves whose payload does not open with the key of its subject.
     closed: Vec<u64>,
 }
@@ -291,7 +320,7 @@ fn pack(
             }
             pack.found.push((entry.ct, scrubbed));
         } else {
-            pack.bad.push(at);
+            pack.damaged.push((entry.ct, at));
         }
         at += HEAD as u64 + u64::from(entry.len);
     }

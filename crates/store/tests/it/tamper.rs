@@ -550,3 +550,36 @@ async fn c10_keys_that_are_gone_or_replaced_are_found() {
     std::fs::write(&path, [&bytes[..], &[1; 20]].concat()).unwrap();
     assert!(sample.verify().is_intact());
 }
+
+#[tokio::test]
+async fn c10_a_damaged_payload_is_told_once_with_its_leaf() {
+    let sample = Sample::new().await;
+    let path = sample.data().join("payloads/default/pack-00001.dat");
+    let report = sample.changed(&path, |bytes| bytes[20 + 64 + 5] ^= 1);
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert_eq!(report.first_bad(), Some(0));
+    assert!(
+        report.findings[0].detail.contains("byte 20"),
+        "{:#?}",
+        report.findings
+    );
+}
+
+#[tokio::test]
+async fn c55_a_log_without_its_keys_is_still_held_against_everything_else() {
+    let sample = Sample::new().await;
+    let path = sample.data().join("keys/default/log.keys");
+    let report = sample.changed(&path, |bytes| bytes[20] ^= 1);
+    assert_eq!(report.origin, "test.invalid/log");
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert_eq!(report.checked.leaves, sample.size);
+    std::fs::remove_file(&path).unwrap();
+    let bundle = sample.bundle("001");
+    let report = sample.changed(&bundle, |bytes| bytes[40] ^= 1);
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|found| found.first_bad == Some(256))
+    );
+}
