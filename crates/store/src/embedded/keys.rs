@@ -165,6 +165,10 @@ impl SubjectKeys {
                 let key: &[u8; 32] = slot[20..52].try_into().expect("32 bytes");
                 Ok(KeyState::Kept(SubjectKey::from_bytes(key)))
             }
+            // Another process destroyed it after this one opened the file.
+            (Some(found), Some(Slot::Destroying | Slot::Destroyed)) if found == subject => {
+                Ok(KeyState::Destroyed)
+            }
             _ => Err(wrong()),
         }
     }

@@ -201,7 +201,16 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         )
     })?;
     let signed = mark(&*disk, &paths.signed(), "signed", keys.origin())?;
-    let index_path = paths.index();
+    // Before the log, and as it is now: another process may write on, and an index that moves on
+    // would name leaves beyond the log as it was when it was opened.
+    let snapshots: rusqlite::Result<Vec<(Connection, Mark)>> = (0..READERS)
+        .map(|_| {
+            let connection = index::open_reader(&paths.index())?;
+            connection.execute_batch("BEGIN")?;
+            let mark = index::mark(&connection)?;
+            Ok((connection, mark))
+        })
+        .collect();
     let Recovered {
         log,
         tail,
@@ -216,17 +225,24 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         &mut notices,
     )?;
     let subject_keys = SubjectKeys::open(&*disk, &paths.keys(), false)?;
-    let usable = index::open_reader(&index_path)
-        .and_then(|connection| index::mark(&connection))
-        .ok()
-        .filter(|mark| mark.size >= log.durable() || belongs(&log, *mark).unwrap_or(false));
-    let (found, in_memory) = match usable {
-        Some(found) => (found, None),
+    let usable = snapshots.ok().filter(|snapshots| {
+        let mut marks = snapshots.iter().map(|(_, mark)| *mark);
+        marks.all(|mark| mark.size >= log.durable() || belongs(&log, mark).unwrap_or(false))
+    });
+    let (found, connections) = match usable {
+        Some(snapshots) => {
+            // Each may be of another moment: what the first one holds, all of them hold.
+            let found = snapshots
+                .first()
+                .map_or_else(Mark::default, |(_, mark)| *mark);
+            let connections = snapshots.into_iter().map(|(connection, _)| connection);
+            (found, connections.collect::<Vec<_>>())
+        }
         None => {
             notices.push("the index cannot be used and was built anew in memory".to_owned());
             let mut writer = IndexWriter::new(index::in_memory()?, Mark::default());
             catch_up(&mut writer, &log, &packs)?;
-            (writer.mark(), Some(writer.into_connection()))
+            (writer.mark(), vec![writer.into_connection()])
         }
     };
     if found.size < log.durable() {
@@ -264,12 +280,12 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         .published
         .store(published, std::sync::atomic::Ordering::Release);
     let store = store(&options, Arc::clone(&shared), None);
-    let readers = if in_memory.is_some() { 1 } else { READERS };
-    let mut fixed = in_memory;
     let mut workers = Vec::new();
-    for _ in 0..readers {
-        let (reading, fixed) = (Arc::clone(&shared), fixed.take());
-        workers.push(spawn("rescind-read", move || read(&reading, fixed))?);
+    for connection in connections {
+        let reading = Arc::clone(&shared);
+        workers.push(spawn("rescind-read", move || {
+            read(&reading, Some(connection))
+        })?);
     }
     keep(&store, workers);
     Ok(store)

@@ -583,3 +583,40 @@ async fn a_lost_pack_takes_no_later_payload_with_it() {
         assert_eq!(report.checked.payloads, 4);
     }
 }
+
+#[tokio::test]
+async fn what_is_looked_at_stays_as_it_was_while_another_store_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(in_dir(root.path())).unwrap();
+    let mut make = Maker::default();
+    let (run, subject) = (make.run(), make.subject());
+    store.keep_key(subject, key()).await.unwrap();
+    store
+        .append(batch([make.open(run, subject)]))
+        .await
+        .unwrap();
+    store.wait_indexed(1).await.unwrap();
+    for round in 0..20u64 {
+        let mut options = in_dir(root.path());
+        options.read_only = true;
+        let look = EmbeddedStore::open(options).unwrap();
+        let durable = look.status().await.unwrap().durable;
+        let decision = make.decision();
+        let leaf = make.propose(decision, run, "agent", &[]);
+        let size = store.append(batch([leaf])).await.unwrap().seqs[0] + 1;
+        store.wait_indexed(size).await.unwrap();
+        assert_eq!(look.events_of(decision).await.unwrap(), [0; 0]);
+        let decisions = look.decisions(Some(run), ledger::Page::first(100)).await;
+        for row in decisions.unwrap() {
+            for seq in look.events_of(row.id).await.unwrap() {
+                assert!(seq < durable);
+                assert_eq!(look.read(seq, 1).await.unwrap().len(), 1, "round {round}");
+            }
+        }
+        if round == 19 {
+            store.append(batch([make.erase(subject)])).await.unwrap();
+            store.destroy_key(subject).await.unwrap();
+            assert_eq!(look.key(subject).await.unwrap(), KeyState::Destroyed);
+        }
+    }
+}
