@@ -7,7 +7,7 @@ use model::{
     Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
     Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -272,51 +272,11 @@ impl Reader<'_> {
     pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
         let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
         let mut edges = Vec::new();
+        let mut reader = EdgeReader::new(self.0, direction)?;
         for id in ids {
-            self.edges_of(id, direction, &mut edges)?;
+            reader.take(id, &mut edges)?;
         }
         Ok(edges)
-    }
-
-    /// Adds the edges of one decision, in order.
-    fn edges_of(&self, id: DecisionId, direction: Direction, edges: &mut Vec<Edge>) -> Sql<()> {
-        let sql = match direction {
-            Direction::Effects => {
-                "SELECT cause, effect, kind, strength FROM effect_edge WHERE cause = ?1 \
-                 ORDER BY effect, kind, strength"
-            }
-            Direction::Causes => {
-                "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1"
-            }
-        };
-        let mut own = Vec::new();
-        for edge in self
-            .0
-            .prepare_cached(sql)?
-            .query_map([&id.as_bytes()[..]], edge)?
-        {
-            own.push(edge?);
-        }
-        if direction == Direction::Causes {
-            let packed: Option<Vec<u8>> = self
-                .0
-                .prepare_cached("SELECT causes FROM decision WHERE id = ?1")?
-                .query_row([&id.as_bytes()[..]], |row| row.get(0))
-                .optional()?;
-            for bytes in packed.unwrap_or_default().chunks_exact(CAUSE_LEN) {
-                let (cause, code) = bytes.split_at(CAUSE_LEN - 1);
-                own.push(Edge {
-                    cause: DecisionId::from_bytes(cause.try_into().expect("16 bytes")),
-                    effect: id,
-                    kind: kind_of(i64::from(code[0] >> 1))?,
-                    strength: strength_of(i64::from(code[0] & 1)),
-                });
-            }
-            own.sort_unstable_by_key(|edge| (edge.cause, kind_code(edge.kind), edge.strength));
-            own.dedup();
-        }
-        edges.append(&mut own);
-        Ok(())
     }
 
     /// Level by level: a recursive query cannot drop a decision that it reached before at a
@@ -332,8 +292,9 @@ impl Reader<'_> {
         let mut queue = VecDeque::from([(id, 0)]);
         let mut reached = Vec::new();
         let mut edges = Vec::new();
+        let mut reader = EdgeReader::new(self.0, direction)?;
         while let Some((at, distance)) = queue.pop_front() {
-            self.edges_of(at, direction, &mut edges)?;
+            reader.take(at, &mut edges)?;
             for edge in edges.drain(..).filter(|edge| edge.strength >= least) {
                 let next = match direction {
                     Direction::Effects => edge.effect,
@@ -380,6 +341,64 @@ impl Reader<'_> {
             .prepare_cached("SELECT DISTINCT subject FROM erased")?
             .query_map([], |row| Ok(SubjectId::from_bytes(row.get(0)?)))?
             .collect()
+    }
+}
+
+/// Reads the edges of one decision after the other, over statements that are prepared once: a
+/// closure asks a thousand times.
+struct EdgeReader<'c> {
+    rows: CachedStatement<'c>,
+    /// The causes that stand in the decision's own row; dependants never do.
+    packed: Option<CachedStatement<'c>>,
+}
+
+impl<'c> EdgeReader<'c> {
+    fn new(connection: &'c Connection, direction: Direction) -> Sql<Self> {
+        Ok(match direction {
+            Direction::Effects => Self {
+                rows: connection.prepare_cached(
+                    "SELECT cause, effect, kind, strength FROM effect_edge WHERE cause = ?1 \
+                     ORDER BY effect, kind, strength",
+                )?,
+                packed: None,
+            },
+            Direction::Causes => Self {
+                rows: connection.prepare_cached(
+                    "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1",
+                )?,
+                packed: Some(
+                    connection.prepare_cached("SELECT causes FROM decision WHERE id = ?1")?,
+                ),
+            },
+        })
+    }
+
+    /// Adds the edges of one decision, in order.
+    fn take(&mut self, id: DecisionId, edges: &mut Vec<Edge>) -> Sql<()> {
+        let from = edges.len();
+        for edge in self.rows.query_map([&id.as_bytes()[..]], edge)? {
+            edges.push(edge?);
+        }
+        let Some(packed) = &mut self.packed else {
+            return Ok(());
+        };
+        let packed: Option<Vec<u8>> = packed
+            .query_row([&id.as_bytes()[..]], |row| row.get(0))
+            .optional()?;
+        for bytes in packed.unwrap_or_default().chunks_exact(CAUSE_LEN) {
+            let (cause, code) = bytes.split_at(CAUSE_LEN - 1);
+            edges.push(Edge {
+                cause: DecisionId::from_bytes(cause.try_into().expect("16 bytes")),
+                effect: id,
+                kind: kind_of(i64::from(code[0] >> 1))?,
+                strength: strength_of(i64::from(code[0] & 1)),
+            });
+        }
+        let mut own = edges.split_off(from);
+        own.sort_unstable_by_key(|edge| (edge.cause, kind_code(edge.kind), edge.strength));
+        own.dedup();
+        edges.append(&mut own);
+        Ok(())
     }
 }
 
