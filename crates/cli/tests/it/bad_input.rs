@@ -81,7 +81,7 @@ fn duplicate_ids_and_circles_are_refused() {
 }
 
 #[test]
-fn a_million_tiny_messages_go_in() {
+fn two_hundred_thousand_tiny_messages_go_in() {
     let world = World::new();
     let mut text = String::from("[");
     for n in 0..200_000 {
