@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// How many hexadecimal digits of an id's end stand for it in lists.
@@ -41,9 +42,17 @@ impl Out {
         self.json
     }
 
-    /// Whether progress may be shown: standard error is a terminal, and nobody said otherwise.
-    pub(crate) fn progress(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+    /// A progress bar, where one may be shown: standard error is a terminal, and nobody said
+    /// otherwise.
+    pub(crate) fn bar(&self) -> Option<ProgressBar> {
+        if self.quiet || !io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = ProgressBar::new(0);
+        let style =
+            ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {per_sec}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Some(bar)
     }
 
     /// Prints the command's answer: `object` as JSON, or else what `text` makes of it.

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use ledger::digest::{sha256, sha256_parts};
 use ledger::payload::Sealer;
-use ledger::{Batch, KeyState, Leaf, SubjectKey, canonical, entropy};
+use ledger::{Batch, Checkpoint, KeyState, Leaf, Note, SubjectKey, canonical, entropy};
 use lineage::{Asked, History, Seen, Tracer};
 use model::{
     Agent, Body, Cause, DecisionId, Digest, Event, EventId, Evidence, Field, HybridTime, Kind,
@@ -188,12 +190,10 @@ impl Engine {
         }
         self.append(batch).await?;
         let note = self.store.publish().await?;
-        let mut lines = note.lines().skip(1);
-        view.size = lines
-            .next()
-            .and_then(|size| size.parse().ok())
-            .unwrap_or_default();
-        view.root = lines.next().unwrap_or_default().to_owned();
+        let note = Note::parse(note.as_bytes()).map_err(EngineError::Checkpoint)?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(EngineError::Checkpoint)?;
+        view.size = checkpoint.size;
+        view.root = STANDARD.encode(checkpoint.root.0);
         Ok(view)
     }
 
@@ -418,10 +418,9 @@ impl<'e, 'r> Feed<'e, 'r> {
 
     /// Begins a run; one that is in the record already is passed over, and its steps counted.
     fn begin(&mut self, next: &'e Prepared<'r>, batch: &mut Batch) -> Result<u64, EngineError> {
-        let mut view = view_of(next);
+        let view = view_of(next);
         let Some(key) = &next.key else {
             let passed = view.decisions;
-            view.already = true;
             self.done.push(view);
             return Ok(passed);
         };

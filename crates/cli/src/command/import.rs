@@ -5,7 +5,6 @@ use std::path::Path;
 
 use engine::view::ImportView;
 use engine::{Decoded, Engine, ImportOptions};
-use indicatif::{ProgressBar, ProgressStyle};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -70,7 +69,10 @@ async fn import(
 ) -> Result<ImportedView, Failure> {
     let mut view = ImportedView { files: Vec::new() };
     for (path, decoded) in files {
-        let bar = bar(session, path);
+        let bar = session.out.bar();
+        if let Some(bar) = &bar {
+            bar.set_message(path.display().to_string());
+        }
         let mut progress = |done: u64, total: u64| {
             if let Some(bar) = &bar {
                 bar.set_length(total);
@@ -103,17 +105,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn named(path: &Path, failure: Failure) -> Failure {
     failure.within(&format!("could not import `{}`", path.display()))
-}
-
-fn bar(session: &Session, path: &Path) -> Option<ProgressBar> {
-    if !session.out.progress() {
-        return None;
-    }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {per_sec}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(path.display().to_string());
-    Some(bar)
 }
 
 fn text(out: &Out, view: &ImportedView) -> String {

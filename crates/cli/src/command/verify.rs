@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use engine::prove::{EvidenceReport, verify_evidence};
-use indicatif::{ProgressBar, ProgressStyle};
 use ledger::VerifyingKey;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -91,7 +90,7 @@ pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
         witness_dir: session.witness_dir(),
         ..Options::default()
     };
-    let bar = bar(session);
+    let bar = session.out.bar();
     let progress = |doing: &'static str, done: u64, total: u64| {
         if let Some(bar) = &bar {
             bar.set_message(doing);
@@ -113,16 +112,6 @@ fn key(text: &str) -> Result<VerifyingKey, Failure> {
         Failure::new(format!("`{text}` is not a verifier key: {error}"))
             .with_hint("`rescind keys` prints those of a log: `name+id+base64`")
     })
-}
-
-fn bar(session: &Session) -> Option<ProgressBar> {
-    if !session.out.progress() {
-        return None;
-    }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    Some(bar)
 }
 
 fn view(report: Report, full: bool, own_keys: bool) -> VerifiedView {
