@@ -2,9 +2,11 @@
 //!
 //! The engine sits between the faces (command line, server) and the record. It turns recorded
 //! runs into events ([`import`](Engine::import)), answers what was decided and what followed from
-//! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]). It does not know which
-//! store it has, and it is the one home of the wall clock.
+//! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]), and decides who is let in
+//! ([`access`]) for every face that listens. It does not know which store it has, and it is the one
+//! home of the wall clock.
 
+pub mod access;
 mod address;
 mod clock;
 mod content;

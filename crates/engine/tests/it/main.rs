@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "a test that passes over says so")]
 
+mod access;
 mod erase;
 mod import;
 mod look;
