@@ -1,10 +1,9 @@
 //! What a command could not do, with a hint and an exit code.
 
-use std::error::Error;
 use std::fmt;
 use std::path::Path;
 
-use engine::EngineError;
+use engine::{EngineError, chain};
 use ledger::StoreError;
 
 /// A failure as a person reads it. Every failure exits with 2: the command could not answer.
@@ -83,20 +82,4 @@ impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::new(format!("could not write JSON: {error}"))
     }
-}
-
-/// The message and those of its sources.
-fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let text = source.to_string();
-        // Some libraries repeat their source in their own message.
-        if !message.ends_with(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        next = source.source();
-    }
-    message
 }

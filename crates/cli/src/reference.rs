@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
-use engine::view::{BlastView, EraseView, GraphView, RunsView, WhyView};
+use engine::view::{BlastView, EraseView, GraphView, RunsView, VerifiedView, WhyView};
 use schemars::{JsonSchema, schema_for};
 
 use crate::Answer;
@@ -16,7 +16,6 @@ use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
 use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
-use crate::command::verify::VerifiedView;
 use crate::failure::Failure;
 use crate::session::Session;
 

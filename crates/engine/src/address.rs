@@ -134,4 +134,19 @@ impl Engine {
             }),
         }
     }
+
+    /// Finds the run that an id names.
+    ///
+    /// # Errors
+    /// As [`resolve`](Engine::resolve), and [`EngineError::WrongKind`].
+    pub async fn resolve_run(&self, text: &str) -> Result<RunId, EngineError> {
+        match self.resolve(text).await? {
+            Named::Run(run) => Ok(run),
+            other => Err(EngineError::WrongKind {
+                id: text.to_owned(),
+                is: other.what(),
+                wanted: "a run",
+            }),
+        }
+    }
 }

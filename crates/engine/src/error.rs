@@ -124,6 +124,12 @@ pub enum EngineError {
         /// The decision.
         id: String,
     },
+    /// A decision has no content of this name.
+    #[error("`{name}` is no content of a decision")]
+    NoField {
+        /// What was asked for.
+        name: String,
+    },
     /// An erasure that the rules do not allow.
     #[error("subject `{subject}` must be kept: {reason}")]
     Retained {
@@ -143,7 +149,57 @@ pub enum EngineError {
     Store(#[from] StoreError),
 }
 
+/// What kind of failure an error is, for who made the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// What was asked makes no sense.
+    Request,
+    /// What was asked for is not there.
+    Absent,
+    /// It is not possible as things stand, and may be once they have changed.
+    Conflict,
+    /// Not now: the same call may go through later.
+    Unavailable,
+    /// The record, or the program, is not as it should be.
+    Broken,
+}
+
 impl EngineError {
+    /// Returns what kind of failure it is, and a stable name for programs.
+    #[must_use]
+    pub const fn class(&self) -> (Class, &'static str) {
+        match self {
+            Self::NotFound { .. } => (Class::Absent, "not-found"),
+            Self::NoEnvironment { .. } => (Class::Absent, "no-environment"),
+            Self::Ambiguous { .. } => (Class::Request, "ambiguous"),
+            Self::WrongKind { .. } => (Class::Request, "wrong-kind"),
+            Self::BadId { .. } => (Class::Request, "bad-id"),
+            Self::NoField { .. } => (Class::Request, "no-field"),
+            Self::Import(_)
+            | Self::TooLong { .. }
+            | Self::Uncanonical { .. }
+            | Self::Unrecordable { .. }
+            | Self::Circle { .. } => (Class::Request, "bad-input"),
+            Self::Unproven { .. } => (Class::Conflict, "not-sealed"),
+            Self::Retained { .. } => (Class::Conflict, "retained"),
+            Self::Unfoldable { .. }
+            | Self::Leaf { .. }
+            | Self::Content { .. }
+            | Self::Checkpoint(_)
+            | Self::Tile(_)
+            | Self::Graph { .. } => (Class::Broken, "damaged"),
+            Self::Store(StoreError::Full { .. }) => (Class::Unavailable, "no-space"),
+            Self::Store(StoreError::Poisoned { .. } | StoreError::Closed) => {
+                (Class::Unavailable, "stopped")
+            }
+            Self::Store(error) => match error.remedy() {
+                Remedy::Retry => (Class::Unavailable, "unavailable"),
+                Remedy::Reload => (Class::Conflict, "conflict"),
+                Remedy::Intervene => (Class::Broken, "damaged"),
+            },
+        }
+    }
+
     /// Returns what a caller can do.
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
@@ -174,6 +230,10 @@ impl EngineError {
             Self::Retained { .. } => {
                 "see `rescind erase --help` for what may be erased before its time".to_owned()
             }
+            Self::NoField { .. } => {
+                let names: Vec<&str> = model::Field::ALL.iter().map(|f| f.name()).collect();
+                format!("use `all`, or some of {}", names.join(", "))
+            }
             Self::Import(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Unproven { .. } => {
@@ -185,6 +245,23 @@ impl EngineError {
             _ => return None,
         })
     }
+}
+
+/// Returns the message of an error and those of its sources, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let text = source.to_string();
+        // Some libraries repeat their source in their own message.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        next = source.source();
+    }
+    message
 }
 
 fn list(candidates: &[String]) -> String {

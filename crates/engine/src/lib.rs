@@ -3,8 +3,7 @@
 //! The engine sits between the faces (command line, server) and the record. It turns recorded
 //! runs into events ([`import`](Engine::import)), answers what was decided and what followed from
 //! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]), and decides who is let in
-//! ([`access`]) for every face that listens. It does not know which store it has, and it is the one
-//! home of the wall clock.
+//! ([`access`]) for every face that listens. It does not know which store it has, and it is the one home of the wall clock.
 
 pub mod access;
 mod address;
@@ -22,13 +21,14 @@ pub mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::{Entropy, Store};
+use ledger::Entropy;
 use model::{HybridClock, HybridTime};
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
-pub use error::EngineError;
+pub use error::{Class, EngineError, chain};
 pub use import::{Decoded, ImportOptions, Progress, decode_import};
+pub use ledger::{Page, Remedy, Store, StoreError, StoreStatus};
 
 /// The engine: a store, a clock and a source of randomness.
 #[derive(Clone, Debug)]
@@ -49,7 +49,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, EngineError> {
-        let last = store.status().await?.last.unwrap_or_default();
+        let status = store.status().await?;
+        let last = status.last.unwrap_or_default();
         let time = Arc::new(Mutex::new(HybridClock::resume(last)));
         Ok(Self {
             store,
@@ -63,6 +64,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Returns the clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Returns the time of the next event: later than every event that this engine made or found.

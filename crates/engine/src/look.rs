@@ -15,7 +15,7 @@ use crate::content::in_short;
 use crate::text::{evidence, recorded, stamp, summary};
 use crate::view::{
     AccountView, ApprovalView, CauseView, DecisionView, EdgeView, MarkView, NodeView, PolicyView,
-    RunView, RunsView,
+    RunView, RunsView, StepsView,
 };
 use crate::{Engine, EngineError};
 
@@ -58,6 +58,30 @@ impl Engine {
             text: run.to_string(),
         })?;
         self.run_view(row).await
+    }
+
+    /// Returns a part of a run's decisions, in the order of the log.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Store`].
+    pub async fn steps(&self, run: RunId, page: Page) -> Result<StepsView, EngineError> {
+        if self.store.run(run).await?.is_none() {
+            let text = run.to_string();
+            return Err(EngineError::NotFound { text });
+        }
+        let one_more = Page {
+            limit: page.limit.saturating_add(1),
+            ..page
+        };
+        let mut rows = self.store.decisions(Some(run), one_more).await?;
+        let more = rows.len() as u64 > page.limit;
+        rows.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
+        Ok(StepsView {
+            run: run.to_string(),
+            steps: self.nodes(&rows).await?,
+            skipped: page.skip,
+            more,
+        })
     }
 
     async fn run_view(&self, row: RunRow) -> Result<RunView, EngineError> {

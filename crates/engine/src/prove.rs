@@ -134,6 +134,27 @@ pub enum EvidenceError {
     },
 }
 
+/// Reads names of contents to disclose; `all` is every one.
+///
+/// # Errors
+/// [`EngineError::NoField`] names the first that is none.
+pub fn fields_named<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<BTreeSet<Field>, EngineError> {
+    let mut fields = BTreeSet::new();
+    for name in names {
+        if name == "all" {
+            fields.extend(Field::ALL);
+            continue;
+        }
+        let known = Field::ALL.into_iter().find(|field| field.name() == name);
+        fields.insert(known.ok_or_else(|| EngineError::NoField {
+            name: name.chars().take(80).collect(),
+        })?);
+    }
+    Ok(fields)
+}
+
 impl Engine {
     /// Makes evidence of a decision under the last signed checkpoint.
     ///

@@ -4,6 +4,7 @@
 //! documented interface.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,6 +42,19 @@ pub struct RunsView {
     /// The runs, newest first.
     pub runs: Vec<RunView>,
     /// How many were passed over before the first.
+    pub skipped: u64,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A part of a run's decisions.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StepsView {
+    /// The run.
+    pub run: String,
+    /// Its decisions, in the order of the log.
+    pub steps: Vec<NodeView>,
+    /// How many were passed over before the first: it is the decision `RUN:N` with N one more.
     pub skipped: u64,
     /// Whether there are more.
     pub more: bool,
@@ -318,4 +332,88 @@ pub struct EraseView {
     pub index: u64,
     /// Whether the subject had been erased before; then nothing was done.
     pub already: bool,
+}
+
+/// Something that happened: one event of the record.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NewsView {
+    /// Its place in the log.
+    pub seq: u64,
+    /// When the record learned it (RFC 3339).
+    pub at: String,
+    /// What it says: `proposed`, `started`, `finished`, `reconstructed`, and so on.
+    pub what: String,
+    /// The run that it belongs to.
+    pub run: Option<String>,
+    /// The decision that it is about.
+    pub decision: Option<String>,
+    /// Who decides.
+    pub agent: Option<String>,
+    /// What kind of decision.
+    pub kind: Option<String>,
+    /// The tool, model or step that it names.
+    pub name: Option<String>,
+    /// Where it leaves the decision, if it moves it.
+    pub status: Option<String>,
+}
+
+/// Whether the store takes what is recorded now.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ReadyView {
+    /// Whether it does.
+    pub ready: bool,
+    /// Why it does not.
+    pub reasons: Vec<String>,
+}
+
+/// What `verify` found of a data directory or a published log.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct VerifiedView {
+    /// Whether everything that was checked is as it was written.
+    pub intact: bool,
+    /// The first entry that cannot be relied on.
+    pub first_bad: Option<u64>,
+    /// The log's origin.
+    pub origin: String,
+    /// Entries under the checkpoint.
+    pub size: u64,
+    /// Root hash under the checkpoint, hexadecimal.
+    pub root: Option<String>,
+    /// Whether every byte was checked.
+    pub full: bool,
+    /// Whether the keys were those found beside the log; then it shows only that the log agrees
+    /// with itself and with its witness.
+    pub own_keys: bool,
+    /// What is not as it was written.
+    pub findings: Vec<FindingView>,
+    /// What is worth knowing and is no damage.
+    pub notices: Vec<String>,
+    /// How much was checked.
+    pub checked: CheckedView,
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FindingView {
+    /// The first entry that it makes doubtful.
+    pub first_bad: Option<u64>,
+    /// The file that shows it.
+    pub file: Option<PathBuf>,
+    /// In words.
+    pub detail: String,
+}
+
+/// How much was checked.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CheckedView {
+    /// Entries whose hash was recomputed.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Payloads whose digest was recomputed.
+    pub payloads: u64,
+    /// Payloads that are erased, with proof.
+    pub erased: u64,
+    /// Rows of the index that were compared.
+    pub rows: u64,
 }

@@ -196,6 +196,18 @@ pub enum Field {
 }
 
 impl Field {
+    /// All fields, in the order of their names.
+    pub const ALL: [Self; 8] = [
+        Self::Asked,
+        Self::Chosen,
+        Self::Comment,
+        Self::Environment,
+        Self::Options,
+        Self::Reasoning,
+        Self::Result,
+        Self::Source,
+    ];
+
     /// Returns the name that the record uses.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,12 +1,11 @@
 //! `rescind prove`: evidence of one decision for someone who does not trust us.
 
-use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use model::Field;
+use engine::prove::fields_named;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,18 +13,6 @@ use crate::Answer;
 use crate::args::Prove;
 use crate::failure::Failure;
 use crate::session::Session;
-
-/// Every content that can be disclosed, by the name that `--disclose` takes.
-const FIELDS: [Field; 8] = [
-    Field::Asked,
-    Field::Chosen,
-    Field::Comment,
-    Field::Environment,
-    Field::Options,
-    Field::Reasoning,
-    Field::Result,
-    Field::Source,
-];
 
 /// What `prove` answers.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,7 +30,7 @@ pub(crate) struct ProvedView {
 }
 
 pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failure> {
-    let disclose = fields(&args.disclose)?;
+    let disclose = fields_named(args.disclose.iter().map(String::as_str))?;
     let engine = session.read().await?;
     let id = engine.resolve_decision(&args.id).await?;
     let evidence = engine.prove(id, &disclose, args.chain).await?;
@@ -75,23 +62,6 @@ pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failu
         )
     })?;
     Ok(Answer::Yes)
-}
-
-fn fields(names: &[String]) -> Result<BTreeSet<Field>, Failure> {
-    let mut fields = BTreeSet::new();
-    for name in names {
-        if name == "all" {
-            fields.extend(FIELDS);
-            continue;
-        }
-        let known = FIELDS.into_iter().find(|field| field.name() == name);
-        fields.insert(known.ok_or_else(|| {
-            let all: Vec<&str> = FIELDS.into_iter().map(Field::name).collect();
-            Failure::new(format!("`{name}` is no content of a decision"))
-                .with_hint(format!("use `all`, or some of {}", all.join(", ")))
-        })?);
-    }
-    Ok(fields)
 }
 
 /// Writes the file whole or not at all. It may hold what the record keeps sealed, so only its

@@ -1,11 +1,10 @@
 //! `rescind verify`: check that nothing was changed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engine::prove::{EvidenceReport, verify_evidence};
+use engine::view::{CheckedView, FindingView, VerifiedView};
 use ledger::VerifyingKey;
-use schemars::JsonSchema;
-use serde::Serialize;
 use store::verify::{Options, Report, verify};
 
 use crate::Answer;
@@ -13,58 +12,6 @@ use crate::args::Verify;
 use crate::failure::Failure;
 use crate::out::{Out, Paint, clean};
 use crate::session::Session;
-
-/// What `verify` answers of a data directory or a published log.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct VerifiedView {
-    /// Whether everything that was checked is as it was written.
-    intact: bool,
-    /// The first entry that cannot be relied on.
-    first_bad: Option<u64>,
-    /// The log's origin.
-    origin: String,
-    /// Entries under the checkpoint.
-    size: u64,
-    /// Root hash under the checkpoint, hexadecimal.
-    root: Option<String>,
-    /// Whether every byte was checked.
-    full: bool,
-    /// Whether the keys were those found beside the log; then it shows only that the log agrees
-    /// with itself and with its witness.
-    own_keys: bool,
-    /// What is not as it was written.
-    findings: Vec<FindingView>,
-    /// What is worth knowing and is no damage.
-    notices: Vec<String>,
-    /// How much was checked.
-    checked: CheckedView,
-}
-
-/// Something that is not as it was written.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct FindingView {
-    /// The first entry that it makes doubtful.
-    first_bad: Option<u64>,
-    /// The file that shows it.
-    file: Option<PathBuf>,
-    /// In words.
-    detail: String,
-}
-
-/// How much was checked.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct CheckedView {
-    /// Entries whose hash was recomputed.
-    entries: u64,
-    /// Their bytes.
-    bytes: u64,
-    /// Payloads whose digest was recomputed.
-    payloads: u64,
-    /// Payloads that are erased, with proof.
-    erased: u64,
-    /// Rows of the index that were compared.
-    rows: u64,
-}
 
 pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
     let path = args.path.as_deref().unwrap_or(session.data_dir());
