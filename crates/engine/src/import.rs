@@ -295,7 +295,7 @@ impl Engine {
         if batch.leaves.is_empty() {
             return Ok(());
         }
-        self.store.append(batch).await?;
+        self.append_batch(batch).await?;
         Ok(())
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The engine sits between the faces (command line, server) and the record. It turns recorded
 //! runs into events ([`import`](Engine::import)), answers what was decided and what followed from
-//! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]), and decides who is let in
-//! ([`access`]) for every face that listens. It does not know which store it has, and it is the one home of the wall clock.
+//! it ([`look`]), erases ([`erase`](Engine::erase)) and proves ([`prove`]). It tells those who
+//! follow the record that it grew ([`News`]), and decides who is let in ([`access`]) for every face
+//! that listens. It does not know which store it has, and it is the one home of the wall clock.
 
 pub mod access;
 mod address;
@@ -14,6 +15,7 @@ mod error;
 mod follow;
 mod import;
 pub mod look;
+mod news;
 pub mod prove;
 mod record;
 mod text;
@@ -21,6 +23,7 @@ pub mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::news::Growth;
 use ledger::Entropy;
 use model::{HybridClock, HybridTime};
 
@@ -29,6 +32,7 @@ pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::{Class, EngineError, chain};
 pub use import::{Decoded, ImportOptions, Progress, decode_import};
 pub use ledger::{Page, Remedy, Store, StoreError, StoreStatus};
+pub use news::{INDEX_LAG_EVENTS_MAX, News};
 
 /// The engine: a store, a clock and a source of randomness.
 #[derive(Clone, Debug)]
@@ -37,6 +41,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     time: Arc<Mutex<HybridClock>>,
+    growth: Arc<Growth>,
 }
 
 impl Engine {
@@ -52,11 +57,13 @@ impl Engine {
         let status = store.status().await?;
         let last = status.last.unwrap_or_default();
         let time = Arc::new(Mutex::new(HybridClock::resume(last)));
+        let growth = Arc::new(Growth::from(status.durable));
         Ok(Self {
             store,
             clock,
             entropy,
             time,
+            growth,
         })
     }
 

@@ -92,7 +92,7 @@ impl Engine {
             leaves: vec![leaf],
             payloads: Vec::new(),
         };
-        let appended = self.store.append(batch).await?;
+        let appended = self.append_batch(batch).await?;
         Ok(appended.seqs[0])
     }
 }

@@ -7,6 +7,7 @@ mod access;
 mod erase;
 mod import;
 mod look;
+mod news;
 mod prove;
 mod real_runs;
 mod support;
