@@ -394,13 +394,7 @@ fn check_entries(evidence: &Evidence, keys: &[VerifyingKey], report: &mut Eviden
         if event.body.proposal().is_some() {
             proven.extend(event.body.decision());
         }
-        let linked = match &event.body {
-            Body::Linked { causes, .. } => causes.as_slice(),
-            other => other
-                .proposal()
-                .map_or(&[][..], |proposal| &proposal.causes),
-        };
-        causes.extend(linked.iter().map(|cause| cause.decision));
+        causes.extend(event.body.causes().iter().map(|cause| cause.decision));
     }
     if !proven.iter().any(|id| id.to_string() == evidence.decision) {
         report

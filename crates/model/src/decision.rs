@@ -128,6 +128,7 @@ impl Decision {
         };
         let (position, outcome, account, position_in_source, ended) = match &event.body {
             Body::Proposed { .. } => (Status::Proposed, Outcome::Unknown, None, None, None),
+            Body::Begun { .. } => (Status::Started, Outcome::Unknown, None, None, None),
             Body::Reconstructed {
                 account,
                 ended,
@@ -151,7 +152,7 @@ impl Decision {
         let proposal = event
             .body
             .proposal()
-            .expect("both bodies above carry a proposal")
+            .expect("the bodies above carry a proposal")
             .clone();
         proposal.check().map_err(|source| FoldError::Missing {
             event: event.id,
@@ -214,14 +215,12 @@ impl Decision {
                     self.effects = effects.clone();
                 }
             }
-            Body::Linked { causes, .. } => {
-                for cause in causes {
-                    if !self.causes.contains(cause) {
-                        self.causes.push(cause.clone());
-                    }
-                }
-            }
             _ => {}
+        }
+        for cause in event.body.causes() {
+            if !self.causes.contains(cause) {
+                self.causes.push(cause.clone());
+            }
         }
         self.sealed.extend(event.body.sealed().cloned());
         self.events.push(Mark::of(event));

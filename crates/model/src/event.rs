@@ -86,6 +86,14 @@ pub enum Body {
         /// The decision.
         decision: DecisionId,
     },
+    /// A decision is put forward and, since nothing holds it, carried out at once: the intent. What
+    /// it is about to do to the world stands in the proposal.
+    Begun {
+        /// The decision.
+        decision: DecisionId,
+        /// What is proposed and begun.
+        proposal: Proposal,
+    },
     /// A decision is being carried out: the intent, durable before any effect is tried.
     Started {
         /// The decision.
@@ -96,6 +104,9 @@ pub enum Body {
     },
     /// A decision ended.
     Finished {
+        /// What it depends on, as far as that was learnt while it was carried out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        causes: Vec<Cause>,
         /// The decision.
         decision: DecisionId,
         /// What it did to the world, with the versions written.
@@ -243,6 +254,7 @@ impl Body {
             Self::Held { .. } => "held",
             Self::Approved { .. } => "approved",
             Self::Rejected { .. } => "rejected",
+            Self::Begun { .. } => "begun",
             Self::Started { .. } => "started",
             Self::Finished { .. } => "finished",
             Self::Reconstructed { .. } => "reconstructed",
@@ -269,6 +281,7 @@ impl Body {
             | Self::Held { decision, .. }
             | Self::Approved { decision, .. }
             | Self::Rejected { decision, .. }
+            | Self::Begun { decision, .. }
             | Self::Started { decision, .. }
             | Self::Finished { decision, .. }
             | Self::Reconstructed { decision, .. }
@@ -289,13 +302,24 @@ impl Body {
         }
     }
 
+    /// Returns the causes that the event adds to its decision.
+    #[must_use]
+    pub fn causes(&self) -> &[Cause] {
+        match self {
+            Self::Linked { causes, .. } | Self::Finished { causes, .. } => causes,
+            other => other
+                .proposal()
+                .map_or(&[], |proposal| proposal.causes.as_slice()),
+        }
+    }
+
     /// Returns the proposal, where the event carries one: it begins its decision.
     #[must_use]
     pub const fn proposal(&self) -> Option<&Proposal> {
         match self {
-            Self::Proposed { proposal, .. } | Self::Reconstructed { proposal, .. } => {
-                Some(proposal)
-            }
+            Self::Proposed { proposal, .. }
+            | Self::Begun { proposal, .. }
+            | Self::Reconstructed { proposal, .. } => Some(proposal),
             _ => None,
         }
     }
@@ -323,9 +347,9 @@ impl Body {
     #[must_use]
     pub const fn sealed(&self) -> Option<&Sealed> {
         match self {
-            Self::Proposed { proposal, .. } | Self::Reconstructed { proposal, .. } => {
-                proposal.sealed.as_ref()
-            }
+            Self::Proposed { proposal, .. }
+            | Self::Begun { proposal, .. }
+            | Self::Reconstructed { proposal, .. } => proposal.sealed.as_ref(),
             Self::Approved { approval, .. } | Self::Rejected { approval, .. } => {
                 approval.sealed.as_ref()
             }

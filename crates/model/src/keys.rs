@@ -90,12 +90,7 @@ impl IndexKeys {
             Body::RunOpened { run, .. } | Body::RunImported { run, .. } => Some(*run),
             _ => None,
         };
-        let causes = match body {
-            Body::Linked { causes, .. } => causes.as_slice(),
-            other => other
-                .proposal()
-                .map_or(&[][..], |proposal| &proposal.causes),
-        };
+        let causes = body.causes();
         Self {
             id: event.id,
             at: event.at,
@@ -161,7 +156,7 @@ fn leaves(body: &Body) -> Option<Status> {
         Body::Held { .. } => Status::Held,
         Body::Approved { .. } => Status::Approved,
         Body::Rejected { .. } => Status::Rejected,
-        Body::Started { .. } => Status::Started,
+        Body::Begun { .. } | Body::Started { .. } => Status::Started,
         Body::Finished { outcome, .. } | Body::Reconstructed { outcome, .. } => {
             Status::from(outcome)
         }

@@ -156,6 +156,7 @@ impl Maker {
     /// Returns the leaf that ends `decision` well.
     pub fn finish(&mut self, decision: DecisionId) -> Leaf {
         self.leaf(Body::Finished {
+            causes: Vec::new(),
             decision,
             effects: Vec::new(),
             outcome: Outcome::Succeeded,

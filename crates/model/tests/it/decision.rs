@@ -147,8 +147,45 @@ fn causes_learnt_later_are_added_once() {
         decision: decision(1),
     };
     let folded = fold(vec![proposed(), linked(), linked()]);
-    assert_eq!(folded.causes, [cause]);
+    assert_eq!(folded.causes, std::slice::from_ref(&cause));
     assert_eq!(folded.events.len(), 3);
+
+    let Body::Finished {
+        decision,
+        effects,
+        outcome,
+        sealed,
+        ..
+    } = finished(Outcome::Succeeded)
+    else {
+        unreachable!("the sample is a finished decision")
+    };
+    let ended = Body::Finished {
+        causes: vec![cause.clone()],
+        decision,
+        effects,
+        outcome,
+        sealed,
+    };
+    let keys = model::IndexKeys::of(&event(2, ended.clone()));
+    assert_eq!(keys.edges.len(), 1, "the index learns of it too");
+    let folded = fold(vec![proposed(), started(), ended]);
+    assert_eq!(folded.causes, [cause]);
+}
+
+#[test]
+fn c7_what_nothing_holds_begins_in_one_event_and_reads_as_unknown() {
+    let begun = || Body::Begun {
+        decision: decision(1),
+        proposal: proposal(),
+    };
+    let open = fold(vec![begun()]);
+    assert_eq!(open.position.name(), "started");
+    assert_eq!(open.status.name(), "unknown");
+    let ended = fold(vec![begun(), finished(Outcome::Cancelled)]);
+    assert_eq!(ended.status.name(), "cancelled");
+    assert!(refusal(vec![begun(), started()]).contains("cannot `start`"));
+    assert!(refusal(vec![begun(), begun()]).contains("is proposed twice"));
 }
 
 #[test]

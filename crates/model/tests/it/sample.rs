@@ -84,6 +84,7 @@ pub(crate) fn started() -> Body {
 
 pub(crate) fn finished(outcome: Outcome) -> Body {
     Body::Finished {
+        causes: Vec::new(),
         decision: decision(1),
         effects: Vec::new(),
         outcome,
