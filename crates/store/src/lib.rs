@@ -12,6 +12,7 @@ pub mod disk;
 mod embedded;
 mod error;
 pub mod fault;
+pub mod journal;
 mod memory;
 mod prefix;
 mod projection;
@@ -19,4 +20,5 @@ pub mod verify;
 pub mod worker;
 
 pub use embedded::{Clock, Continue, EmbeddedStore, OpenOptions};
+pub use journal::FileJournal;
 pub use memory::MemoryStore;

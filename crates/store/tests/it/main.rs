@@ -3,6 +3,7 @@
 
 mod conformance;
 mod crash;
+mod journal;
 mod kill;
 mod open;
 mod support;
