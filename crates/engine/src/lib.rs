@@ -14,6 +14,7 @@ mod erase;
 mod error;
 mod follow;
 mod import;
+pub mod live;
 pub mod look;
 mod news;
 pub mod prove;
@@ -89,5 +90,13 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .next(wall)
+    }
+
+    /// Takes note of the time of an event that the store did not have when the engine started.
+    pub(crate) fn learn(&self, time: HybridTime) {
+        self.time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .observe(time);
     }
 }

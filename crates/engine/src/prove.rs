@@ -14,7 +14,7 @@ use ledger::key::KeyKind;
 use ledger::payload::{SALT_BYTES, verify_field};
 use ledger::proof::TlogProof;
 use ledger::{Checkpoint, Direction, Leaf, Note, Tile, TileError, TileReader, VerifyingKey};
-use model::{Body, DecisionId, Field, Strength};
+use model::{DecisionId, Field, Strength};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -50,3 +50,28 @@ pub(crate) fn summary(text: &str, width: usize) -> String {
     }
     short
 }
+
+/// Cuts a JSON Pointer to an ancestor that has at most `max` bytes.
+pub(crate) fn shorten_pointer(pointer: &mut String, max: usize) {
+    if pointer.len() <= max {
+        return;
+    }
+    let mut end = max;
+    while !pointer.is_char_boundary(end) {
+        end -= 1;
+    }
+    let end = pointer[..end].rfind('/').unwrap_or(0);
+    pointer.truncate(end);
+}
+
+/// Cuts a text to at most `max` bytes, at the border of a character.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let mut end = max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}

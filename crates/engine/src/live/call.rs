@@ -1,0 +1,142 @@
+//! What the recorder is told of a call, and of its end.
+
+use model::{Cause, DecisionId, EffectClass, Field, Media, Outcome};
+use serde_json::{Map, Value};
+
+/// Who calls, as far as the wire says. Everything may be missing.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The agent, named by the URL or a header.
+    pub agent: Option<String>,
+    /// The run, as a header names it: one of our ids, or the caller's own name for it.
+    pub run: Option<String>,
+    /// Decisions that the caller names as causes.
+    pub causes: Vec<DecisionId>,
+    /// The trace that the call is part of (W3C trace context).
+    pub trace: Option<[u8; 16]>,
+    /// The context of A2A.
+    pub context: Option<String>,
+    /// The answer that the call continues, by the provider's id.
+    pub previous: Option<String>,
+    /// The provider's conversation that the call is part of.
+    pub conversation: Option<String>,
+    /// A session that lasts over calls, such as one of MCP; the weakest of all hints.
+    pub session: Option<String>,
+}
+
+/// A call that is about to be made.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Who calls.
+    pub caller: Caller,
+    /// What the call is.
+    pub what: What<'a>,
+    /// What is asked, byte for byte as far as it is text.
+    pub asked: (Media, &'a str),
+    /// Model, tool versions, limits, flags: what two decisions can be compared by.
+    pub environment: Map<String, Value>,
+}
+
+/// What a call is.
+#[derive(Debug)]
+pub enum What<'a> {
+    /// A model is asked.
+    Inference {
+        /// The model.
+        model: &'a str,
+        /// The history that the request resends.
+        items: Vec<OwnedItem>,
+    },
+    /// A tool is called.
+    ToolCall {
+        /// The server that has the tool.
+        server: &'a str,
+        /// The tool.
+        tool: &'a str,
+        /// Its arguments, as JSON text.
+        arguments: &'a str,
+        /// How its effect can be taken back.
+        class: EffectClass,
+        /// The id under which a model asked for it, where the wire carries it.
+        call_id: Option<&'a str>,
+    },
+    /// One agent tells another something.
+    Message {
+        /// Who is told.
+        to: &'a str,
+        /// The words alone.
+        text: &'a str,
+    },
+}
+
+impl What<'_> {
+    /// Returns how the call's effect can be taken back; none if it has no effect of its own.
+    pub(super) const fn class(&self) -> Option<EffectClass> {
+        match self {
+            Self::ToolCall { class, .. } => Some(*class),
+            Self::Inference { .. } | Self::Message { .. } => None,
+        }
+    }
+
+    /// Whether the call can change the world, so that its intent must be durable first.
+    #[must_use]
+    pub const fn has_effect(&self) -> bool {
+        !matches!(self, Self::Inference { .. })
+    }
+}
+
+/// One item of a resent history; see [`lineage::Item`].
+#[derive(Clone, Debug)]
+pub struct OwnedItem {
+    /// Whose it is.
+    pub role: lineage::Role,
+    /// Its text.
+    pub text: String,
+    /// The tool calls that an assistant message asks for.
+    pub asked: Vec<OwnedCall>,
+    /// The call that a tool message answers.
+    pub call_id: Option<String>,
+}
+
+/// A tool call that a model asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedCall {
+    /// Its id, where the wire has one.
+    pub id: Option<String>,
+    /// The tool.
+    pub name: String,
+    /// The arguments, as JSON text.
+    pub arguments: String,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// The text that came out of it: a completion, a tool's result, an agent's answer.
+    pub output: String,
+    /// The tool calls that a model asks for.
+    pub asked: Vec<OwnedCall>,
+    /// The provider's id of the answer, by which a later call may continue it.
+    pub answer_id: Option<String>,
+    /// What is kept of it.
+    pub kept: Vec<(Field, Media, String)>,
+    /// Causes that the end makes known.
+    pub causes: Vec<Cause>,
+}
+
+impl Ended {
+    /// An end with nothing to show.
+    #[must_use]
+    pub const fn with(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            output: String::new(),
+            asked: Vec::new(),
+            answer_id: None,
+            kept: Vec::new(),
+            causes: Vec::new(),
+        }
+    }
+}

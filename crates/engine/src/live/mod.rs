@@ -1,0 +1,257 @@
+//! Live recording: what agents do while we carry it, as intents and outcomes.
+//!
+//! ```text
+//!            begin                               finish
+//!   call ──► who, which run ──► intent ──┐       outcome ──┐
+//!                                        ▼                 ▼
+//!                              journal (one write)     journal
+//!                                        │                 │
+//!            goes on at once ◄───────────┤                 ├──► goes on at once
+//!            an effect waits ◄── log (synced) ◄────────────┴──► what carries a tool call waits
+//! ```
+//!
+//! [`Recorder::begin`] returns once the intent survives the end of this process; who is about to
+//! change the world then waits for [`Open::durable`], who only asks a model does not. What the
+//! call depends on is found while the other side works, and stands in the outcome. An [`Open`] that
+//! is dropped leaves an intent without an outcome, which reads as *unknown*: nothing here ever
+//! guesses how a call ended.
+//!
+//! When the store does not take what it is given, the recorder says so to whoever waits, keeps
+//! what policy lets through in the journal, tries again, and puts a gap into the record that
+//! counts what was refused. Nothing here knows a wire: the gateway says what a call is.
+
+mod append;
+mod call;
+mod join;
+mod open;
+mod runs;
+mod subjects;
+mod trace;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ledger::payload::Sealer;
+use ledger::{Journal, Store};
+use lineage::Tracer;
+use model::{Digest, PolicyUse, Verdict};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{Engine, EngineError};
+
+use self::append::{Appender, Health};
+use self::join::Joins;
+use self::runs::Runs;
+use self::subjects::Subjects;
+
+pub use self::append::{Outage, RecordError};
+pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
+pub use self::open::{Open, Written};
+
+/// How a text is freed of secrets before it is recorded, and how many there were.
+pub type Redact =
+    Arc<dyn for<'a> Fn(&'a str) -> (std::borrow::Cow<'a, str>, u32) + Send + Sync + 'static>;
+
+/// What a person may tune.
+#[derive(Clone)]
+pub struct Options {
+    /// When an answer that carries a tool call goes on. Default: when its outcome is durable.
+    pub durability: Durability,
+    /// What happens to calls that change the world while the store is down. Default: refused.
+    pub tools_in_outage: InOutage,
+    /// What happens to calls of models while the store is down. Default: kept in the journal.
+    pub models_in_outage: InOutage,
+    /// Whether prompts, arguments and results are kept, or their lengths alone. Default: kept.
+    pub bodies: bool,
+    /// Frees texts of secrets. Default: leaves them as they are.
+    pub redact: Option<Redact>,
+    /// What every call is judged by, as long as nothing is judged. Default: observe.
+    pub policy: PolicyUse,
+    /// How often what is new is signed. Default: every two seconds.
+    pub publish_every: Duration,
+    /// How content is traced. Default: across runs, with a seed drawn at the start.
+    pub lineage: lineage::Options,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("durability", &self.durability)
+            .field("tools_in_outage", &self.tools_in_outage)
+            .field("models_in_outage", &self.models_in_outage)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            tools_in_outage: InOutage::Block,
+            models_in_outage: InOutage::Spool,
+            bodies: true,
+            redact: None,
+            policy: PolicyUse {
+                digest: Digest(ledger::digest::sha256(b"observe").0),
+                enforced: Verdict::Allow,
+                id: "observe".to_owned(),
+                verdict: Verdict::Allow,
+                version: "1".to_owned(),
+            },
+            publish_every: Duration::from_secs(2),
+            lineage: lineage::Options {
+                across_runs: true,
+                ..lineage::Options::default()
+            },
+        }
+    }
+}
+
+/// When an answer that carries a tool call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When its outcome is durable.
+    Durable,
+    /// At once, as long as no more than so many entries wait to become durable.
+    Lagged {
+        /// Entries that may wait.
+        entries_max: u64,
+    },
+}
+
+/// What happens to a call while the store is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InOutage {
+    /// It is refused, with a truthful error, and counted.
+    Block,
+    /// It goes on as long as the journal has room for its record.
+    Spool,
+}
+
+/// Records calls while they happen. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    engine: Engine,
+    options: Options,
+    journal: Option<Arc<dyn Journal>>,
+    appender: Appender,
+    health: Arc<Health>,
+    runs: Mutex<Runs>,
+    joins: Mutex<Joins>,
+    tracer: Mutex<Tracer>,
+    subjects: Subjects,
+    sealers: Mutex<Vec<Sealer>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Takes up recording: appends what an earlier process left in the journal, and starts the
+    /// tasks that append and sign.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store or the journal does not answer.
+    pub async fn start(
+        engine: Engine,
+        journal: Option<Arc<dyn Journal>>,
+        mut options: Options,
+    ) -> Result<Self, EngineError> {
+        append::take_up(&engine, journal.as_deref()).await?;
+        options.lineage.seed = u64::from_be_bytes(ledger::entropy::draw(&*engine.entropy));
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let health = Arc::new(Health::default());
+        let appender = Appender::start(&engine, journal.clone(), Arc::clone(&health), &tasks);
+        let subjects = Subjects::start(&engine, &tasks, &stop).await?;
+        let runs = Runs::load(&engine).await?;
+        let inner = Arc::new(Inner {
+            tracer: Mutex::new(Tracer::new(options.lineage)),
+            engine,
+            options,
+            journal,
+            appender,
+            health,
+            runs: Mutex::new(runs),
+            joins: Mutex::new(Joins::default()),
+            subjects,
+            sealers: Mutex::new(Vec::new()),
+            tasks,
+            stop,
+        });
+        let publishing = Arc::clone(&inner);
+        inner.tasks.spawn(async move { publishing.publish().await });
+        Ok(Self { inner })
+    }
+
+    /// Returns the engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Returns the set of tasks that [`stop`](Self::stop) waits for: the one home of tasks that
+    /// must outlive the connection that began them.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
+    }
+
+    /// Returns the outage that lasts, if one does.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.inner.health.outage()
+    }
+
+    /// Stops: waits until every open call has ended or `patience` is over, appends what is left,
+    /// signs. Returns how many calls were still open; they read as unknown.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if what is left cannot be appended or signed; it stays in the
+    /// journal.
+    pub async fn stop(&self, patience: Duration) -> Result<u64, EngineError> {
+        self.inner.stop.cancel();
+        let _ = tokio::time::timeout(patience, self.inner.health.idle()).await;
+        self.inner.appender.settle(patience).await;
+        self.inner.tasks.close();
+        let _ = tokio::time::timeout(patience, self.inner.tasks.wait()).await;
+        if self.inner.health.outage().is_none() {
+            self.inner.engine.store().publish().await?;
+        }
+        Ok(self.inner.health.open())
+    }
+}
+
+impl Inner {
+    /// Signs what is new, again and again.
+    async fn publish(&self) {
+        let store: &Arc<dyn Store> = self.engine.store();
+        let mut every = tokio::time::interval(self.options.publish_every);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = every.tick() => {}
+            }
+            let behind = store
+                .status()
+                .await
+                .is_ok_and(|status| status.published < status.durable);
+            if behind && self.health.outage().is_none() {
+                // A failure shows in the store's own status, which readiness reports.
+                let _ = store.publish().await;
+            }
+        }
+    }
+}

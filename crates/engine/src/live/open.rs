@@ -1,0 +1,667 @@
+//! Begins and ends calls: decides who and where, makes the events, writes them down.
+
+use std::borrow::Cow;
+use std::sync::{Arc, PoisonError};
+
+use ledger::payload::Sealer;
+use ledger::{Batch, canonical};
+use model::{
+    Agent, Body, Cause, CauseKind, DecisionId, Digest, Effect, Event, EventId, Evidence, Field,
+    Kind, Media, Proposal, Provenance, RunId, Sealed, Strength, Timestamp,
+};
+use tokio::sync::oneshot;
+
+use super::append::{RecordError, batch};
+use super::call::{Call, Ended, OwnedItem, What};
+use super::join::Asked;
+use super::runs::{LiveRun, Name, from_record, names, session_name};
+use super::trace::Traced;
+use super::{Durability, InOutage, Inner, Recorder};
+use crate::record::{Envelope, Plain};
+use crate::text::cut;
+
+/// The longest name that stands in a leaf, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// How many causes stand in one leaf; further ones follow in leaves of their own.
+const CAUSES_PER_LEAF: usize = 16;
+
+/// What callers that nobody names are called.
+const NAMELESS: &str = "unnamed";
+
+/// A call that is under way. Dropped without [`finish`](Open::finish), its outcome is unknown.
+#[derive(Debug)]
+pub struct Open {
+    inner: Arc<Inner>,
+    traced: Arc<Traced>,
+    live: Arc<LiveRun>,
+    begun: EventId,
+    effect: Option<Effect>,
+    durable: Option<oneshot::Receiver<Result<(), RecordError>>>,
+    prompt: Option<oneshot::Receiver<Vec<Cause>>>,
+    /// Causes that the intent names already.
+    known: Vec<Cause>,
+    blocks: bool,
+}
+
+/// An outcome that is written down, and durable soon.
+#[derive(Debug)]
+pub struct Written {
+    inner: Arc<Inner>,
+    durable: oneshot::Receiver<Result<(), RecordError>>,
+    blocks: bool,
+}
+
+/// What the leaf says of contents, and the ciphertext that lies beside the log.
+type SealedContents = (Option<Sealed>, Option<(Digest, Vec<u8>)>);
+
+/// Where a call belongs.
+struct Place {
+    run: Arc<LiveRun>,
+    /// The event that opens the run, if it is new.
+    opening: Option<Event>,
+    agent: String,
+    joined: Option<Asked>,
+    causes: Vec<Cause>,
+}
+
+impl Recorder {
+    /// Records that a call begins. On return its intent survives the end of this process.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if the store takes nothing and policy says that such calls then
+    /// stop; [`RecordError::Unfit`] if the call has no form that the record can hold.
+    pub async fn begin(&self, call: Call<'_>) -> Result<Open, RecordError> {
+        let inner = &self.inner;
+        let effect = call.what.has_effect();
+        let blocks = effect && inner.options.tools_in_outage == InOutage::Block
+            || !effect && inner.options.models_in_outage == InOutage::Block;
+        if blocks && let Some(outage) = inner.health.outage() {
+            inner.health.refused();
+            return Err(RecordError::Outage {
+                reason: outage.reason,
+                spooled: false,
+            });
+        }
+        inner.begin(call, blocks).await.inspect_err(|error| {
+            if matches!(error, RecordError::Outage { .. }) {
+                inner.health.refused();
+            }
+        })
+    }
+}
+
+impl Inner {
+    async fn begin(self: &Arc<Self>, call: Call<'_>, blocks: bool) -> Result<Open, RecordError> {
+        let mut place = self.place(&call).await?;
+        let at = self.engine.next_time();
+        let decision = DecisionId::new(at.millis(), ledger::entropy::draw(&*self.engine.entropy));
+        let begun = self.engine.event_id(at);
+        let (kind, name, to) = match &call.what {
+            What::Inference { model, .. } => (Kind::Inference, *model, None),
+            What::ToolCall { tool, .. } => (Kind::ToolCall, *tool, None),
+            What::Message { to, .. } => (Kind::Message, *to, Some((*to).to_owned())),
+        };
+        let name = if name.is_empty() { "unknown" } else { name };
+        let traced = Arc::new(Traced {
+            decision,
+            run: place.run.id,
+            agent: place.agent.clone(),
+            kind,
+            // The tracer knows a tool by the name that the model used.
+            name: place
+                .joined
+                .as_ref()
+                .map_or(name, |asked| &asked.name)
+                .to_owned(),
+            to,
+        });
+        let class = call.what.class();
+        let mut known = std::mem::take(&mut place.causes);
+        let items = match call.what {
+            What::Inference { items, .. } => Some(items),
+            What::ToolCall {
+                arguments, call_id, ..
+            } => {
+                let id = call_id.or(place.joined.as_ref().and_then(|asked| asked.id.as_deref()));
+                merge(
+                    &mut known,
+                    self.trace_call(&traced, Some(arguments), None, id),
+                );
+                None
+            }
+            What::Message { text, .. } => {
+                merge(&mut known, self.trace_call(&traced, None, Some(text), None));
+                None
+            }
+        };
+        let effect = class.map(|class| Effect {
+            class,
+            key: effect_key(&place, name, call.asked.1, decision),
+            reads: Vec::new(),
+            writes: Vec::new(),
+        });
+        let envelope = Envelope {
+            subject: place.run.subject,
+            key: place.run.key.clone(),
+        };
+        let snapshot = canonical::to_vec(&call.environment).ok();
+        let environment = snapshot
+            .as_deref()
+            .filter(|_| !call.environment.is_empty())
+            .map(ledger::digest::sha256);
+        let snapshot = snapshot.and_then(|bytes| String::from_utf8(bytes).ok());
+        let mut kept = vec![(Field::Asked, call.asked.0, Cow::Borrowed(call.asked.1))];
+        if let (Some(snapshot), true) = (snapshot, environment.is_some()) {
+            kept.push((Field::Environment, Media::Json, Cow::Owned(snapshot)));
+        }
+        let (sealed, payload) = self.seal(&envelope, begun, kept)?;
+        let mut causes = known.clone();
+        let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
+        let proposal = Proposal {
+            agent: Agent {
+                name: cut(&place.agent, NAME_BYTES_MAX),
+                version: None,
+            },
+            causes,
+            effects: effect.iter().cloned().collect(),
+            environment,
+            kind,
+            known: Provenance::Observed,
+            name: Some(cut(name, NAME_BYTES_MAX)),
+            policy: Some(self.options.policy.clone()),
+            run: place.run.id,
+            sealed,
+            started: Some(Timestamp(
+                i64::try_from(self.engine.clock.wall()).unwrap_or(i64::MAX),
+            )),
+        };
+        let body = Body::Begun { decision, proposal };
+        let event = Event {
+            at,
+            body,
+            id: begun,
+            prev: None,
+            v: 1,
+        };
+        let linked = self.linked(decision, begun, later);
+        let events: Vec<&Event> = place
+            .opening
+            .iter()
+            .chain([&event])
+            .chain(&linked)
+            .collect();
+        let last = linked.last().map_or(begun, |event| event.id);
+        let written = self.write(batch(&events, payload.into_iter().collect())?, blocks)?;
+        self.health.opened();
+        let prompt = items.map(|items| self.trace_meanwhile(Arc::clone(&traced), items));
+        Ok(Open {
+            inner: Arc::clone(self),
+            traced,
+            live: place.run,
+            begun: last,
+            effect,
+            durable: Some(written),
+            prompt,
+            known,
+            blocks,
+        })
+    }
+
+    /// Writes a batch into the journal and puts it in line for the log.
+    fn write(
+        &self,
+        batch: Batch,
+        blocks: bool,
+    ) -> Result<oneshot::Receiver<Result<(), RecordError>>, RecordError> {
+        let place = match &self.journal {
+            None => None,
+            Some(journal) => match journal.put(&batch) {
+                Ok(place) => Some(place),
+                // Without a journal the log alone has to take it. While it does, nothing is lost;
+                // while it does not, nothing may be let through.
+                Err(_) if self.health.outage().is_none() && !blocks => None,
+                Err(error) => {
+                    return Err(RecordError::Outage {
+                        reason: error.to_string(),
+                        spooled: false,
+                    });
+                }
+            },
+        };
+        Ok(self.appender.put(batch, place))
+    }
+
+    /// Finds the causes of an inference while the model works.
+    fn trace_meanwhile(
+        self: &Arc<Self>,
+        traced: Arc<Traced>,
+        items: Vec<OwnedItem>,
+    ) -> oneshot::Receiver<Vec<Cause>> {
+        let (found, causes) = oneshot::channel();
+        let inner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _ = found.send(inner.trace_prompt(&traced, &items));
+        });
+        causes
+    }
+
+    /// Decides who calls and in which run.
+    async fn place(&self, call: &Call<'_>) -> Result<Place, RecordError> {
+        let caller = &call.caller;
+        let mut causes: Vec<Cause> = caller
+            .causes
+            .iter()
+            .map(|decision| explicit(*decision, CauseKind::Parent, "x-rescind-cause"))
+            .collect();
+        let named = names(caller);
+        let mut run = None;
+        for name in &named {
+            run = self.named(name).await;
+            if run.is_some() {
+                break;
+            }
+        }
+        let answer = caller
+            .previous
+            .as_ref()
+            .and_then(|previous| self.runs().answer(previous));
+        if let Some((answered, decision)) = answer {
+            causes.push(explicit(
+                decision,
+                CauseKind::Context,
+                "previous_response_id",
+            ));
+            if run.is_none() && named.is_empty() {
+                run = self.known(answered).await;
+            }
+        }
+        let mut joined = None;
+        if let What::ToolCall {
+            server,
+            tool,
+            arguments,
+            call_id,
+            ..
+        } = &call.what
+        {
+            let wanted = (caller.agent.as_deref(), run.as_ref().map(|run| run.id));
+            joined = self.joins().take(server, tool, arguments, wanted, *call_id);
+            if let (Some(asked), None) = (&joined, &run)
+                && named.is_empty()
+            {
+                run = self.known(asked.run).await;
+            }
+            if let Some(asked) = &joined {
+                let evidence = match (call_id, &asked.id) {
+                    (Some(_), Some(_)) => Evidence::CallId,
+                    _ => Evidence::NameAndArguments,
+                };
+                causes.push(Cause {
+                    decision: asked.decision,
+                    evidence,
+                    kind: CauseKind::Call,
+                    strength: Strength::Certain,
+                });
+            }
+        }
+        if run.is_none()
+            && named.is_empty()
+            && let What::Inference { items, .. } = &call.what
+            && let Some((continued, _)) = self.continued(items)
+        {
+            run = self.known(continued).await;
+        }
+        let mut name = named.into_iter().next();
+        if run.is_none()
+            && name.is_none()
+            && let Some(session) = session_name(caller)
+        {
+            run = self.named(&session).await;
+            name = Some(session);
+        }
+        let agent = caller
+            .agent
+            .clone()
+            .or_else(|| joined.as_ref().map(|asked| asked.agent.clone()))
+            .unwrap_or_else(|| match &call.what {
+                What::Inference { items, .. } => nameless(items),
+                What::ToolCall { .. } | What::Message { .. } => NAMELESS.to_owned(),
+            });
+        let (run, opening) = match run {
+            Some(run) => (run, None),
+            None => {
+                let (run, opening) = self.open_run(name.as_ref()).await;
+                (run, Some(opening))
+            }
+        };
+        self.runs().remember(&run, name.as_ref());
+        Ok(Place {
+            run,
+            opening,
+            agent,
+            joined,
+            causes,
+        })
+    }
+
+    async fn named(&self, name: &Name) -> Option<Arc<LiveRun>> {
+        let known = self.runs().named(name);
+        // A header may give one of our own ids back.
+        match known.or_else(|| name.external().parse().ok()) {
+            Some(run) => self.known(run).await,
+            None => None,
+        }
+    }
+
+    async fn known(&self, run: RunId) -> Option<Arc<LiveRun>> {
+        if let Some(live) = self.runs().known(run) {
+            return Some(live);
+        }
+        // What cannot be looked up now begins a new run, which says what it is called.
+        let live = Arc::new(from_record(&self.engine, run).await.ok()??);
+        self.runs().remember(&live, None);
+        Some(live)
+    }
+
+    async fn open_run(&self, name: Option<&Name>) -> (Arc<LiveRun>, Event) {
+        let (subject, key) = self.subjects.take().await;
+        let at = self.engine.next_time();
+        let id = RunId::new(at.millis(), ledger::entropy::draw(&*self.engine.entropy));
+        let body = Body::RunOpened {
+            external: name.map(|name| cut(name.external(), NAME_BYTES_MAX)),
+            origin: None,
+            run: id,
+            sealed: None,
+            subject,
+        };
+        let event = Event {
+            at,
+            body,
+            id: self.engine.event_id(at),
+            prev: None,
+            v: 1,
+        };
+        (Arc::new(LiveRun { id, subject, key }), event)
+    }
+
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        event: EventId,
+        kept: Vec<(Field, Media, Cow<'_, str>)>,
+    ) -> Result<SealedContents, RecordError> {
+        let mut secrets = 0;
+        let kept: Vec<(Field, Media, Cow<'_, str>)> = kept
+            .iter()
+            .map(|(field, media, text)| {
+                if !self.options.bodies && *field != Field::Environment {
+                    let stands_for = format!("[{} bytes, not kept]", text.len());
+                    return (*field, Media::Text, Cow::Owned(stands_for));
+                }
+                let Some(redact) = &self.options.redact else {
+                    return (*field, *media, Cow::Borrowed(&**text));
+                };
+                let (text, found) = redact(text);
+                secrets += found;
+                (*field, *media, text)
+            })
+            .collect();
+        if secrets > 0 {
+            metrics::counter!("rescind_secrets_redacted_total").increment(u64::from(secrets));
+        }
+        let plain: Vec<Plain<'_>> = kept
+            .iter()
+            .map(|(role, media, text)| Plain {
+                role: *role,
+                media: *media,
+                text,
+            })
+            .collect();
+        let mut sealer = self.sealers().pop().unwrap_or_default();
+        let made = envelope.seal(&mut sealer, &*self.engine.entropy, event, &plain);
+        self.sealers().push(sealer);
+        let made = made.map_err(|error| RecordError::Unfit {
+            reason: error.to_string(),
+        })?;
+        Ok(match made {
+            Some((sealed, ciphertext)) => {
+                let ct = sealed.ct;
+                (Some(sealed), Some((ct, ciphertext)))
+            }
+            None => (None, None),
+        })
+    }
+
+    /// Events for causes that do not fit into the first one.
+    fn linked(&self, decision: DecisionId, after: EventId, causes: Vec<Cause>) -> Vec<Event> {
+        let mut prev = after;
+        causes
+            .chunks(CAUSES_PER_LEAF * 2)
+            .map(|causes| {
+                let body = Body::Linked {
+                    causes: causes.to_vec(),
+                    decision,
+                };
+                let event = self.engine.new_event(body, Some(prev));
+                prev = event.id;
+                event
+            })
+            .collect()
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, super::Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn joins(&self) -> std::sync::MutexGuard<'_, super::Joins> {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sealers(&self) -> std::sync::MutexGuard<'_, Vec<Sealer>> {
+        self.sealers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Returns the decision.
+    #[must_use]
+    pub fn decision(&self) -> DecisionId {
+        self.traced.decision
+    }
+
+    /// Returns the run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.live.id
+    }
+
+    /// Returns the agent that the call is recorded for.
+    #[must_use]
+    pub fn agent(&self) -> &str {
+        &self.traced.agent
+    }
+
+    /// Waits until the intent is durable. Whoever is about to change the world waits for this.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
+    /// [`RecordError::Unfit`].
+    pub async fn durable(&mut self) -> Result<(), RecordError> {
+        match self.durable.take() {
+            Some(durable) => durably(durable, self.blocks, &self.inner).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Records how the call ended. On return the outcome survives the end of this process;
+    /// [`Written::durable`] tells when it survives more.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if it cannot be written down at all: the call then reads as
+    /// unknown, and the gap that follows counts it.
+    pub async fn finish(mut self, ended: Ended) -> Result<Written, RecordError> {
+        let inner = Arc::clone(&self.inner);
+        let mut causes = match self.prompt.take() {
+            Some(prompt) => prompt.await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        merge(
+            &mut causes,
+            inner.trace_end(&self.traced, &ended.output, &ended.asked),
+        );
+        merge(&mut causes, ended.causes);
+        causes.retain(|cause| !self.known.contains(cause));
+        let Traced {
+            decision,
+            run,
+            agent,
+            ..
+        } = &*self.traced;
+        if !ended.asked.is_empty() {
+            inner.joins().asked(*run, agent, *decision, &ended.asked);
+        }
+        if let Some(id) = ended.answer_id {
+            inner.runs().answered(id, *run, *decision);
+        }
+        let at = inner.engine.next_time();
+        let id = inner.engine.event_id(at);
+        let envelope = Envelope {
+            subject: self.live.subject,
+            key: self.live.key.clone(),
+        };
+        let kept = ended
+            .kept
+            .into_iter()
+            .map(|(field, media, text)| (field, media, Cow::Owned(text)))
+            .collect();
+        let (sealed, payload) = inner.seal(&envelope, id, kept)?;
+        let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
+        let body = Body::Finished {
+            causes,
+            decision: *decision,
+            effects: self.effect.take().into_iter().collect(),
+            outcome: ended.outcome,
+            sealed,
+        };
+        let event = Event {
+            at,
+            body,
+            id,
+            prev: Some(self.begun),
+            v: 1,
+        };
+        let linked = inner.linked(*decision, id, later);
+        let events: Vec<&Event> = [&event].into_iter().chain(&linked).collect();
+        let batch = batch(&events, payload.into_iter().collect())?;
+        let durable = inner
+            .write(batch, self.blocks)
+            .inspect_err(|_| inner.health.lost())?;
+        Ok(Written {
+            inner: Arc::clone(&inner),
+            durable,
+            blocks: self.blocks,
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.inner.health.ended();
+    }
+}
+
+impl Written {
+    /// Waits until the outcome is durable; in lagged mode, only while too much waits already.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
+    /// [`RecordError::Unfit`].
+    pub async fn durable(self) -> Result<(), RecordError> {
+        if let Durability::Lagged { entries_max } = self.inner.options.durability
+            && self.inner.health.waiting() <= entries_max
+        {
+            return Ok(());
+        }
+        durably(self.durable, self.blocks, &self.inner).await
+    }
+}
+
+async fn durably(
+    durable: oneshot::Receiver<Result<(), RecordError>>,
+    blocks: bool,
+    inner: &Inner,
+) -> Result<(), RecordError> {
+    match durable.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(RecordError::Outage { spooled: true, .. })) if !blocks => Ok(()),
+        Ok(Err(error)) => {
+            inner.health.refused();
+            Err(error)
+        }
+        Err(_) => Err(RecordError::Outage {
+            reason: "recording has stopped".to_owned(),
+            spooled: false,
+        }),
+    }
+}
+
+/// The identity of an effect: the run, who asked for it, the tool and the arguments.
+fn effect_key(place: &Place, tool: &str, arguments: &str, decision: DecisionId) -> Digest {
+    let asker = place
+        .joined
+        .as_ref()
+        .map_or(decision, |asked| asked.decision);
+    let value: Option<serde_json::Value> = serde_json::from_str(arguments).ok();
+    let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
+    let arguments = canonical.as_deref().unwrap_or(arguments.as_bytes());
+    ledger::digest::sha256_parts(&[
+        place.run.id.as_bytes(),
+        asker.as_bytes(),
+        tool.as_bytes(),
+        b"\0",
+        arguments,
+    ])
+}
+
+fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {
+    Cause {
+        decision,
+        evidence: Evidence::Explicit { by: by.to_owned() },
+        kind,
+        strength: Strength::Certain,
+    }
+}
+
+/// Adds causes that are not there yet; of two that differ in evidence alone the first stays.
+fn merge(causes: &mut Vec<Cause>, more: Vec<Cause>) {
+    for cause in more {
+        let there = causes.iter().any(|known| {
+            known.decision == cause.decision
+                && known.kind == cause.kind
+                && known.strength >= cause.strength
+        });
+        if !there {
+            causes.push(cause);
+        }
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.strength));
+}
+
+/// What an agent is called that nobody names: its instructions tell it from others.
+fn nameless(items: &[OwnedItem]) -> String {
+    let mut instructions = items
+        .iter()
+        .filter(|item| item.role == lineage::Role::System)
+        .peekable();
+    if instructions.peek().is_none() {
+        return NAMELESS.to_owned();
+    }
+    let parts: Vec<&[u8]> = instructions.map(|item| item.text.as_bytes()).collect();
+    let digest = ledger::digest::sha256_parts(&parts);
+    let short: String = digest.0[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("agent-{short}")
+}

@@ -1,0 +1,105 @@
+//! Keys for the runs to come, kept durably before a run needs one.
+//!
+//! Each run's contents are sealed with a key of their own, so that a run can be erased. Keeping a
+//! key takes a sync, which no call should wait for; so some lie ready.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use ledger::{Entropy, SubjectKey};
+use model::SubjectId;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{Engine, EngineError};
+
+/// How many keys lie ready.
+const READY: usize = 128;
+
+/// Keys that lie ready.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    shared: Arc<Shared>,
+    /// For runs that begin while no new key can be kept.
+    last_resort: (SubjectId, SubjectKey),
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    ready: Mutex<VecDeque<(SubjectId, SubjectKey)>>,
+    taken: Notify,
+}
+
+impl Subjects {
+    pub(super) async fn start(
+        engine: &Engine,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, EngineError> {
+        let shared = Arc::new(Shared {
+            engine: engine.clone(),
+            ready: Mutex::new(VecDeque::new()),
+            taken: Notify::new(),
+        });
+        let last_resort = make(engine).await?;
+        let filling = Arc::clone(&shared);
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            loop {
+                filling.fill().await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = filling.taken.notified() => {}
+                }
+            }
+        });
+        Ok(Self {
+            shared,
+            last_resort,
+        })
+    }
+
+    /// Takes a key for a new run. Without one that lies ready, one is made; where that fails, runs
+    /// share one, because a run that can only be erased together with others is better than none.
+    pub(super) async fn take(&self) -> (SubjectId, SubjectKey) {
+        let ready = {
+            let mut ready = self.shared.ready();
+            let taken = ready.pop_front();
+            if ready.len() < READY / 2 {
+                self.shared.taken.notify_one();
+            }
+            taken
+        };
+        match ready {
+            Some(ready) => ready,
+            None => make(&self.shared.engine)
+                .await
+                .unwrap_or_else(|_| self.last_resort.clone()),
+        }
+    }
+}
+
+impl Shared {
+    fn ready(&self) -> std::sync::MutexGuard<'_, VecDeque<(SubjectId, SubjectKey)>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fill(&self) {
+        let wanted = READY.saturating_sub(self.ready().len());
+        // Together, so that they share the disk's syncs.
+        let made = join_all((0..wanted).map(|_| make(&self.engine))).await;
+        self.ready().extend(made.into_iter().flatten());
+    }
+}
+
+async fn make(engine: &Engine) -> Result<(SubjectId, SubjectKey), EngineError> {
+    let entropy: &dyn Entropy = &*engine.entropy;
+    let at = engine.next_time();
+    let subject = SubjectId::new(at.millis(), ledger::entropy::draw(entropy));
+    let key = SubjectKey::generate(entropy);
+    engine.store().keep_key(subject, key.clone()).await?;
+    Ok((subject, key))
+}

@@ -1,0 +1,419 @@
+//! Recording calls while they happen.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use engine::live::{
+    Call, Caller, Durability, Ended, InOutage, Open, Options, OwnedCall, OwnedItem, RecordError,
+    Recorder, What,
+};
+use engine::{Engine, ManualClock};
+use ledger::{Journal, SeededEntropy, Store};
+use lineage::Role;
+use model::{EffectClass, Field, Media, Outcome};
+use store::fault::{Fault, FaultDisk, Loss};
+use store::{EmbeddedStore, FileJournal, MemoryStore, OpenOptions};
+
+const NOW: u64 = 1_790_000_000_000_000;
+
+async fn over(
+    store: Arc<dyn Store>,
+    journal: Option<Arc<dyn Journal>>,
+    options: Options,
+) -> Recorder {
+    // Each start draws other ids, as processes do.
+    static STARTS: AtomicU64 = AtomicU64::new(7);
+    let entropy = Arc::new(SeededEntropy::new(STARTS.fetch_add(1, Ordering::SeqCst)));
+    let engine = Engine::start(store, Arc::new(ManualClock::at(NOW)), entropy)
+        .await
+        .unwrap();
+    Recorder::start(engine, journal, options).await.unwrap()
+}
+
+async fn in_memory() -> Recorder {
+    over(Arc::new(MemoryStore::default()), None, Options::default()).await
+}
+
+fn item(role: Role, text: &str) -> OwnedItem {
+    OwnedItem {
+        role,
+        text: text.to_owned(),
+        asked: Vec::new(),
+        call_id: None,
+    }
+}
+
+fn agent(name: &str) -> Caller {
+    Caller {
+        agent: Some(name.to_owned()),
+        ..Caller::default()
+    }
+}
+
+async fn ask(recorder: &Recorder, caller: Caller, items: Vec<OwnedItem>) -> Open {
+    let call = Call {
+        caller,
+        what: What::Inference {
+            model: "m-1",
+            items,
+        },
+        asked: (Media::Json, "{}"),
+        environment: serde_json::Map::new(),
+    };
+    recorder.begin(call).await.unwrap()
+}
+
+async fn tool(recorder: &Recorder, caller: Caller, arguments: &str) -> Result<Open, RecordError> {
+    let call = Call {
+        caller,
+        what: What::ToolCall {
+            server: "desk",
+            tool: "cancel_order",
+            arguments,
+            class: EffectClass::Unreviewed,
+            call_id: None,
+        },
+        asked: (Media::Json, arguments),
+        environment: serde_json::Map::new(),
+    };
+    recorder.begin(call).await
+}
+
+fn said(text: &str) -> Ended {
+    Ended {
+        output: text.to_owned(),
+        kept: vec![(Field::Chosen, Media::Text, text.to_owned())],
+        ..Ended::with(Outcome::Succeeded)
+    }
+}
+
+async fn end(open: Open, ended: Ended) {
+    open.finish(ended).await.unwrap().durable().await.unwrap();
+}
+
+#[tokio::test]
+async fn c2_agents_that_name_nothing_make_one_graph() {
+    let recorder = in_memory().await;
+    let policy = "Orders that were shipped more than thirty days ago can be cancelled only by a \
+                  supervisor, who must name the reason that the customer gave.";
+    // The first agent asks a model, which asks for a tool.
+    let first = vec![
+        item(Role::System, "You take requests."),
+        item(Role::User, "Cancel order W4482139, it came too late."),
+    ];
+    let open = ask(&recorder, Caller::default(), first.clone()).await;
+    let (asker, run) = (open.decision(), open.run());
+    let call = OwnedCall {
+        id: Some("call_1".to_owned()),
+        name: "cancel_order".to_owned(),
+        arguments: r#"{"order_id":"W4482139"}"#.to_owned(),
+    };
+    let ended = Ended {
+        asked: vec![call.clone()],
+        ..said("")
+    };
+    end(open, ended).await;
+    // The tool is called over MCP, which says nothing of the model call.
+    let mut open = tool(
+        &recorder,
+        Caller::default(),
+        r#"{ "order_id": "W4482139" }"#,
+    )
+    .await
+    .unwrap();
+    open.durable().await.unwrap();
+    assert_eq!(open.run(), run, "the run of who asked");
+    let called = open.decision();
+    end(open, said(&format!("Refused. {policy}"))).await;
+    // The agent resends its history, with what the tool said.
+    let mut second = first.clone();
+    second.push(OwnedItem {
+        asked: vec![call],
+        ..item(Role::Assistant, "")
+    });
+    second.push(OwnedItem {
+        call_id: Some("call_1".to_owned()),
+        ..item(Role::Tool, &format!("Refused. {policy}"))
+    });
+    let open = ask(&recorder, Caller::default(), second).await;
+    assert_eq!(open.run(), run, "the history continues the run");
+    let answer = open.decision();
+    let letter = format!("To the supervisor: W4482139 waits for you. {policy}");
+    end(open, said(&letter)).await;
+    // Another agent, another history, the same words.
+    let other = vec![
+        item(Role::System, "You are the supervisor."),
+        item(Role::User, &letter),
+    ];
+    let open = ask(&recorder, Caller::default(), other).await;
+    assert_ne!(open.run(), run);
+    let told = open.decision();
+    end(open, said("I approve.")).await;
+
+    let engine = recorder.engine();
+    for (earlier, later, kind, strength) in [
+        (asker, called, "call", "certain"),
+        (called, answer, "result", "certain"),
+        (answer, told, "message", "certain"),
+    ] {
+        let why = engine.why(earlier, later).await.unwrap();
+        let last = why.chain.last().unwrap();
+        assert_eq!(
+            (last.edge.kind.as_str(), last.edge.strength.as_str()),
+            (kind, strength)
+        );
+    }
+    let blast = engine.blast(asker, 100).await.unwrap();
+    assert!(
+        blast
+            .certain
+            .iter()
+            .any(|reached| reached.node.id == told.to_string())
+    );
+    let graph = engine.decision(told).await.unwrap();
+    assert!(
+        graph.node.agent.starts_with("agent-"),
+        "{}",
+        graph.node.agent
+    );
+    assert_eq!(graph.node.known, "observed");
+}
+
+#[tokio::test]
+async fn a_run_is_what_the_caller_says_before_anything_that_shows() {
+    let recorder = in_memory().await;
+    let items = || vec![item(Role::User, "Where is my order?")];
+    let by = |change: fn(&mut Caller)| {
+        let mut caller = agent("ada");
+        change(&mut caller);
+        caller
+    };
+    let named = ask(
+        &recorder,
+        by(|c| c.run = Some("ticket-7".to_owned())),
+        items(),
+    )
+    .await;
+    let again = ask(
+        &recorder,
+        by(|c| c.run = Some("ticket-7".to_owned())),
+        items(),
+    )
+    .await;
+    assert_eq!(named.run(), again.run());
+    let ours = named.run().to_string();
+    let mut caller = agent("bob");
+    caller.run = Some(ours);
+    assert_eq!(ask(&recorder, caller, items()).await.run(), named.run());
+    let traced = ask(&recorder, by(|c| c.trace = Some([9; 16])), items()).await;
+    assert_ne!(traced.run(), named.run());
+    let context = ask(
+        &recorder,
+        by(|c| c.context = Some("ctx".to_owned())),
+        items(),
+    )
+    .await;
+    assert_ne!(context.run(), traced.run());
+    let ended = Ended {
+        answer_id: Some("resp_1".to_owned()),
+        ..said("In the post.")
+    };
+    let decision = traced.decision();
+    let run = traced.run();
+    end(traced, ended).await;
+    let continued = ask(
+        &recorder,
+        by(|c| c.previous = Some("resp_1".to_owned())),
+        items(),
+    )
+    .await;
+    assert_eq!(continued.run(), run);
+    let later = continued.decision();
+    end(continued, said("Still there.")).await;
+    assert!(
+        recorder
+            .engine()
+            .why(decision, later)
+            .await
+            .unwrap()
+            .depends
+    );
+}
+
+#[tokio::test]
+async fn c7_a_call_that_nobody_ends_is_unknown() {
+    let recorder = in_memory().await;
+    let open = ask(&recorder, agent("ada"), Vec::new()).await;
+    let decision = open.decision();
+    drop(open);
+    assert_eq!(recorder.stop(Duration::from_secs(5)).await.unwrap(), 0);
+    let view = recorder.engine().decision(decision).await.unwrap();
+    assert_eq!(
+        (view.node.status.as_str(), view.outcome.as_str()),
+        ("unknown", "unknown")
+    );
+}
+
+/// A store and a journal on a disk that fails as planned.
+async fn on(disk: &FaultDisk, index: &Path, options: Options) -> Recorder {
+    let mut open = OpenOptions::new(
+        "/data",
+        Arc::new(SeededEntropy::new(1)),
+        Arc::new(|| NOW / 1_000_000),
+    );
+    open.disk = Arc::new(disk.clone());
+    open.index = Some(index.join("index.sqlite"));
+    let store = EmbeddedStore::open(open).unwrap();
+    let journal = FileJournal::open(Arc::new(disk.clone()), Path::new("/journal"), 1 << 20);
+    over(Arc::new(store), Some(Arc::new(journal.unwrap())), options).await
+}
+
+fn quiet() -> Options {
+    Options {
+        // Signing is not what these tests are about.
+        publish_every: Duration::from_secs(3_600),
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn c7_what_was_let_out_before_a_crash_is_in_the_record_after_it() {
+    let (disk, index) = (FaultDisk::default(), tempfile::tempdir().unwrap());
+    let recorder = on(&disk, index.path(), quiet()).await;
+    // The next write of the log is the process's last; the journal's came before.
+    let ended = ask(&recorder, agent("ada"), Vec::new()).await;
+    let whole = ended.decision();
+    end(ended, said("done")).await;
+    let mut seen = Vec::new();
+    for ahead in 0..12 {
+        let disk = disk.copied();
+        let index = tempfile::tempdir().unwrap();
+        let recorder = on(&disk, index.path(), quiet()).await;
+        disk.plan(disk.operations() + ahead, Fault::Die);
+        let call = tool(&recorder, agent("ada"), "{}").await;
+        let (let_out, durable) = match call {
+            Ok(mut open) => (Some(open.decision()), open.durable().await.is_ok()),
+            Err(_) => (None, false),
+        };
+        let after = disk.after_power_loss(Loss::None);
+        let index = tempfile::tempdir().unwrap();
+        let recorder = on(&after, index.path(), quiet()).await;
+        recorder.engine().decision(whole).await.unwrap();
+        if let Some(decision) = let_out {
+            let view = recorder.engine().decision(decision).await.unwrap();
+            assert_eq!(view.node.status, "unknown", "{ahead} operations ahead");
+        }
+        seen.push((let_out.is_some(), durable));
+        recorder.stop(Duration::from_secs(5)).await.unwrap();
+    }
+    assert!(seen.contains(&(false, false)), "{seen:?}");
+    assert!(seen.contains(&(true, false)), "{seen:?}");
+    assert!(seen.contains(&(true, true)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn c11_c53_while_the_disk_is_full_tools_stop_and_models_go_on_and_all_is_counted() {
+    let (disk, index) = (FaultDisk::default(), tempfile::tempdir().unwrap());
+    let data = FaultDisk::default();
+    let mut open = OpenOptions::new(
+        "/data",
+        Arc::new(SeededEntropy::new(1)),
+        Arc::new(|| NOW / 1_000_000),
+    );
+    open.disk = Arc::new(data.clone());
+    open.index = Some(index.path().join("index.sqlite"));
+    let store = EmbeddedStore::open(open).unwrap();
+    let journal = FileJournal::open(Arc::new(disk), Path::new("/journal"), 1 << 20).unwrap();
+    let recorder = over(Arc::new(store), Some(Arc::new(journal)), quiet()).await;
+    end(
+        tool(&recorder, agent("ada"), "{}").await.unwrap(),
+        said("ok"),
+    )
+    .await;
+
+    data.plan(data.operations(), Fault::Full);
+    let mut open = tool(&recorder, agent("ada"), r#"{"n":1}"#).await.unwrap();
+    let blocked = open.decision();
+    let refused = open.durable().await.unwrap_err();
+    assert!(refused.to_string().contains("no space left"), "{refused}");
+    drop(open);
+    let refused = tool(&recorder, agent("ada"), r#"{"n":2}"#)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, RecordError::Outage { .. }));
+    let model = ask(&recorder, agent("ada"), Vec::new()).await;
+    let spooled = model.decision();
+    end(model, said("I could not cancel it.")).await;
+    let outage = recorder.outage().unwrap();
+    assert_eq!((outage.refused, outage.lost), (2, 0));
+
+    data.free_space();
+    while recorder.outage().is_some() {
+        tokio::task::yield_now().await;
+    }
+    let mut open = tool(&recorder, agent("ada"), r#"{"n":3}"#).await.unwrap();
+    open.durable().await.unwrap();
+    let engine = recorder.engine();
+    let durable = engine.store().status().await.unwrap().durable;
+    engine.store().wait_indexed(durable).await.unwrap();
+    let view = engine.decision(spooled).await.unwrap();
+    assert_eq!(view.node.status, "succeeded", "it waited in the journal");
+    assert_eq!(
+        engine.decision(blocked).await.unwrap().node.status,
+        "unknown"
+    );
+    let gaps = engine.store().events_named(&["gap"]).await.unwrap();
+    assert_eq!(gaps.len(), 1, "one gap, which counts what was refused");
+}
+
+#[tokio::test]
+async fn policy_decides_what_goes_on_in_an_outage() {
+    let (disk, index) = (FaultDisk::default(), tempfile::tempdir().unwrap());
+    let options = Options {
+        tools_in_outage: InOutage::Spool,
+        models_in_outage: InOutage::Block,
+        durability: Durability::Lagged { entries_max: 100 },
+        ..quiet()
+    };
+    let recorder = on(&disk, index.path(), options).await;
+    let open = ask(&recorder, agent("ada"), Vec::new()).await;
+    let written = open.finish(said("hello")).await.unwrap();
+    written.durable().await.unwrap();
+    recorder.stop(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(recorder.engine().store().status().await.unwrap().durable, 3);
+}
+
+#[tokio::test]
+async fn secrets_and_bodies_stay_out_where_the_operator_says_so() {
+    let options = Options {
+        redact: Some(Arc::new(|text: &str| {
+            let found = text.matches("sk-secret").count();
+            (
+                text.replace("sk-secret", "[redacted]").into(),
+                u32::try_from(found).unwrap(),
+            )
+        })),
+        ..Options::default()
+    };
+    let recorder = over(Arc::new(MemoryStore::default()), None, options).await;
+    let open = ask(&recorder, agent("ada"), Vec::new()).await;
+    let decision = open.decision();
+    end(open, said("the key is sk-secret")).await;
+    let view = recorder.engine().decision(decision).await.unwrap();
+    let chosen = view.contents.iter().find(|c| c.field == "chosen").unwrap();
+    assert_eq!(chosen.text.as_deref(), Some("the key is [redacted]"));
+
+    let options = Options {
+        bodies: false,
+        ..Options::default()
+    };
+    let recorder = over(Arc::new(MemoryStore::default()), None, options).await;
+    let open = ask(&recorder, agent("ada"), Vec::new()).await;
+    let decision = open.decision();
+    end(open, said("private")).await;
+    let view = recorder.engine().decision(decision).await.unwrap();
+    let chosen = view.contents.iter().find(|c| c.field == "chosen").unwrap();
+    assert_eq!(chosen.text.as_deref(), Some("[7 bytes, not kept]"));
+}
