@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::Realm;
 use wire::import::Format;
+
+use crate::config::Role;
 
 /// Undo for multi-agent AI systems: a tamper-evident record of what agents decided, and what
 /// followed from it.
@@ -32,30 +33,21 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Directory of the record
-    #[arg(
-        long,
-        global = true,
-        env = "RESCIND_DATA_DIR",
-        value_name = "DIR",
-        default_value = "rescind-data"
-    )]
-    pub(crate) data_dir: PathBuf,
+    /// Configuration [default: `rescind.toml` in the working directory, if it is there]
+    #[arg(long, global = true, env = "RESCIND_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of the record [default: `data_dir` of the configuration, or rescind-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Print one JSON object on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// The log to use: the unit of isolation
-    #[arg(
-        long,
-        global = true,
-        env = "RESCIND_REALM",
-        value_name = "NAME",
-        default_value = "default"
-    )]
-    pub(crate) realm: Realm,
-    /// Where the witness keeps what it has signed, away from the record [default: the state
-    /// directory of this user]
-    #[arg(long, global = true, env = "RESCIND_WITNESS_DIR", value_name = "DIR")]
+    /// The log to use, the unit of isolation [default: `realm` of the configuration, or default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+    /// Where the witness keeps what it has signed, away from the record [default: `witness_dir`
+    /// of the configuration, or the state directory of this user]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) witness_dir: Option<PathBuf>,
     /// Work without a witness: an older copy of the whole directory then looks like the newest
     #[arg(long, global = true)]
@@ -106,6 +98,8 @@ pub(crate) enum Command {
     Retain(Retain),
     /// Show the public keys of the log, or change to a new one
     Keys(Keys),
+    /// Check or show the configuration, or make a token for it
+    Config(Config),
     /// Write the reference documents
     #[command(hide = true)]
     Reference,
@@ -304,4 +298,35 @@ pub(crate) enum KeysAction {
     Rotate,
     /// Print a trust policy for verifiers (C2SP tlog-policy)
     Policy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Check everything that is known before `up` starts: names, values, files, programs, variables
+    #[command(
+        after_help = "Exits with 0 if `up` can start with it, 1 if it cannot, 2 if the file \
+        could not be read."
+    )]
+    Check,
+    /// Show what holds, and where each value came from; secrets are not shown
+    Show,
+    /// Make a token, print it this once, and with it the section to add to the configuration
+    Token(ConfigToken),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rescind config token --name build-server --role agent")]
+pub(crate) struct ConfigToken {
+    /// Who or what will hold it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it may do
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Role,
 }

@@ -10,11 +10,13 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::failure::Failure;
+
 /// How many hexadecimal digits of an id's end stand for it in lists.
 const SHORT_ID_LEN: usize = 10;
 
 /// Where a command prints.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Out {
     json: bool,
     color: bool,
@@ -91,6 +93,15 @@ impl Out {
             return Ok(());
         }
         write(io::stderr().lock(), &format!("note: {}\n", clean(text)))
+    }
+
+    /// Says that the command could not answer.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        if self.json {
+            let object = serde_json::json!({ "error": failure.message(), "hint": failure.hint() });
+            let _ = self.text(&object.to_string());
+        }
+        error(failure.message(), failure.hint());
     }
 
     /// Colours `text` where that shows.

@@ -12,16 +12,21 @@ use schemars::{JsonSchema, schema_for};
 
 use crate::Answer;
 use crate::args::Cli;
+use crate::command::config::{CheckedView, ShownView, TokenView};
 use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
 use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
+use crate::command::verify::VerifiedView;
+use crate::config::manual;
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::out::Out;
 
-pub(crate) fn run(session: &Session) -> Result<Answer, Failure> {
+pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     let mut files = BTreeMap::new();
     files.insert("commands.md".to_owned(), commands());
+    files.insert("config.md".to_owned(), manual::page());
+    files.insert("rescind.toml".to_owned(), manual::example());
     schema::<ImportedView>(&mut files, "import")?;
     schema::<RunsView>(&mut files, "runs")?;
     schema::<ShowView>(&mut files, "show")?;
@@ -36,7 +41,10 @@ pub(crate) fn run(session: &Session) -> Result<Answer, Failure> {
     schema::<EraseView>(&mut files, "erase")?;
     schema::<RetainedView>(&mut files, "retain")?;
     schema::<KeysView>(&mut files, "keys")?;
-    session.out.json_object(&files)?;
+    schema::<CheckedView>(&mut files, "config-check")?;
+    schema::<ShownView>(&mut files, "config-show")?;
+    schema::<TokenView>(&mut files, "config-token")?;
+    out.json_object(&files)?;
     Ok(Answer::Yes)
 }
 

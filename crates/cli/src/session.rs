@@ -1,4 +1,4 @@
-//! One call of the command: where the record is, and how to open it.
+//! One call of the command: its configuration, where the record is, and how to open it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,27 +9,65 @@ use model::Realm;
 use store::{EmbeddedStore, OpenOptions};
 
 use crate::args::Global;
+use crate::config::{Config, Environment, Flag, Read};
 use crate::failure::Failure;
-use crate::out::{self, Out};
+use crate::out::Out;
 
 /// Where the record is, and where answers go.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) out: Out,
-    global: Global,
+    config: Config,
+    no_witness: bool,
+}
+
+/// Reads the configuration with the flags of every command over it, and those of this one.
+pub(crate) fn read_config(global: &Global, own: &[Flag]) -> Result<Read, Failure> {
+    let text = |path: &PathBuf| path.display().to_string();
+    let flags = [
+        ("data_dir", "--data-dir", global.data_dir.as_ref().map(text)),
+        ("realm", "--realm", global.realm.clone()),
+        (
+            "witness_dir",
+            "--witness-dir",
+            global.witness_dir.as_ref().map(text),
+        ),
+    ];
+    let flag = |(option, name, value): (_, _, Option<String>)| {
+        value.map(|value| Flag {
+            option,
+            name,
+            value,
+        })
+    };
+    let flags: Vec<Flag> = flags
+        .into_iter()
+        .filter_map(flag)
+        .chain(own.iter().cloned())
+        .collect();
+    Read::new(global.config.as_deref(), &flags, Environment::read())
 }
 
 impl Session {
-    pub(crate) fn new(out: Out, global: Global) -> Self {
-        Self { out, global }
+    /// Begins a call with the configuration as it is; an error in it ends the call.
+    pub(crate) fn new(out: Out, global: &Global) -> Result<Self, Failure> {
+        let mut config = read_config(global, &[])?.accept()?;
+        // A path need not be text, which it was on its way through the layers.
+        config.data_dir = global.data_dir.clone().unwrap_or(config.data_dir);
+        config.witness_dir = global.witness_dir.clone().or(config.witness_dir);
+        Ok(Self {
+            out,
+            config,
+            no_witness: global.no_witness,
+        })
     }
 
     pub(crate) fn data_dir(&self) -> &Path {
-        &self.global.data_dir
+        &self.config.data_dir
     }
 
     pub(crate) fn realm(&self) -> &Realm {
-        &self.global.realm
+        &self.config.realm
     }
 
     /// Opens the record to look into it; another process may be writing meanwhile.
@@ -60,7 +98,7 @@ impl Session {
     }
 
     fn check_exists(&self) -> Result<(), Failure> {
-        let dir = &self.global.data_dir;
+        let dir = self.data_dir();
         if dir.join("FORMAT").exists() {
             return Ok(());
         }
@@ -87,8 +125,8 @@ impl Session {
         let entropy = Arc::new(SystemEntropy::new());
         OpenOptions {
             witness_dir: self.witness_dir(),
-            realm: self.global.realm.clone(),
-            ..OpenOptions::new(&self.global.data_dir, entropy, seconds)
+            realm: self.realm().clone(),
+            ..OpenOptions::new(self.data_dir(), entropy, seconds)
         }
     }
 
@@ -108,10 +146,10 @@ impl Session {
         reason = "`cli` is where the environment is read"
     )]
     pub(crate) fn witness_dir(&self) -> Option<PathBuf> {
-        if self.global.no_witness {
+        if self.no_witness {
             return None;
         }
-        self.global.witness_dir.clone().or_else(|| {
+        self.config.witness_dir.clone().or_else(|| {
             let state = std::env::var_os("XDG_STATE_HOME").filter(|dir| !dir.is_empty());
             let home = std::env::var_os("HOME").filter(|dir| !dir.is_empty());
             state
@@ -119,14 +157,5 @@ impl Session {
                 .or_else(|| home.map(|home| PathBuf::from(home).join(".local/state")))
                 .map(|dir| dir.join("rescind/witness"))
         })
-    }
-
-    /// Says that the command could not answer.
-    pub(crate) fn fail(&self, failure: &Failure) {
-        if self.out.json() {
-            let object = serde_json::json!({ "error": failure.message(), "hint": failure.hint() });
-            let _ = self.out.text(&object.to_string());
-        }
-        out::error(failure.message(), failure.hint());
     }
 }

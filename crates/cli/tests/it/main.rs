@@ -5,6 +5,7 @@
 mod accounts;
 mod bad_input;
 mod commands;
+mod config;
 mod crash;
 mod tampering;
 mod world;
