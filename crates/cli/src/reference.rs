@@ -17,7 +17,6 @@ use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
 use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
-use crate::command::verify::VerifiedView;
 use crate::config::manual;
 use crate::failure::Failure;
 use crate::out::Out;
