@@ -13,5 +13,6 @@ mod langfuse;
 mod openai_chat;
 mod otlp;
 mod real_runs;
+mod sse;
 mod support;
 mod who_and_when;
