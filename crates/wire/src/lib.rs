@@ -1,8 +1,9 @@
-//! Formats of agents and their traces.
+//! Formats of agents, of what they say to models, and of their traces.
 //!
-//! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`sse`] takes
-//! streams of events apart. Nothing here opens a file or a socket, reads a clock or knows the
-//! record: bytes go in, values come out.
+//! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`llm`] reads
+//! requests to models and their answers, whole or as a stream, which [`sse`] takes apart. Nothing
+//! here opens a file or a socket, reads a clock or knows the record: bytes go in, values come out.
 
 pub mod import;
+pub mod llm;
 pub mod sse;

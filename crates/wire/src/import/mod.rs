@@ -21,7 +21,7 @@ mod conversation;
 mod documents;
 mod error;
 mod format;
-mod json;
+pub(crate) mod json;
 mod langfuse;
 mod openai_chat;
 mod openai_message;
@@ -30,7 +30,7 @@ mod pointer;
 mod run;
 mod span_content;
 mod spans;
-mod split;
+pub(crate) mod split;
 mod time;
 mod who_and_when;
 

@@ -10,6 +10,7 @@ mod atif;
 mod bad_input;
 mod kept;
 mod langfuse;
+mod llm;
 mod openai_chat;
 mod otlp;
 mod real_runs;

@@ -1,0 +1,160 @@
+//! Requests to models and their answers, on three wires.
+//!
+//! ```text
+//! body of a request ─► read_request ─► Request: items, tools, settings
+//! body of an answer ─► read_answer ──► Answer:  text, calls, usage, how complete it is
+//! blocks of a stream ─► Stream ──────► a Moment for each block, and an Answer at the end
+//! ```
+//!
+//! The wires differ in form and agree in what they say, so the same conversation reads as the
+//! same [`Item`]s on each, and the same answer as the same [`Answer`], plain or streamed. Who
+//! passes bytes on passes them unchanged: nothing here writes a body anew, except the errors and
+//! keep-alives that a proxy has to say itself.
+//!
+//! A stream that breaks off is never a success: see [`Stream`] for what each wire must have said.
+//!
+//! What is not here: sockets and HTTP, judging what an error means (that needs the texts of many
+//! providers), and any repair of what is read. Fields, parts and events that nobody here knows
+//! are passed over and counted.
+
+mod answer;
+mod chat;
+mod error;
+mod fields;
+mod messages;
+mod request;
+mod responses;
+mod snapshot;
+mod stream;
+
+use std::fmt;
+
+pub use answer::{Answer, Completeness, OwnedCall, Usage};
+pub use error::{ProviderError, error_body, error_event, keep_alive, read_error};
+pub use request::{Call, Item, Request, Role, ToolDef};
+pub use snapshot::snapshot;
+pub use stream::{Moment, Stream};
+
+use fields::Fields;
+
+/// A wire on which models are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// OpenAI chat completions: `POST …/chat/completions`.
+    Chat,
+    /// OpenAI responses: `POST …/responses`.
+    Responses,
+    /// Anthropic messages: `POST …/messages`.
+    Messages,
+}
+
+impl Api {
+    /// All wires.
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Responses, Self::Messages];
+
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+        }
+    }
+
+    /// Returns what OpenTelemetry calls the provider whose wire this is (`gen_ai.provider.name`).
+    #[must_use]
+    pub const fn provider(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses => "openai",
+            Self::Messages => "anthropic",
+        }
+    }
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a body could not be read. It can be passed on all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// Bytes that are not UTF-8.
+    #[error("byte {offset} of the body is not UTF-8")]
+    Utf8 {
+        /// Offset of the first bad byte, counted from 0.
+        offset: usize,
+    },
+    /// Not JSON.
+    #[error("the body is not JSON: {reason}")]
+    Malformed {
+        /// What the parser says; it quotes nothing of the body.
+        reason: String,
+    },
+    /// JSON of another shape.
+    #[error("expected {expected}")]
+    Shape {
+        /// What the wire wants.
+        expected: &'static str,
+    },
+    /// A key given twice in one object: parsers disagree which counts, so the record might say
+    /// one thing where the model saw another.
+    #[error("a key occurs twice in {within}")]
+    RepeatedKey {
+        /// Which object.
+        within: &'static str,
+    },
+}
+
+/// Reads the body of a request. Text is borrowed from it wherever JSON escapes allow.
+///
+/// # Errors
+/// [`Unreadable`] if it is no JSON, or no request of this wire.
+pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Unreadable> {
+    let fields = parse(body)?;
+    if fields.repeats() {
+        return Err(Unreadable::RepeatedKey {
+            within: "the request",
+        });
+    }
+    let mut request = Request::of(api, &fields);
+    match api {
+        Api::Chat => chat::request(&fields, &mut request),
+        Api::Responses => responses::request(&fields, &mut request),
+        Api::Messages => messages::request(&fields, &mut request),
+    }?;
+    Ok(request)
+}
+
+/// Reads the body of a plain answer that came with a status of success.
+///
+/// # Errors
+/// [`Unreadable`] if it is no JSON object. Of one that is something else than an answer, nothing
+/// is complete: see [`Answer::complete`].
+pub fn read_answer(api: Api, body: &[u8]) -> Result<Answer, Unreadable> {
+    let fields = parse(body)?;
+    if let Some(error) = error::in_success(api, &fields) {
+        return Ok(Answer::failed(error));
+    }
+    Ok(match api {
+        Api::Chat => chat::answer(&fields),
+        Api::Responses => responses::answer(&fields),
+        Api::Messages => messages::answer(&fields),
+    })
+}
+
+fn parse(body: &[u8]) -> Result<Fields<'_>, Unreadable> {
+    let text = std::str::from_utf8(body).map_err(|error| Unreadable::Utf8 {
+        offset: error.valid_up_to(),
+    })?;
+    let raw: &serde_json::value::RawValue =
+        serde_json::from_str(text).map_err(|error| Unreadable::Malformed {
+            reason: error.to_string(),
+        })?;
+    Fields::of(raw.get()).ok_or(Unreadable::Shape {
+        expected: "a JSON object",
+    })
+}
