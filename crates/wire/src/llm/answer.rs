@@ -17,7 +17,8 @@ pub struct Answer {
     pub reasoning: String,
     /// The text of a refusal.
     pub refusal: Option<String>,
-    /// The calls that it asks for, in order.
+    /// The calls that it asks for, in order. Of an answer that is not complete, the last may be
+    /// cut off.
     pub asked: Vec<OwnedCall>,
     /// Why it ended, in the provider's word; of several choices, that of the first.
     pub finish: Option<String>,

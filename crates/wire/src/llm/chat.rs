@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Unreadable;
 use super::answer::{Answer, Completeness, Draft, OwnedCall, Usage, add_line};
-use super::error;
+use super::error::{self, ProviderError};
 use super::fields::{Fields, string};
 use super::request::{Call, Item, Request, Role, arguments, demanded};
 
@@ -102,9 +102,16 @@ pub(super) fn envelope(answer: &mut Answer, fields: &Fields<'_>) {
     }
 }
 
-/// The error that a choice failed with.
-pub(super) fn choice_error(choice: &Fields<'_>) -> Option<error::ProviderError> {
-    choice.get("error").map(|_| error::of_object(choice))
+/// The error that a choice failed with, which some servers say only by a finish reason.
+pub(super) fn choice_error(choice: &Fields<'_>) -> Option<ProviderError> {
+    if choice.get("error").is_some() {
+        return Some(error::of_object(choice));
+    }
+    let failed = choice.text("finish_reason").as_deref() == Some("error");
+    failed.then(|| ProviderError {
+        kind: Some("error".to_owned()),
+        ..ProviderError::default()
+    })
 }
 
 pub(super) fn finish(choice: &Fields<'_>) -> Option<String> {
@@ -164,14 +171,14 @@ fn content_part(draft: &mut Draft, part: &Fields<'_>, unread: &mut usize) {
 pub(super) fn conclude(
     answer: &mut Answer,
     finishes: &[Option<String>],
-    failure: Option<error::ProviderError>,
+    failure: Option<ProviderError>,
 ) {
     answer.finish = finishes.first().cloned().flatten();
     let says = |words: &[&str]| {
         let mut said = finishes.iter().flatten();
         said.any(|finish| words.contains(&&**finish))
     };
-    answer.complete = if failure.is_some() || says(&["error"]) {
+    answer.complete = if failure.is_some() {
         Completeness::Failed
     } else if finishes.is_empty() || finishes.contains(&None) {
         Completeness::Truncated

@@ -64,9 +64,6 @@ impl State {
 
 impl Choice {
     fn push(&mut self, fields: &Fields<'_>, unread: &mut usize) -> Moment {
-        if let Some(error) = choice_error(fields) {
-            return Moment::Failed(error);
-        }
         let mut moment = Moment::Preamble;
         let delta = fields.object("delta").or_else(|| fields.object("message"));
         let delta = delta.unwrap_or_default();
@@ -78,6 +75,9 @@ impl Choice {
         }
         if let Some(call) = delta.object("function_call") {
             moment = moment.or(self.call(&call));
+        }
+        if let Some(error) = choice_error(fields) {
+            return Moment::Failed(error);
         }
         if let Some(finish) = finish(fields) {
             moment = moment.or(self.all_said());
@@ -101,11 +101,18 @@ impl Choice {
         let body = inner.as_ref().unwrap_or(piece);
         let index = piece.count("index");
         let id = piece.filled("id");
-        // Some servers give every call the index 0, or none, and tell them apart by id alone.
+        // Some servers give every call the index 0, or none, and tell them apart by id, or by
+        // nothing but that a name comes again.
         let known = self.indexes.iter().rposition(|other| *other == index);
-        let same = known.filter(|at| match (&id, &self.draft.asked[*at].id) {
-            (Some(id), Some(known)) => **id == **known,
-            _ => true,
+        let same = known.filter(|at| {
+            let known = &self.draft.asked[*at];
+            match (&id, &known.id) {
+                (Some(id), Some(known)) => **id == **known,
+                (None, None) if index.is_none() => {
+                    known.name.is_empty() || body.filled("name").is_none()
+                }
+                _ => true,
+            }
         });
         let others = !self.draft.asked.is_empty();
         let at = same.unwrap_or_else(|| {

@@ -127,7 +127,8 @@ impl Stream {
         }
     }
 
-    /// Takes in a block and says what it means.
+    /// Takes in a block and says what it means. After a failure, an end mark is a
+    /// [`Moment::Cut`]; after an end mark, everything is [`Moment::Unknown`] and changes nothing.
     pub fn push(&mut self, block: &Block) -> Moment {
         let event = block.event.as_deref().filter(|event| !event.is_empty());
         // An event without data reaches no client.

@@ -1,8 +1,11 @@
 //! Requests to models and their answers, through the doors of [`wire::llm`].
 
+mod answers;
+mod errors;
 mod requests;
+mod streams;
 
-use wire::llm::{Api, Item, Request, read_request};
+use wire::llm::{Answer, Api, Item, ProviderError, Request, read_request};
 
 /// Shows a request, one item a line.
 fn asked(api: Api, body: &str) -> String {
@@ -61,4 +64,63 @@ fn line(item: &Item<'_>) -> String {
         out += &format!(" asks {id}{hosted} {}({})", call.name, call.arguments);
     }
     out
+}
+
+/// Shows an answer, one fact a line.
+fn answered(answer: &Answer) -> String {
+    let mut out = answer.complete.name().to_owned();
+    for (name, value) in [
+        ("finish", &answer.finish),
+        ("id", &answer.id),
+        ("model", &answer.model),
+    ] {
+        if let Some(value) = value {
+            out += &format!(" {name}={value}");
+        }
+    }
+    if answer.choices != 1 {
+        out += &format!(" choices={}", answer.choices);
+    }
+    if answer.unread > 0 {
+        out += &format!(" unread={}", answer.unread);
+    }
+    out.push('\n');
+    for (name, text) in [
+        ("text", &answer.text),
+        ("reasoning", &answer.reasoning),
+        ("refusal", answer.refusal.as_ref().unwrap_or(&String::new())),
+    ] {
+        if !text.is_empty() {
+            out += &format!("{name} {text:?}\n");
+        }
+    }
+    for call in &answer.asked {
+        let id = call.id.as_deref().unwrap_or("-");
+        let hosted = if call.hosted { " hosted" } else { "" };
+        out += &format!("asks {id}{hosted} {}({})\n", call.name, call.arguments);
+    }
+    if let Some(usage) = &answer.usage {
+        let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+        out += &format!(
+            "usage in {} (cache read {}, write {}), out {} (reasoning {})\n",
+            count(usage.input_tokens),
+            count(usage.cache_read_tokens),
+            count(usage.cache_write_tokens),
+            count(usage.output_tokens),
+            count(usage.reasoning_tokens),
+        );
+    }
+    if let Some(error) = &answer.error {
+        out += &failure(error);
+    }
+    out
+}
+
+fn failure(error: &ProviderError) -> String {
+    let part = |part: &Option<String>| part.clone().unwrap_or("-".to_owned());
+    let (kind, code, param) = (part(&error.kind), part(&error.code), part(&error.param));
+    format!(
+        "error type={kind} code={code} param={param} {:?}\n",
+        error.message
+    )
 }
