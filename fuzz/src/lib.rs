@@ -1,10 +1,18 @@
-//! What every fuzz target of an import checks: a file is refused, or read into runs that keep
-//! their promises. The first line of the input, if it begins with `/`, is the pointer.
+//! What the fuzz targets check.
+//!
+//! Of an import: a file is refused, or read into runs that keep their promises. The first line of
+//! the input, if it begins with `/`, is the pointer. Of the wires of models: a body is refused or
+//! read; a stream loses no byte, reads the same however it is cut, and is complete only with the
+//! moment that says so.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo build --manifest-path fuzz/Cargo.toml` shows that the targets build.
 //! `cargo fuzz run import_atif`, on a nightly compiler, looks for inputs that break them.
 
 use wire::import::{Format, Options, read};
+use wire::llm::{
+    Answer, Api, Completeness, Moment, Stream, read_answer, read_error, read_request, snapshot,
+};
+use wire::sse::Splitter;
 
 /// Reads `data` as a file and checks what comes of it.
 ///
@@ -41,4 +49,67 @@ pub fn import(format: Format, data: &[u8]) {
             let _ = step.gaps.account();
         }
     }
+}
+
+/// Reads `data` as a body, of every kind and wire.
+///
+/// # Panics
+/// If a reader breaks a promise; that is what the fuzzer looks for.
+pub fn body(data: &[u8]) {
+    for api in Api::ALL {
+        match read_request(api, data) {
+            Ok(request) => drop(snapshot(&request)),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        if let Ok(answer) = read_answer(api, data) {
+            assert_eq!(
+                answer.complete == Completeness::Failed,
+                answer.error.is_some()
+            );
+        }
+        let _ = read_error(api, data);
+    }
+}
+
+/// Reads `data` as a stream, of every wire. Its first byte says where it is cut in two.
+///
+/// # Panics
+/// If the splitter or the stream breaks a promise; that is what the fuzzer looks for.
+pub fn stream(data: &[u8]) {
+    let Some((at, data)) = data.split_first() else {
+        return;
+    };
+    let (head, tail) = data.split_at(data.len() * usize::from(*at) / 256);
+    for api in Api::ALL {
+        let whole = played(api, &[data]);
+        assert_eq!(played(api, &[head, tail]), whole);
+        let Some((moments, answer)) = whole else {
+            continue;
+        };
+        let complete = matches!(
+            answer.complete,
+            Completeness::Complete | Completeness::Incomplete
+        );
+        let has = |wanted: &Moment| moments.contains(wanted);
+        assert!(complete || !has(&Moment::Terminal));
+        assert!(!complete || api == Api::Chat || has(&Moment::Terminal));
+        assert!(!(complete && has(&Moment::Cut)));
+    }
+}
+
+/// The moments of a stream and what came of it; none if a line is too long.
+fn played(api: Api, chunks: &[&[u8]]) -> Option<(Vec<Moment>, Answer)> {
+    let mut splitter = Splitter::new(1 << 10);
+    let mut stream = Stream::new(api);
+    let mut moments = Vec::new();
+    let mut raw = Vec::new();
+    for chunk in chunks {
+        for block in splitter.push(chunk).ok()? {
+            moments.push(stream.push(&block));
+            raw.extend(block.raw);
+        }
+    }
+    raw.extend(splitter.rest());
+    assert_eq!(raw, chunks.concat());
+    Some((moments, stream.end()))
 }
