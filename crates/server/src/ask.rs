@@ -1,0 +1,141 @@
+//! What requests ask: query options, each checked, and a wrong one refused by name.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// The options of a request; unknown ones are refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Options<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        match query {
+            Ok(Query(options)) => Ok(Self(options)),
+            Err(rejection) => Err(Problem::bad("bad-option", rejection.body_text())
+                .with_hint("`/api/v1/openapi.json` lists the options of each path")),
+        }
+    }
+}
+
+/// The parts of a path that name something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Address<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
+        match path {
+            Ok(Path(path)) => Ok(Self(path)),
+            Err(rejection) => Err(Problem::bad("bad-path", rejection.body_text())),
+        }
+    }
+}
+
+/// No options.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// Which part of a list.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paging {
+    /// How many at the most: 1 to 1000. Default: 50.
+    limit: Option<u64>,
+    /// Where to go on: `next` of the page before.
+    pub(crate) cursor: Option<String>,
+    /// How many to pass over; not together with `cursor`. Default: 0.
+    skip: Option<u64>,
+}
+
+impl Paging {
+    const LIMIT: u64 = 50;
+    const LIMIT_MAX: u64 = 1_000;
+
+    pub(crate) fn limit(&self) -> Result<u64, Problem> {
+        within(self.limit, Self::LIMIT, Self::LIMIT_MAX)
+    }
+
+    pub(crate) fn skip(&self) -> Result<u64, Problem> {
+        if self.skip.is_some() && self.cursor.is_some() {
+            return Err(Problem::bad(
+                "bad-option",
+                "`skip` and `cursor` exclude each other",
+            ));
+        }
+        Ok(self.skip.unwrap_or(0))
+    }
+}
+
+/// How much of a graph.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Extent {
+    /// How many decisions at the most (of a blast radius: in each ring): 1 to 10000.
+    /// Default: 1000.
+    limit: Option<u64>,
+}
+
+impl Extent {
+    const LIMIT: u64 = 1_000;
+    const LIMIT_MAX: u64 = 10_000;
+
+    pub(crate) fn limit(self) -> Result<usize, Problem> {
+        let limit = within(self.limit, Self::LIMIT, Self::LIMIT_MAX)?;
+        Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+}
+
+/// What evidence holds.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Disclosure {
+    /// Contents to disclose, with commas between: asked, chosen, reasoning, result, options,
+    /// environment, comment, source, or all. Default: none.
+    pub(crate) disclose: Option<String>,
+    /// Whether to prove the whole chain of causes too. Default: false.
+    #[serde(default)]
+    pub(crate) chain: bool,
+}
+
+/// How much to verify.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Thoroughness {
+    /// Whether to check every byte. Default: false.
+    #[serde(default)]
+    pub(crate) full: bool,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Following {
+    /// The sequence number to begin with, where no `Last-Event-ID` comes along. Default: what is
+    /// new from now on.
+    pub(crate) from: Option<u64>,
+    /// Only events of this run.
+    pub(crate) run: Option<String>,
+}
+
+fn within(asked: Option<u64>, default: u64, most: u64) -> Result<u64, Problem> {
+    match asked {
+        None => Ok(default),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Some(limit) => Err(Problem::bad(
+            "bad-option",
+            format!("`limit` is {limit}, and can be 1 to {most}"),
+        )),
+    }
+}

@@ -1,0 +1,221 @@
+//! The table of routes: the one place where a path is tied to what answers it, who may ask, and
+//! what the OpenAPI document says of it.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get, post};
+use engine::access::Deed;
+use engine::prove::Evidence;
+use engine::view::{
+    BlastView, DecisionView, GraphView, NewsView, ReadyView, RunView, RunsView, StepsView,
+    VerifiedView, WhyView,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::ask::{Disclosure, Extent, Following, Nothing, Paging, Thoroughness};
+use crate::gate::{Gate, gate};
+use crate::problem::Problem;
+use crate::{App, HealthView, Paged, StatusView, api, events, openapi, operations, published};
+
+/// Makes a schema, and puts what it refers to among the generator's definitions.
+pub(crate) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    /// As axum reads it: `{name}` is one part of a path, `{*name}` all the rest.
+    pub(crate) path: &'static str,
+    /// Names the operation for generated clients.
+    pub(crate) id: &'static str,
+    /// What it answers, in a sentence.
+    pub(crate) what: &'static str,
+    /// What a caller must be allowed to do; none where everybody may ask.
+    pub(crate) deed: Option<Deed>,
+    pub(crate) options: MakeSchema,
+    pub(crate) answer: Answer,
+    handler: MethodRouter<App>,
+}
+
+/// What comes back.
+pub(crate) enum Answer {
+    /// An object.
+    Object(MakeSchema),
+    /// An object, and the same with status 503 where it says no.
+    Readiness(MakeSchema),
+    /// Something that is not JSON.
+    Other(&'static str),
+    /// A stream of these.
+    Events(MakeSchema),
+}
+
+/// Every route there is.
+pub(crate) fn table() -> Vec<Route> {
+    let read = Some(Deed::Read);
+    vec![
+        Route::get("/api/v1/runs", "runs", read, api::runs)
+            .says("The runs, newest first.")
+            .takes::<Paging>()
+            .gives::<Paged<RunsView>>(),
+        Route::get("/api/v1/runs/{run}", "run", read, api::run)
+            .says("One run.")
+            .gives::<RunView>(),
+        Route::get("/api/v1/runs/{run}/decisions", "steps", read, api::steps)
+            .says("The decisions of a run, in the order of the log.")
+            .takes::<Paging>()
+            .gives::<Paged<StepsView>>(),
+        Route::get("/api/v1/decisions/{id}", "decision", read, api::decision)
+            .says("One decision, whole.")
+            .gives::<DecisionView>(),
+        Route::get("/api/v1/graph/{id}", "graph", read, api::graph)
+            .says("The graph of a run, or of a decision with everything before and after it.")
+            .takes::<Extent>()
+            .gives::<GraphView>(),
+        Route::get("/api/v1/blast/{id}", "blast", read, api::blast)
+            .says("What followed from a decision: certainly, and possibly.")
+            .takes::<Extent>()
+            .gives::<BlastView>(),
+        Route::get("/api/v1/why/{earlier}/{later}", "why", read, api::why)
+            .says("Why one decision depends on another, with the evidence.")
+            .gives::<WhyView>(),
+        Route::get("/api/v1/proof/{id}", "proof", read, api::proof)
+            .says("Evidence of a decision that verifies offline, as `rescind prove` writes it.")
+            .takes::<Disclosure>()
+            .gives::<Evidence>(),
+        Route::post("/api/v1/verify", "verify", read, operations::verify)
+            .says("Checks that nothing was changed. Changes nothing itself.")
+            .takes::<Thoroughness>()
+            .gives::<VerifiedView>(),
+        Route::get("/api/v1/status", "status", read, operations::status)
+            .says("How far the record is, and what serves it.")
+            .gives::<StatusView>(),
+        Route::get("/api/v1/events", "events", read, events::events)
+            .says(
+                "What happens in the record, as server-sent events. The id of each is its \
+                 sequence number, and `Last-Event-ID` goes on after it without loss or repeats. \
+                 The first message, `ready`, says from where on; `behind` tells a slow client \
+                 how much waits for it in the record; `failed` ends the stream with an error.",
+            )
+            .takes::<Following>()
+            .streams::<NewsView>(),
+        Route::get("/api/v1/openapi.json", "openapi", None, openapi::serve)
+            .says("This document.")
+            .gives::<serde_json::Map<String, serde_json::Value>>(),
+        Route::get("/log/{realm}/{*path}", "log", read, published::file)
+            .says("The published log, as C2SP tlog-tiles lays it out: `checkpoint`, `tile/…`.")
+            .sends("application/octet-stream"),
+        Route::get("/metrics", "metrics", read, operations::metrics)
+            .says("Metrics, as Prometheus reads them.")
+            .sends("text/plain"),
+        Route::get("/healthz", "health", None, operations::health)
+            .says("Whether the process is up.")
+            .gives::<HealthView>(),
+        Route::get("/readyz", "readiness", None, operations::readiness)
+            .says("Whether the store takes what is recorded now; with reasons where it does not.")
+            .judges::<ReadyView>(),
+    ]
+}
+
+/// Makes the router of the table, each route behind its gate.
+pub(crate) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in table() {
+        let gate_of = Gate {
+            app: app.clone(),
+            deed: route.deed,
+            path: route.path,
+        };
+        let handler = route.handler.layer(from_fn_with_state(gate_of, gate));
+        router = router.route(route.path, handler);
+    }
+    let gate_of = Gate {
+        app: app.clone(),
+        deed: None,
+        path: "/api/…",
+    };
+    let nothing = any(async || {
+        Problem::absent("there is no such path").with_hint("`/api/v1/openapi.json` lists the paths")
+    });
+    router
+        .route(
+            "/api/{*rest}",
+            nothing.layer(from_fn_with_state(gate_of, gate)),
+        )
+        .with_state(app)
+}
+
+impl Route {
+    fn get<T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        deed: Option<Deed>,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        let handler = get(handler).fallback(async || Problem::method("GET, HEAD"));
+        Self::new("get", path, id, deed, handler)
+    }
+
+    fn post<T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        deed: Option<Deed>,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        let handler = post(handler).fallback(async || Problem::method("POST"));
+        Self::new("post", path, id, deed, handler)
+    }
+
+    fn new(
+        method: &'static str,
+        path: &'static str,
+        id: &'static str,
+        deed: Option<Deed>,
+        handler: MethodRouter<App>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            what: "",
+            deed,
+            options: Nothing::json_schema,
+            answer: Answer::Other("application/json"),
+            handler,
+        }
+    }
+
+    fn says(mut self, what: &'static str) -> Self {
+        self.what = what;
+        self
+    }
+
+    fn takes<T: JsonSchema>(mut self) -> Self {
+        // In place: the options of a route are parameters, and none of them is a definition.
+        self.options = T::json_schema;
+        self
+    }
+
+    fn gives<T: JsonSchema>(mut self) -> Self {
+        self.answer = Answer::Object(schema_of::<T>);
+        self
+    }
+
+    fn judges<T: JsonSchema>(mut self) -> Self {
+        self.answer = Answer::Readiness(schema_of::<T>);
+        self
+    }
+
+    fn streams<T: JsonSchema>(mut self) -> Self {
+        self.answer = Answer::Events(schema_of::<T>);
+        self
+    }
+
+    fn sends(mut self, content: &'static str) -> Self {
+        self.answer = Answer::Other(content);
+        self
+    }
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
