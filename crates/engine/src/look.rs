@@ -328,19 +328,9 @@ fn resources<'a>(list: impl Iterator<Item = &'a model::Resource>) -> Vec<String>
 fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Succeeded => "succeeded".to_owned(),
-        Outcome::Failed { class } => format!("failed: {}", failure_name(*class)),
+        Outcome::Failed { class } => format!("failed: {}", class.name()),
         Outcome::Cancelled => "cancelled".to_owned(),
         Outcome::Unknown => "unknown".to_owned(),
-    }
-}
-
-const fn failure_name(class: model::FailureClass) -> &'static str {
-    match class {
-        model::FailureClass::Error => "error",
-        model::FailureClass::Invalid => "invalid",
-        model::FailureClass::Timeout => "timeout",
-        model::FailureClass::Unavailable => "unavailable",
-        model::FailureClass::Denied => "denied",
     }
 }
 

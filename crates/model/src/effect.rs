@@ -67,17 +67,94 @@ pub enum Outcome {
 }
 
 /// Kinds of failure, so that caller mistakes and outages are told apart.
+///
+/// What to do about one follows from its kind: a rate limit is waited for, an overflow shrunk, a
+/// malformed history repaired. A kind is never guessed: what nobody can place is an [`Error`].
+///
+/// [`Error`]: Self::Error
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
-    /// The tool or model answered with an error.
+    /// The tool or model answered with an error, of no kind below.
     Error,
     /// The caller's arguments were refused.
     Invalid,
     /// No answer within the limit.
     Timeout,
-    /// The service could not be reached or broke off.
+    /// The service could not be reached or broke off: the network between.
     Unavailable,
-    /// Not allowed.
+    /// Who called is known, and not allowed.
     Denied,
+    /// Too much was asked in too short a time.
+    RateLimit,
+    /// Credit, budget or plan is used up; waiting alone does not help.
+    Quota,
+    /// The service is up and has no capacity left.
+    Overload,
+    /// The service failed by its own fault.
+    Server,
+    /// The input does not fit into the model's context.
+    ContextOverflow,
+    /// The request is larger than the service takes at once, in bytes or against a limit.
+    TooLarge,
+    /// Nobody knows who called: no credentials, or wrong or expired ones.
+    Authentication,
+    /// The model, deployment or address does not exist.
+    NotFound,
+    /// The messages do not follow on each other: calls without results, wrong order, lost
+    /// reasoning.
+    MalformedToolHistory,
+    /// A safety system refused the input or the output.
+    ContentFilter,
+    /// The model's own output is not the call or the format that it was asked for.
+    BadToolCall,
+    /// The machine has not the memory for this model.
+    OutOfMemory,
+}
+
+impl FailureClass {
+    /// Every kind, in the order of its definition.
+    pub const ALL: [Self; 17] = [
+        Self::Error,
+        Self::Invalid,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Denied,
+        Self::RateLimit,
+        Self::Quota,
+        Self::Overload,
+        Self::Server,
+        Self::ContextOverflow,
+        Self::TooLarge,
+        Self::Authentication,
+        Self::NotFound,
+        Self::MalformedToolHistory,
+        Self::ContentFilter,
+        Self::BadToolCall,
+        Self::OutOfMemory,
+    ];
+
+    /// Returns the name that records and reports carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Invalid => "invalid",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Denied => "denied",
+            Self::RateLimit => "rate-limit",
+            Self::Quota => "quota",
+            Self::Overload => "overload",
+            Self::Server => "server",
+            Self::ContextOverflow => "context-overflow",
+            Self::TooLarge => "too-large",
+            Self::Authentication => "authentication",
+            Self::NotFound => "not-found",
+            Self::MalformedToolHistory => "malformed-tool-history",
+            Self::ContentFilter => "content-filter",
+            Self::BadToolCall => "bad-tool-call",
+            Self::OutOfMemory => "out-of-memory",
+        }
+    }
 }
