@@ -3,7 +3,13 @@
 //! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`llm`] reads
 //! requests to models and their answers, whole or as a stream, which [`sse`] takes apart. Nothing
 //! here opens a file or a socket, reads a clock or knows the record: bytes go in, values come out.
+//! Formats of agents and their traces, and what their services answer.
+//!
+//! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps; [`failure`]
+//! classes errors of models, proxies and networks. Nothing here opens a file or a socket, reads a
+//! clock or knows the record: bytes go in, values come out.
 
+pub mod failure;
 pub mod import;
 pub mod llm;
 pub mod sse;

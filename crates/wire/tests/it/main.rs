@@ -8,6 +8,7 @@
 
 mod atif;
 mod bad_input;
+mod failure;
 mod kept;
 mod langfuse;
 mod llm;

@@ -18,7 +18,7 @@ use crate::support::check;
     clippy::disallowed_methods,
     reason = "tests find real data by the environment"
 )]
-fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let path = std::env::var_os("RESCIND_DATA").map_or_else(|| beside.into(), PathBuf::from);
     if path.is_dir() {
@@ -29,7 +29,7 @@ fn data() -> Option<PathBuf> {
 }
 
 /// Every file of a set, in any half, whose path has a part of this name.
-fn files(set: &str, part: &str) -> Vec<PathBuf> {
+pub(crate) fn files(set: &str, part: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
