@@ -1,13 +1,8 @@
 //! Formats of agents, of what they say to models, and of their traces.
 //!
 //! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`llm`] reads
-//! requests to models and their answers, whole or as a stream, which [`sse`] takes apart. Nothing
-//! here opens a file or a socket, reads a clock or knows the record: bytes go in, values come out.
-//! Formats of agents and their traces, and what their services answer.
-//!
-//! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps; [`failure`]
-//! classes errors of models, proxies and networks. Nothing here opens a file or a socket, reads a
-//! clock or knows the record: bytes go in, values come out.
+//! requests to models and their answers, whole or as a stream, which [`sse`] takes apart;
+//! [`failure`] classes errors of models, proxies and networks. Nothing here opens a file or a socket, reads a clock or knows the record: bytes go in, values come out.
 
 pub mod failure;
 pub mod import;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::words::Words;
 
 /// The longest wait that is believed: a week.
-const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Words before a time to wait, and how many other words may stand between.
 const ANCHORS: &[&str] = &[
@@ -71,7 +71,7 @@ fn duration(tokens: &[&str]) -> Option<Duration> {
 }
 
 /// Reads a time written in one piece, as Go and Google do: `1h2m3.5s`, `120ms`.
-fn compact(text: &str) -> Option<f64> {
+pub(super) fn compact(text: &str) -> Option<f64> {
     let mut sum = 0.0;
     let mut rest = text;
     while !rest.is_empty() {

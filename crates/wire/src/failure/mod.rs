@@ -7,12 +7,15 @@
 //!
 //! [`classify`] believes what providers state as data before what they say in words: a sure type
 //! or code decides alone, anything else names a group, and the text tells apart only what that
-//! group can be.
+//! group can be. What the outcome of a call is, whether to call again, and whether a target needs
+//! rest are [separate decisions](Class::should_retry) from the one class.
 //!
 //! *What is not done here.* Nothing parses bodies: who has one takes type, code and message out of
 //! it first. Nothing waits, counts or remembers: that is whose calls these are.
 
+mod decide;
 mod group;
+mod headers;
 mod hint;
 mod names;
 mod phrases;
@@ -22,6 +25,7 @@ use std::time::Duration;
 
 use model::FailureClass;
 
+pub use headers::retry_after;
 use names::Says;
 use words::Words;
 

@@ -31,7 +31,7 @@ mod run;
 mod span_content;
 mod spans;
 pub(crate) mod split;
-mod time;
+pub(crate) mod time;
 mod who_and_when;
 
 pub use error::{ImportError, Place};

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
+use model::{FailureClass, Timestamp};
 use serde_json::Value;
-use wire::failure::{Action, Class, Failure, classify};
+use wire::failure::{Action, Class, Failure, classify, retry_after};
 
 use crate::real_runs::files;
 
@@ -192,6 +194,121 @@ fn the_text_says_how_long_to_wait() {
     }
     assert_eq!(class(Some(429), "try again in 3s").action, Action::WaitHint);
     assert_eq!(class(Some(429), "try again").action, Action::Wait);
+}
+
+/// 2026-01-01T00:00:00Z.
+const NOW: Timestamp = Timestamp(1_767_225_600_000_000);
+
+fn waits(headers: &[(&str, &'static str)]) -> Option<Duration> {
+    let find = |name: &str| {
+        let header = headers.iter().find(|(known, _)| *known == name);
+        header.map(|(_, value)| *value)
+    };
+    retry_after(find, NOW)
+}
+
+#[test]
+fn headers_say_how_long_to_wait() {
+    let millis = |headers: &[(&str, &'static str)]| waits(headers).map(|wait| wait.as_millis());
+    for (name, value, wait) in [
+        ("retry-after", "20", Some(20_000)),
+        ("retry-after", " 1.5 ", Some(1_500)),
+        ("retry-after", "0", Some(0)),
+        ("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT", Some(60_000)),
+        (
+            "retry-after",
+            "Thursday, 01-Jan-26 00:00:10 GMT",
+            Some(10_000),
+        ),
+        ("retry-after", "Thu Jan  1 00:00:05 2026", Some(5_000)),
+        ("retry-after", "Wed, 31 Dec 2025 23:59:00 GMT", Some(0)),
+        ("retry-after", "soon", None),
+        ("retry-after", "-3", None),
+        ("retry-after", "NaN", None),
+        (
+            "retry-after",
+            "99999999999999999999999999",
+            Some(604_800_000),
+        ),
+        ("retry-after-ms", "250.5", Some(250)),
+        ("x-ratelimit-reset", "30", Some(30_000)),
+        ("x-ratelimit-reset", "1767225700", Some(100_000)),
+        ("x-ratelimit-reset", "1767225601500", Some(1_500)),
+        ("x-ratelimit-reset-tokens", "6m0s", Some(360_000)),
+        ("x-ratelimit-reset-requests", "120ms", Some(120)),
+        (
+            "anthropic-ratelimit-tokens-reset",
+            "2026-01-01T00:00:42Z",
+            Some(42_000),
+        ),
+        (
+            "anthropic-ratelimit-tokens-reset",
+            "2026-01-01T00:00:42",
+            None,
+        ),
+        ("date", "20", None),
+    ] {
+        assert_eq!(millis(&[(name, value)]), wait, "{name}: {value}");
+    }
+    // What is told to whoever was refused goes before what is told to everybody.
+    assert_eq!(
+        millis(&[
+            ("x-ratelimit-reset-tokens", "9s"),
+            ("retry-after", "2"),
+            ("retry-after-ms", "1900")
+        ]),
+        Some(1_900)
+    );
+    // Requests are used up, tokens are not.
+    assert_eq!(
+        millis(&[
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "3s"),
+            ("x-ratelimit-remaining-tokens", "500"),
+            ("x-ratelimit-reset-tokens", "50s"),
+        ]),
+        Some(3_000)
+    );
+}
+
+#[test]
+fn calling_again_resting_and_blame_are_decided_apart() {
+    let decided = |status, text| {
+        let class = class(Some(status), text);
+        (
+            class.should_retry(Some(status), None),
+            class.should_cool_down(),
+            class.is_caller_mistake(),
+        )
+    };
+    assert_eq!(
+        decided(429, "Rate limit reached, try again in 2s"),
+        (true, true, false)
+    );
+    assert_eq!(
+        decided(429, "You exceeded your current quota"),
+        (false, true, false)
+    );
+    assert_eq!(
+        decided(400, "prompt is too long: 3 tokens > 2 maximum"),
+        (false, false, true)
+    );
+    assert_eq!(decided(401, "invalid x-api-key"), (false, false, true));
+    assert_eq!(
+        decided(400, "Failed to call a function."),
+        (true, false, false)
+    );
+    assert_eq!(decided(503, "no healthy upstream"), (true, true, false));
+
+    let busy = class(Some(503), "busy");
+    assert!(busy.should_retry(Some(503), Some("true")));
+    assert!(!busy.should_retry(Some(503), Some(" False ")));
+    let refused = class(Some(400), "unsupported value");
+    assert!(!refused.should_retry(Some(400), Some("true")));
+    let unknown = class(None, "what is this");
+    assert_eq!(unknown.class, FailureClass::Error);
+    assert!(!unknown.should_retry(None, None));
+    assert!(unknown.should_retry(None, Some("true")));
 }
 
 proptest::proptest! {
