@@ -22,6 +22,7 @@ mod chat;
 mod error;
 mod fields;
 mod messages;
+mod rename;
 mod request;
 mod responses;
 mod snapshot;
@@ -31,6 +32,7 @@ use std::fmt;
 
 pub use answer::{Answer, Completeness, OwnedCall, Usage};
 pub use error::{ProviderError, error_body, error_event, keep_alive, read_error};
+pub use rename::with_model;
 pub use request::{Call, Item, Request, Role, ToolDef};
 pub use snapshot::snapshot;
 pub use stream::{Moment, Stream};
