@@ -1,7 +1,6 @@
 //! What the recorder is told of a call, and of its end.
 
-use model::{Cause, DecisionId, EffectClass, Field, Media, Outcome};
-use serde_json::{Map, Value};
+use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome};
 
 /// Who calls, as far as the wire says. Everything may be missing.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +33,7 @@ pub struct Call<'a> {
     /// What is asked, byte for byte as far as it is text.
     pub asked: (Media, &'a str),
     /// Model, tool versions, limits, flags: what two decisions can be compared by.
-    pub environment: Map<String, Value>,
+    pub environment: Environment,
 }
 
 /// What a call is.

@@ -49,6 +49,7 @@ use self::subjects::Subjects;
 pub use self::append::{Outage, RecordError};
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
 pub use self::open::{Open, Written};
+pub use lineage::Role;
 
 /// How a text is freed of secrets before it is recorded, and how many there were.
 pub type Redact =

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use ledger::payload::Sealer;
 use ledger::{Batch, canonical};
 use model::{
-    Agent, Body, Cause, CauseKind, DecisionId, Digest, Effect, Event, EventId, Evidence, Field,
-    Kind, Media, Proposal, Provenance, RunId, Sealed, Strength, Timestamp,
+    Agent, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
+    Evidence, Field, Kind, Media, Proposal, Provenance, RunId, Sealed, Strength, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -22,6 +22,9 @@ use crate::text::cut;
 
 /// The longest name that stands in a leaf, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+
+/// The longest value that stands in a snapshot as it is, in bytes.
+const SNAPSHOT_VALUE_MAX: usize = 256;
 
 /// How many causes stand in one leaf; further ones follow in leaves of their own.
 const CAUSES_PER_LEAF: usize = 16;
@@ -145,16 +148,12 @@ impl Inner {
             subject: place.run.subject,
             key: place.run.key.clone(),
         };
-        let snapshot = canonical::to_vec(&call.environment).ok();
-        let environment = snapshot
-            .as_deref()
-            .filter(|_| !call.environment.is_empty())
-            .map(ledger::digest::sha256);
-        let snapshot = snapshot.and_then(|bytes| String::from_utf8(bytes).ok());
         let mut kept = vec![(Field::Asked, call.asked.0, Cow::Borrowed(call.asked.1))];
-        if let (Some(snapshot), true) = (snapshot, environment.is_some()) {
-            kept.push((Field::Environment, Media::Json, Cow::Owned(snapshot)));
-        }
+        let snapshot = snapshot(call.environment);
+        let environment = snapshot
+            .as_ref()
+            .map(|text| ledger::digest::sha256(text.as_bytes()));
+        kept.extend(snapshot.map(|text| (Field::Environment, Media::Json, Cow::Owned(text))));
         let (sealed, payload) = self.seal(&envelope, begun, kept)?;
         let mut causes = known.clone();
         let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
@@ -622,6 +621,21 @@ fn effect_key(place: &Place, tool: &str, arguments: &str, decision: DecisionId) 
         b"\0",
         arguments,
     ])
+}
+
+/// The canonical text of a snapshot; none of an empty one. Long values stand there as their
+/// digests: what was asked has them whole.
+fn snapshot(mut environment: Environment) -> Option<String> {
+    if environment.0.is_empty() {
+        return None;
+    }
+    for value in environment.0.values_mut() {
+        if value.len() > SNAPSHOT_VALUE_MAX {
+            *value = format!("sha256:{}", ledger::digest::sha256(value.as_bytes()));
+        }
+    }
+    let bytes = canonical::to_vec(&environment).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {

@@ -12,7 +12,7 @@ use engine::live::{
 use engine::{Engine, ManualClock};
 use ledger::{Journal, SeededEntropy, Store};
 use lineage::Role;
-use model::{EffectClass, Field, Media, Outcome};
+use model::{EffectClass, Environment, Field, Media, Outcome};
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{EmbeddedStore, FileJournal, MemoryStore, OpenOptions};
 
@@ -60,7 +60,7 @@ async fn ask(recorder: &Recorder, caller: Caller, items: Vec<OwnedItem>) -> Open
             items,
         },
         asked: (Media::Json, "{}"),
-        environment: serde_json::Map::new(),
+        environment: Environment::default(),
     };
     recorder.begin(call).await.unwrap()
 }
@@ -76,7 +76,7 @@ async fn tool(recorder: &Recorder, caller: Caller, arguments: &str) -> Result<Op
             call_id: None,
         },
         asked: (Media::Json, arguments),
-        environment: serde_json::Map::new(),
+        environment: Environment::default(),
     };
     recorder.begin(call).await
 }
