@@ -1,0 +1,58 @@
+//! Who calls, as the headers say it.
+
+use engine::live::Caller;
+use http::HeaderMap;
+
+/// Names the agent.
+pub(crate) const AGENT: &str = "x-rescind-agent";
+/// Names the run: one of our ids, or any name of the caller's.
+pub(crate) const RUN: &str = "x-rescind-run";
+/// Names decisions that caused the call, parted by commas.
+pub(crate) const CAUSE: &str = "x-rescind-cause";
+/// The token of a caller that needs one. `Authorization` is the upstream's.
+pub(crate) const TOKEN: &str = "x-rescind-token";
+/// Tells the client which decision its call is.
+pub(crate) const DECISION: &str = "x-rescind-decision";
+
+/// The longest name that is taken from a header, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Reads who calls. What is not well-formed is passed over: a header of ours never fails a call.
+pub(crate) fn read(headers: &HeaderMap, agent: Option<String>) -> Caller {
+    let text = |name: &str| {
+        let text = headers.get(name)?.to_str().ok()?.trim();
+        (!text.is_empty() && text.len() <= NAME_BYTES_MAX).then(|| text.to_owned())
+    };
+    let causes = headers
+        .get_all(CAUSE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|id| id.trim().parse().ok())
+        .collect();
+    Caller {
+        agent: agent.or_else(|| text(AGENT)),
+        run: text(RUN),
+        causes,
+        trace: text("traceparent").and_then(|value| trace_id(&value)),
+        ..Caller::default()
+    }
+}
+
+/// The trace of a `traceparent` (W3C trace context, level 1); none of one that is not well-formed.
+fn trace_id(text: &str) -> Option<[u8; 16]> {
+    let mut parts = text.split('-');
+    let version = parts.next()?;
+    let trace = parts.next()?;
+    let (span, flags) = (parts.next()?, parts.next()?);
+    let hex = |text: &str, len: usize| {
+        text.len() == len
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    };
+    let legal =
+        hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let id = u128::from_str_radix(trace, 16).ok()?;
+    (legal && id != 0).then(|| id.to_be_bytes())
+}

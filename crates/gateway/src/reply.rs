@@ -1,0 +1,108 @@
+//! Answers of our own, and the bodies of all.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+use wire::llm::{Api, error_body};
+
+use crate::caller;
+
+/// The body of an answer. Those made here never fail by themselves: a stream that fails says so in
+/// its own words.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Tells a client of the official SDKs not to try again: the gateway has done so already.
+pub(crate) const SHOULD_RETRY: &str = "x-should-retry";
+
+/// How many pieces of a stream wait for a slow client.
+const PIECES_MAX: usize = 64;
+
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// Makes a body that is sent piece by piece. Sending waits while the client is slow, and fails
+/// once it is gone.
+pub(crate) fn pieces() -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    (sender, Pieces(receiver).boxed_unsync())
+}
+
+#[derive(Debug)]
+struct Pieces(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// An error before it is known on which wire.
+pub(crate) fn plain(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    json(
+        status,
+        error_body(Api::Chat, status.as_u16(), code, message),
+    )
+}
+
+/// An error in the form of a wire. Clients try again by themselves only where that may help.
+pub(crate) fn error(
+    api: Api,
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    again: Again,
+) -> Response<Body> {
+    let mut response = json(status, error_body(api, status.as_u16(), code, message));
+    match again {
+        Again::Never => {
+            let no = HeaderValue::from_static("false");
+            response.headers_mut().insert(SHOULD_RETRY, no);
+        }
+        Again::After(seconds) => {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+    }
+    response
+}
+
+/// Whether a client should try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It was tried often enough, or cannot help.
+    Never,
+    /// After so many seconds.
+    After(u64),
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(whole(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// Says which decision and run a call is.
+pub(crate) fn name(response: &mut Response<Body>, decision: &str, run: &str) {
+    let headers = response.headers_mut();
+    for (name, id) in [(caller::DECISION, decision), (caller::RUN, run)] {
+        if let Ok(value) = HeaderValue::from_str(id) {
+            headers.insert(name, value);
+        }
+    }
+}

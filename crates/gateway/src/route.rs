@@ -1,0 +1,128 @@
+//! Which wire a path is on.
+//!
+//! ```text
+//! /openai/v1/chat/completions               /agents/<agent>/openai/v1/chat/completions
+//! ```
+//!
+//! A path is taken apart as it came, without decoding: what an upstream would read differently
+//! (encoded slashes and dots, empty and dotted segments, backslashes) is refused, not mended.
+
+use http::Uri;
+use wire::llm::Api;
+
+use crate::{Options, Wire};
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The agent, where the URL names it.
+    pub(crate) agent: Option<String>,
+    pub(crate) front: Front,
+}
+
+/// The front that takes the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// A model's.
+    Llm(Target),
+}
+
+/// An address of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The upstreams' name.
+    pub(crate) name: String,
+    /// The path below the upstream's base, beginning with a slash, with the query.
+    pub(crate) rest: String,
+    /// The wire of the path, where it is one that models are asked on.
+    pub(crate) api: Option<Api>,
+    pub(crate) wire: Wire,
+}
+
+/// A path that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadPath {
+    /// Somebody on the way could read it differently.
+    #[error("the path is ambiguous: encoded slashes or dots, empty or dotted parts are not taken")]
+    Ambiguous,
+    /// The name of an agent is none.
+    #[error("`{0}` in the path is no name: use 1 to 128 letters, digits, `.`, `-`, `_`, `@`, `:`")]
+    Name(&'static str),
+    /// Nothing is there.
+    #[error(
+        "nothing is there; agents call `/openai/v1/…`, `/anthropic/v1/…` or another configured \
+         upstream, or the same below `/agents/<agent>/`"
+    )]
+    Unknown,
+}
+
+/// Whether a path is the gateway's, legal or not.
+pub(crate) fn takes(path: &str, options: &Options) -> bool {
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    first == "agents" || options.upstreams.contains_key(first)
+}
+
+/// Reads a path.
+pub(crate) fn read(uri: &Uri, options: &Options) -> Result<Route, BadPath> {
+    let path = uri.path();
+    if !is_plain(path) {
+        return Err(BadPath::Ambiguous);
+    }
+    let mut rest = path.strip_prefix('/').ok_or(BadPath::Ambiguous)?;
+    let mut agent = None;
+    if let Some(after) = rest.strip_prefix("agents/") {
+        let (name, after) = after.split_once('/').ok_or(BadPath::Unknown)?;
+        let name = decoded(name).ok_or(BadPath::Name("agent"))?;
+        agent = Some(name);
+        rest = after;
+    }
+    let (name, below) = rest.split_once('/').ok_or(BadPath::Unknown)?;
+    let upstreams = options.upstreams.get(name).ok_or(BadPath::Unknown)?;
+    let wire = upstreams.first().ok_or(BadPath::Unknown)?.wire;
+    // The base of an upstream ends with the version, as the base URL of the SDKs does.
+    let below = below.strip_prefix("v1/").unwrap_or(below);
+    let api = match (wire, below) {
+        (Wire::OpenAi, "chat/completions") => Some(Api::Chat),
+        (Wire::OpenAi, "responses") => Some(Api::Responses),
+        (Wire::Anthropic, "messages") => Some(Api::Messages),
+        _ => None,
+    };
+    let query = uri
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    Ok(Route {
+        agent,
+        front: Front::Llm(Target {
+            name: name.to_owned(),
+            rest: format!("/{below}{query}"),
+            api,
+            wire,
+        }),
+    })
+}
+
+/// Whether everybody reads the path alike.
+fn is_plain(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    !lower.contains("%2f")
+        && !lower.contains("%5c")
+        && !lower.contains("%2e")
+        && !lower.contains("%00")
+        && !path.contains('\\')
+        && !path.contains("//")
+        && path.split('/').all(|part| part != "." && part != "..")
+}
+
+/// A name in a path: a few characters, the `@` and `:` of which may be encoded.
+fn decoded(name: &str) -> Option<String> {
+    let name = name
+        .replace("%40", "@")
+        .replace("%3A", ":")
+        .replace("%3a", ":");
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@:".contains(&byte);
+    (matches!(name.len(), 1..=128) && name.bytes().all(legal)).then_some(name)
+}
