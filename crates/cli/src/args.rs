@@ -74,6 +74,8 @@ pub(crate) enum Color {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Carry agents' calls and record them: gateway, API and log in one process
+    Up(Up),
     /// Take recorded runs from elsewhere into the record, marked reconstructed
     Import(Import),
     /// List the runs, newest first
@@ -103,6 +105,18 @@ pub(crate) enum Command {
     /// Write the reference documents
     #[command(hide = true)]
     Reference,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind up\n  \
+    rescind up --listen 127.0.0.1:8080 --config rescind.toml\n\n\
+    Agents then call `http://127.0.0.1:7373/agents/NAME/openai/v1` instead of the provider, with\n\
+    their own keys, which pass through and are never recorded. The first SIGINT or SIGTERM ends\n\
+    what is under way, the second does not wait for it.")]
+pub(crate) struct Up {
+    /// Where to listen, instead of `listen` in the configuration
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -72,6 +72,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
     let command = match command {
         Command::Config(args) => return command::config::run(out, global, &args.action),
         Command::Reference => return reference::run(out),
+        Command::Up(args) => return command::up::run(out, global, &args).await,
         command => command,
     };
     let session = &Session::new(*out, global)?;
@@ -88,7 +89,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Erase(args) => command::upkeep::erase(session, &args).await,
         Command::Retain(args) => command::upkeep::retain(session, &args).await,
         Command::Keys(args) => command::upkeep::keys(session, &args).await,
-        // Answered above: neither needs a configuration that is right.
-        Command::Config(_) | Command::Reference => Ok(Answer::Yes),
+        // Answered above: these read the configuration themselves.
+        Command::Config(_) | Command::Reference | Command::Up(_) => Ok(Answer::Yes),
     }
 }

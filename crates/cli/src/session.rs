@@ -97,6 +97,15 @@ impl Session {
         self.open(self.options()).await
     }
 
+    /// Opens the record for a process that stays, and creates it where there is none.
+    pub(crate) async fn running(&self) -> Result<(Engine, Arc<EmbeddedStore>), Failure> {
+        self.open(OpenOptions {
+            holder: "rescind up".to_owned(),
+            ..self.options()
+        })
+        .await
+    }
+
     fn check_exists(&self) -> Result<(), Failure> {
         let dir = self.data_dir();
         if dir.join("FORMAT").exists() {

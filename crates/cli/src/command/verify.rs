@@ -61,7 +61,8 @@ fn key(text: &str) -> Result<VerifyingKey, Failure> {
     })
 }
 
-fn view(report: Report, full: bool, own_keys: bool) -> VerifiedView {
+/// What a report says, as commands and the API answer it.
+pub(super) fn view(report: Report, full: bool, own_keys: bool) -> VerifiedView {
     VerifiedView {
         intact: report.is_intact(),
         first_bad: report.first_bad(),

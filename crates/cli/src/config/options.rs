@@ -471,6 +471,20 @@ pub(crate) struct Token {
     pub(crate) sha256: String,
 }
 
+impl Token {
+    /// Returns the digest as bytes; none of one that is not 64 hexadecimal digits.
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        let mut digest = [0; 32];
+        if self.sha256.len() != 64 || !self.sha256.is_ascii() {
+            return None;
+        }
+        for (at, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&self.sha256[at * 2..at * 2 + 2], 16).ok()?;
+        }
+        Some(digest)
+    }
+}
+
 /// What a token may do.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,

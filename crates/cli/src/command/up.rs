@@ -1,0 +1,375 @@
+//! `rescind up`: gateway and server in one process, on one port.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::access::{Access, Role, Token};
+use engine::live::{Durability, InOutage, Options, Recorder};
+use engine::view::VerifiedView;
+use engine::{Engine, EngineError};
+use gateway::{Gateway, Sockets};
+use http::{HeaderName, HeaderValue, Uri};
+use ledger::{Journal, Store as _};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use model::Realm;
+use store::disk::{Disk as _, RealDisk};
+use store::{EmbeddedStore, FileJournal};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::Answer;
+use crate::args::{Global, Up};
+use crate::config::{self, Bodies, Config, Environment, Flag, OnOutage, Severity};
+use crate::failure::Failure;
+use crate::out::Out;
+use crate::session::{Session, read_config};
+
+/// What makes an answer of a request.
+type Answered = http::Response<gateway::Body>;
+
+pub(crate) async fn run(out: &Out, global: &Global, args: &Up) -> Result<Answer, Failure> {
+    let listen = args.listen.as_ref().map(|listen| Flag {
+        option: "listen",
+        name: "--listen",
+        value: listen.clone(),
+    });
+    let own: Vec<Flag> = listen.into_iter().collect();
+    let read = read_config(global, &own)?;
+    let findings = read.check();
+    for finding in &findings {
+        if finding.severity == Severity::Warning {
+            out.note(&finding.to_string())?;
+        }
+    }
+    let errors: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    let (Some(config), true) = (read.config(), errors.is_empty()) else {
+        return Err(Failure::new(errors.join("\n"))
+            .with_hint("`rescind config check` lists everything that is wrong"));
+    };
+    let session = Session::new(*out, global)?;
+    let service = Service::start(out, &session, config, &read.environment).await?;
+    service.run(out).await
+}
+
+/// Everything that runs.
+struct Service {
+    listener: TcpListener,
+    gateway: Gateway,
+    server: axum::Router,
+    recorder: Recorder,
+    store: Arc<EmbeddedStore>,
+    sockets: Sockets,
+    patience: Duration,
+    stopping: watch::Sender<bool>,
+}
+
+impl Service {
+    async fn start(
+        out: &Out,
+        session: &Session,
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        // The port first: who finds it taken has changed nothing.
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            Failure::new(format!("could not listen on {}: {error}", config.listen)).with_hint(
+                match error.kind() {
+                    std::io::ErrorKind::AddrInUse => {
+                        "another process has that port; stop it, or choose another with `--listen 127.0.0.1:PORT`"
+                    }
+                    _ => "choose another address with `--listen` or `listen` in rescind.toml",
+                },
+            )
+        })?;
+        let metrics = PrometheusBuilder::new()
+            .install_recorder()
+            .map_err(|error| Failure::new(format!("could not set up metrics: {error}")))?;
+        let (engine, store, journal) = open(out, session, config).await?;
+        let access = access(config)?;
+        let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)).await?;
+        let gateway = Gateway::new(
+            recorder.clone(),
+            access.clone(),
+            carrying(config, environment)?,
+        )
+        .map_err(|error| Failure::new(error.to_string()))?;
+        let (stopping, stopped) = watch::channel(false);
+        let server = server::Server::builder(engine)
+            .realm(session.realm().clone())
+            .access(access)
+            .verifier(verifier(session))
+            .metrics(metrics)
+            .stopping(stopped)
+            .build();
+        Ok(Self {
+            listener,
+            gateway,
+            server,
+            recorder,
+            store,
+            sockets: Sockets {
+                connections_max: size(config.limits.connections_max),
+                header_bytes_max: size(config.limits.header_bytes_max),
+            },
+            patience: Duration::from_millis(config.timeouts.shutdown_ms),
+            stopping,
+        })
+    }
+
+    async fn run(self, out: &Out) -> Result<Answer, Failure> {
+        let address = self.listener.local_addr()?;
+        if out.json() {
+            out.text(&format!(r#"{{"listening":"http://{address}"}}"#))?;
+        } else {
+            out.text(&format!(
+                "rescind listens on http://{address}\n\n  \
+                 OPENAI_BASE_URL=http://{address}/agents/NAME/openai/v1\n  \
+                 ANTHROPIC_BASE_URL=http://{address}/agents/NAME/anthropic\n  \
+                 the record: http://{address}/api/v1/runs\n"
+            ))?;
+        }
+        let stop = CancellationToken::new();
+        let (gateway, server) = (self.gateway, self.server);
+        let answer = move |request: http::Request<hyper::body::Incoming>| {
+            let (gateway, server) = (gateway.clone(), server.clone());
+            async move {
+                if gateway.takes(request.uri().path()) {
+                    return gateway.handle(request).await;
+                }
+                let answered = server.oneshot(request.map(axum::body::Body::new)).await;
+                match answered {
+                    Ok(response) => response.map(|body| {
+                        use http_body_util::BodyExt as _;
+                        body.map_err(Into::into).boxed_unsync()
+                    }) as Answered,
+                    Err(never) => match never {},
+                }
+            }
+        };
+        let serving = gateway::serve(
+            self.listener,
+            answer,
+            self.sockets,
+            stop.clone(),
+            self.patience,
+        );
+        tokio::pin!(serving);
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            named = stopped() => {
+                out.note(&format!("{}: ending what is under way", named?))?;
+                stop.cancel();
+                let _ = self.stopping.send(true);
+                // A second signal ends the wait; what is open then is unknown in the record.
+                tokio::select! {
+                    ended = &mut serving => ended,
+                    _ = stopped() => false,
+                }
+            }
+        };
+        let patience = if ended {
+            self.patience
+        } else {
+            Duration::from_secs(1)
+        };
+        let open = self.recorder.stop(patience).await?;
+        drop(self.recorder);
+        if open > 0 {
+            out.note(&format!(
+                "{open} calls were still under way; they are unknown in the record"
+            ))?;
+        }
+        self.store.close().await?;
+        Ok(Answer::Yes)
+    }
+}
+
+/// Waits for a signal that ends the process, and names it.
+async fn stopped() -> Result<&'static str, Failure> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "told to stop",
+    })
+}
+
+async fn open(
+    out: &Out,
+    session: &Session,
+    config: &Config,
+) -> Result<(Engine, Arc<EmbeddedStore>, Arc<dyn Journal>), Failure> {
+    let (engine, store) = session.running().await?;
+    let dir = journal_dir(session)?;
+    let journal = FileJournal::open(Arc::new(RealDisk), &dir, config.record.spool_bytes_max)?;
+    for notice in engine.store().status().await?.notices {
+        out.note(&notice)?;
+    }
+    Ok((engine, store, Arc::new(journal)))
+}
+
+fn journal_dir(session: &Session) -> Result<PathBuf, Failure> {
+    let above = session.data_dir().join("journal");
+    RealDisk
+        .create_dir(&above, true)
+        .map_err(|error| Failure::file("create", &above, &error))?;
+    Ok(above.join(session.realm().as_str()))
+}
+
+fn access(config: &Config) -> Result<Access, Failure> {
+    let tokens: Result<Vec<Token>, Failure> = config
+        .tokens
+        .iter()
+        .map(|token| {
+            Ok(Token {
+                name: token.name.clone(),
+                role: match token.role {
+                    config::Role::Agent => Role::Agent,
+                    config::Role::Viewer => Role::Viewer,
+                    config::Role::Operator => Role::Operator,
+                },
+                sha256: token
+                    .digest()
+                    .ok_or_else(|| Failure::new(format!("token `{}` has no digest", token.name)))?,
+            })
+        })
+        .collect();
+    Ok(Access::new(tokens?)
+        .bound_to(config.listen.ip())
+        .answering_to(config.allowed_hosts.clone()))
+}
+
+fn recording(config: &Config) -> Options {
+    let record = &config.record;
+    let outage = |on: OnOutage| match on {
+        OnOutage::Block => InOutage::Block,
+        OnOutage::Spool => InOutage::Spool,
+    };
+    Options {
+        durability: match record.durability {
+            config::Durability::Durable => Durability::Durable,
+            config::Durability::Lagged => Durability::Lagged {
+                entries_max: record.lag_events_max,
+            },
+        },
+        tools_in_outage: outage(record.on_outage_tools),
+        models_in_outage: outage(record.on_outage_models),
+        bodies: record.bodies == Bodies::All,
+        publish_every: Duration::from_millis(record.publish_interval_ms),
+        ..Options::default()
+    }
+}
+
+fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Options, Failure> {
+    let mut upstreams = std::collections::BTreeMap::new();
+    for (name, list) in &config.upstreams {
+        let list: Result<Vec<gateway::Upstream>, Failure> = list
+            .as_slice()
+            .iter()
+            .map(|upstream| at(name, upstream, environment))
+            .collect();
+        upstreams.insert(name.clone(), list?);
+    }
+    let millis = Duration::from_millis;
+    Ok(gateway::Options {
+        upstreams,
+        limits: gateway::Limits {
+            body_bytes_max: size(config.limits.body_bytes_max),
+            sse_line_bytes_max: size(config.limits.sse_line_bytes_max),
+            in_flight_max: size(config.limits.in_flight_max),
+        },
+        timeouts: gateway::Timeouts {
+            connect: millis(config.timeouts.connect_ms),
+            first_token: millis(config.timeouts.first_token_ms),
+            idle: millis(config.timeouts.idle_ms),
+            total: millis(config.timeouts.total_ms),
+        },
+        retry: gateway::Retry {
+            attempts_max: u32::try_from(config.retry.attempts_max).unwrap_or(u32::MAX),
+            initial_interval: millis(config.retry.initial_interval_ms),
+            maximum_interval: millis(config.retry.maximum_interval_ms),
+            budget_percent: u32::try_from(config.retry.budget_percent).unwrap_or(u32::MAX),
+            retry_after_max: millis(config.retry.retry_after_max_ms),
+        },
+    })
+}
+
+fn at(
+    name: &str,
+    upstream: &config::Upstream,
+    environment: &Environment,
+) -> Result<gateway::Upstream, Failure> {
+    let wrong = |what: String| Failure::new(format!("upstream `{name}`: {what}"));
+    let ca = match &upstream.ca_file {
+        None => None,
+        Some(path) => {
+            Some(std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?)
+        }
+    };
+    Ok(gateway::Upstream {
+        url: upstream
+            .url
+            .parse::<Uri>()
+            .map_err(|error| wrong(error.to_string()))?,
+        wire: match upstream.wire {
+            config::Wire::Openai => gateway::Wire::OpenAi,
+            config::Wire::Anthropic => gateway::Wire::Anthropic,
+        },
+        ca,
+        headers: given_headers(&upstream.headers, environment).map_err(wrong)?,
+        models: upstream.models.clone(),
+    })
+}
+
+/// Headers with their values, wherever those are given.
+fn given_headers(
+    headers: &std::collections::BTreeMap<String, config::Given>,
+    environment: &Environment,
+) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    headers
+        .iter()
+        .map(|(name, given)| {
+            let value = given
+                .text(environment)
+                .ok_or_else(|| format!("the variable for the header `{name}` is not set"))?;
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| format!("the value of the header `{name}` is none"))?;
+            value.set_sensitive(true);
+            let name: HeaderName = name
+                .parse()
+                .map_err(|_| format!("`{name}` is no name of a header"))?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+/// Checks the record's files for the API.
+fn verifier(session: &Session) -> server::Verify {
+    let dir = session.data_dir().to_owned();
+    let realm: Realm = session.realm().clone();
+    let witness_dir = session.witness_dir();
+    Arc::new(move |full| -> Result<VerifiedView, EngineError> {
+        let options = store::verify::Options {
+            full,
+            realm: realm.clone(),
+            witness_dir: witness_dir.clone(),
+            ..store::verify::Options::default()
+        };
+        let report = store::verify::verify(&dir, &options, &|_, _, _| {})?;
+        Ok(super::verify::view(report, full, true))
+    })
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
