@@ -329,6 +329,13 @@ pub(crate) struct Fault<'a> {
     reason: String,
 }
 
+impl Fault<'_> {
+    /// What it is, in words.
+    pub(crate) fn reason(self) -> String {
+        self.reason
+    }
+}
+
 /// Reads an object.
 pub(crate) fn object(raw: &str) -> Result<Object<'_>, Fault<'_>> {
     let pairs = split::pairs(raw).ok_or_else(|| Fault {

@@ -1,4 +1,5 @@
-//! Recorded runs of every format through the one door: [`wire::import::read`].
+//! Recorded runs of every format through the one door, [`wire::import::read`], and what agents
+//! say on the wire.
 
 #![expect(
     clippy::print_stdout,
@@ -9,6 +10,7 @@
 mod atif;
 mod bad_input;
 mod failure;
+mod jsonrpc;
 mod kept;
 mod langfuse;
 mod llm;
