@@ -52,6 +52,12 @@ impl<'a> Json<'a> {
     pub(crate) fn object(self) -> Object<'a> {
         slices::object(self.0).unwrap_or_default()
     }
+
+    /// The elements, if it is an array; else none.
+    pub(crate) fn elements(self) -> impl Iterator<Item = Self> {
+        let elements = slices::array(self.0).unwrap_or_default();
+        elements.into_iter().map(Self)
+    }
 }
 
 impl fmt::Display for Json<'_> {

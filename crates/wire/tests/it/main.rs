@@ -14,6 +14,7 @@ mod jsonrpc;
 mod kept;
 mod langfuse;
 mod llm;
+mod mcp;
 mod openai_chat;
 mod otlp;
 mod real_runs;
