@@ -15,6 +15,7 @@ mod kept;
 mod langfuse;
 mod llm;
 mod mcp;
+mod mcp_transport;
 mod openai_chat;
 mod otlp;
 mod real_runs;
