@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod a2a;
 mod atif;
 mod bad_input;
 mod failure;
