@@ -1,12 +1,15 @@
-//! Agent2Agent, JSON-RPC binding, v0.3 and v1.0: messages, tasks and their streams.
+//! Agent2Agent, JSON-RPC binding, v0.3 and v1.0: cards, messages, tasks and their streams.
 //!
-//! [`Method::of`] says what a request is, [`Message`] and [`Event`] what was said, and
-//! [`TaskStream`] how a stream ended. The two versions differ in names (`message/send` and `SendMessage`, `completed` and
+//! [`rewrite_card`] makes an agent's card point to another endpoint and nowhere else. [`Method::of`]
+//! says what a request is, [`Message`] and [`Event`] what was said, and [`TaskStream`] how a stream
+//! ended. The two versions differ in names (`message/send` and `SendMessage`, `completed` and
 //! `TASK_STATE_COMPLETED`), in how a value says what it is (`kind`, or the name of the member that
 //! holds it), and in how a stream ends (`final`, or that it is closed).
 //!
-//! *What is not done here.* No other binding is read. Nothing is translated between versions; what is not understood passes as it came.
+//! *What is not done here.* No other binding is read: cards that are rewritten offer none. Nothing
+//! is translated between versions; what is not understood passes as it came.
 
+mod card;
 mod event;
 mod message;
 mod method;
@@ -14,6 +17,7 @@ mod outcome;
 mod state;
 mod stream;
 
+pub use card::{CARD_PATHS, CardError, Interface, Rewritten, rewrite_card, rewrite_card_answer};
 pub use event::{ArtifactUpdate, Event, StatusUpdate, Task, read_event};
 pub use message::{Attachment, Content, Message, Role, Sent};
 pub use method::{EXTENSIONS_HEADER, Method, VERSION_HEADER, Version};

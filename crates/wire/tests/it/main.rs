@@ -8,6 +8,7 @@
 )]
 
 mod a2a;
+mod a2a_card;
 mod atif;
 mod bad_input;
 mod failure;
