@@ -3,8 +3,8 @@
 //! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`llm`] reads
 //! requests to models and their answers, whole or as a stream, which [`sse`] takes apart;
 //! [`failure`] classes errors of models, proxies and networks. [`jsonrpc`] reads the envelopes that
-//! MCP and A2A share, [`mcp`] and [`a2a`] what stands in them. Nothing here opens a
-//! file or a socket, reads a clock or knows the record: bytes go in, values come out.
+//! MCP and A2A share, [`mcp`] and [`a2a`] what stands in them. Nothing here opens a file
+//! or a socket, reads a clock or knows the record: bytes go in, values come out.
 
 pub mod a2a;
 pub mod failure;

@@ -13,7 +13,8 @@ use crate::jsonrpc::RpcError;
 #[must_use]
 pub fn class_of(error: &RpcError<'_>) -> FailureClass {
     match error.code {
-        -32006 => FailureClass::Error,
+        -32001 => FailureClass::NotFound,
+        -32006 => FailureClass::Server,
         -32009..=-32001 => FailureClass::Invalid,
         _ => error.class(),
     }

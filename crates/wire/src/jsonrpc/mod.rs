@@ -127,6 +127,7 @@ impl RpcError<'_> {
             PARSE_ERROR | INVALID_REQUEST | METHOD_NOT_FOUND | INVALID_PARAMS => {
                 FailureClass::Invalid
             }
+            INTERNAL_ERROR => FailureClass::Server,
             _ => FailureClass::Error,
         }
     }

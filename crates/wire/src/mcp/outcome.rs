@@ -20,9 +20,8 @@ const URL_ELICITATION_REQUIRED: i64 = -32042;
 #[must_use]
 pub fn class_of(error: &RpcError<'_>) -> FailureClass {
     match error.code {
-        RESOURCE_NOT_FOUND | HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION => {
-            FailureClass::Invalid
-        }
+        RESOURCE_NOT_FOUND => FailureClass::NotFound,
+        HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION => FailureClass::Invalid,
         URL_ELICITATION_REQUIRED => FailureClass::Denied,
         _ => error.class(),
     }

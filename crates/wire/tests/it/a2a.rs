@@ -309,13 +309,16 @@ fn errors_have_the_class_that_their_code_says() {
             data: None,
         })
     };
-    for code in (-32009..=-32001)
-        .filter(|code| *code != -32006)
-        .chain([-32602, -32601])
-    {
+    for code in [
+        -32002, -32003, -32004, -32005, -32007, -32008, -32009, -32602, -32601,
+    ] {
         assert_eq!(class(code), FailureClass::Invalid, "{code}");
     }
-    for code in [-32006, -32603, -32010, -32000, 0] {
+    assert_eq!(class(-32001), FailureClass::NotFound);
+    for code in [-32006, -32603] {
+        assert_eq!(class(code), FailureClass::Server, "{code}");
+    }
+    for code in [-32010, -32000, 0] {
         assert_eq!(class(code), FailureClass::Error, "{code}");
     }
 }
@@ -392,11 +395,11 @@ fn c168_a_stream_has_exactly_one_terminal_event() {
             vec![Answered, Contradicted],
             End::Answered,
         ),
-        ("error", vec![Refused], End::Refused(FailureClass::Error)),
+        ("error", vec![Refused], End::Refused(FailureClass::Server)),
         (
             "working error completed",
             vec![Going, Refused, Contradicted],
-            End::Refused(FailureClass::Error),
+            End::Refused(FailureClass::Server),
         ),
         (
             "working input-required!",

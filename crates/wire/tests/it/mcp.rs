@@ -350,14 +350,14 @@ fn errors_have_the_class_that_their_code_says() {
             data: None,
         })
     };
-    for code in [
-        -32700, -32600, -32601, -32602, -32002, -32020, -32021, -32022,
-    ] {
+    for code in [-32700, -32600, -32601, -32602, -32020, -32021, -32022] {
         assert_eq!(class(code), FailureClass::Invalid, "{code}");
     }
+    assert_eq!(class(-32002), FailureClass::NotFound);
     assert_eq!(class(-32042), FailureClass::Denied);
+    assert_eq!(class(-32603), FailureClass::Server);
     // Each implementation's own.
-    for code in [-32603, -32000, -32001, -32019, 0, 1] {
+    for code in [-32000, -32001, -32019, 0, 1] {
         assert_eq!(class(code), FailureClass::Error, "{code}");
     }
 }
