@@ -73,6 +73,18 @@ pub struct Token {
     pub sha256: [u8; 32],
 }
 
+impl Token {
+    /// A token of this text.
+    #[must_use]
+    pub fn of(text: &str, name: impl Into<String>, role: Role) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            sha256: sha256(text.as_bytes()).0,
+        }
+    }
+}
+
 impl fmt::Debug for Token {
     /// Shows no digest: a weak token could be guessed from it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,14 +25,15 @@ pub mod view;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::news::Growth;
-use ledger::Entropy;
 use model::{HybridClock, HybridTime};
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::{Class, EngineError, chain};
 pub use import::{Decoded, ImportOptions, Progress, decode_import};
-pub use ledger::{Page, Remedy, Store, StoreError, StoreStatus};
+pub use ledger::{
+    Entropy, Page, Remedy, SeededEntropy, Store, StoreError, StoreStatus, SystemEntropy,
+};
 pub use news::{INDEX_LAG_EVENTS_MAX, News};
 
 /// The engine: a store, a clock and a source of randomness.

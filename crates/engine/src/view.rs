@@ -366,7 +366,7 @@ pub struct ReadyView {
     pub reasons: Vec<String>,
 }
 
-/// What `verify` found of a data directory or a published log.
+/// What `verify` answers of a data directory or a published log.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct VerifiedView {
     /// Whether everything that was checked is as it was written.

@@ -3,14 +3,9 @@
 use std::net::IpAddr;
 
 use engine::access::{Access, Deed, Denied, Role, Token, bearer, is_cross_site};
-use ledger::digest::sha256;
 
 fn access(tokens: &[(&str, Role)]) -> Access {
-    let token = |&(text, role): &(&str, Role)| Token {
-        name: role.name().to_owned(),
-        role,
-        sha256: sha256(text.as_bytes()).0,
-    };
+    let token = |&(text, role): &(&str, Role)| Token::of(text, role.name(), role);
     Access::new(tokens.iter().map(token).collect())
 }
 
