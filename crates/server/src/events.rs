@@ -163,12 +163,15 @@ impl Follower {
             }
             if behind == 0 {
                 self.said = Said::Ready;
+                let stopped = async {
+                    // Whoever could say so may be gone; then it never comes.
+                    if self.stopping.wait_for(|stopping| *stopping).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
                 tokio::select! {
                     grown = self.news.beyond(self.next) => { grown?; }
-                    // Whoever could say so is gone: then this never comes.
-                    stopping = self.stopping.wait_for(|stopping| *stopping) => {
-                        if stopping.is_ok() { return None; }
-                    }
+                    () = stopped => return None,
                 }
                 continue;
             }

@@ -126,8 +126,7 @@ impl Builder {
     pub fn build(self) -> Router {
         operations::describe();
         let started = self.engine.clock().wall();
-        // Without a sender a receiver is told at once that nothing more comes.
-        let (sender, never) = watch::channel(false);
+        let (_, never) = watch::channel(false);
         route::router(App(Arc::new(Parts {
             engine: self.engine,
             realm: self.realm,
@@ -135,7 +134,6 @@ impl Builder {
             verify: self.verify,
             metrics: self.metrics,
             stopping: self.stopping.unwrap_or(never),
-            _never: sender,
             started,
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             verifying: Arc::new(Semaphore::new(1)),
@@ -154,7 +152,6 @@ pub(crate) struct Parts {
     verify: Option<Verify>,
     metrics: Option<PrometheusHandle>,
     stopping: watch::Receiver<bool>,
-    _never: watch::Sender<bool>,
     started: u64,
     followers: Arc<Semaphore>,
     verifying: Arc<Semaphore>,
