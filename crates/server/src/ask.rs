@@ -42,16 +42,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Address
     }
 }
 
-/// No options.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
-
 /// Which part of a list.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Paging {
     /// How many at the most: 1 to 1000. Default: 50.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<u64>,
     /// Where to go on: `next` of the page before.
     pub(crate) cursor: Option<String>,
@@ -84,6 +80,7 @@ impl Paging {
 pub(crate) struct Extent {
     /// How many decisions at the most (of a blast radius: in each ring): 1 to 10000.
     /// Default: 1000.
+    #[schemars(range(min = 1, max = 10_000))]
     limit: Option<u64>,
 }
 

@@ -7,7 +7,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::access::{Access, Deed, bearer, is_cross_site};
+use engine::access::{Deed, bearer, is_cross_site};
 
 use crate::App;
 use crate::problem::Problem;
@@ -22,17 +22,13 @@ pub(crate) struct Gate {
     pub(crate) deed: Option<Deed>,
     /// The route, for counting.
     pub(crate) path: &'static str,
+    /// Whether it takes options, and then refuses unknown ones itself.
+    pub(crate) options: bool,
 }
 
 pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let checked = check(
-        &gate.app.access,
-        gate.deed,
-        &method,
-        request.uri(),
-        request.headers(),
-    );
+    let checked = gate.check(&method, request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -58,23 +54,19 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
     response
 }
 
-fn check(
-    access: &Access,
-    deed: Option<Deed>,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if headers.get_all(HOST).iter().count() > 1 {
-        return Err(Problem::bad("host", "there are several `Host` headers"));
-    }
-    // HTTP/2 and requests through a proxy name the host in the target; both must fit.
-    let host = text(HOST).or(uri.authority().map(|authority| authority.as_str()));
-    let named = uri.authority().map(|authority| authority.as_str());
-    let host = host.unwrap_or_default();
-    if !access.answers_to(host) || named.is_some_and(|named| !access.answers_to(named)) {
-        return Err(Problem::new(
+impl Gate {
+    fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let access = &self.app.access;
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        if headers.get_all(HOST).iter().count() > 1 {
+            return Err(Problem::bad("host", "there are several `Host` headers"));
+        }
+        // HTTP/2 and requests through a proxy name the host in the target; both must fit.
+        let host = text(HOST).or(uri.authority().map(|authority| authority.as_str()));
+        let named = uri.authority().map(|authority| authority.as_str());
+        let host = host.unwrap_or_default();
+        if !access.answers_to(host) || named.is_some_and(|named| !access.answers_to(named)) {
+            return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "host",
             "this host name is not answered here",
@@ -82,16 +74,23 @@ fn check(
         .with_hint(
             "use `localhost` or `127.0.0.1`, or add the name to `allowed_hosts` in the configuration",
         ));
+        }
+        let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if changes && is_cross_site(text(ORIGIN), text(FETCH_SITE), host) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "cross-site",
+                "a page of another site may not ask this",
+            ));
+        }
+        if let Some(deed) = self.deed {
+            let token = text(AUTHORIZATION).and_then(bearer);
+            access.admit(token, deed).map_err(Problem::denied)?;
+        }
+        let query = uri.query().unwrap_or_default();
+        if !self.options && self.path.starts_with("/api/") && !query.is_empty() {
+            return Err(Problem::bad("bad-option", "this path takes no options"));
+        }
+        Ok(())
     }
-    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && is_cross_site(text(ORIGIN), text(FETCH_SITE), host) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross-site",
-            "a page of another site may not ask this",
-        ));
-    }
-    let Some(deed) = deed else { return Ok(()) };
-    let token = text(AUTHORIZATION).and_then(bearer);
-    access.admit(token, deed).map(drop).map_err(Problem::denied)
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use axum::Router;
 use engine::access::Access;
 use engine::view::VerifiedView;
-use engine::{Engine, EngineError};
+use engine::{Engine, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::Realm;
 use tokio::sync::{Semaphore, watch};
@@ -41,7 +41,7 @@ pub use operations::{HealthView, StatusView};
 pub use problem::ProblemView;
 
 /// Checks the record's files; the argument says whether every byte. Blocks while it does.
-pub type Verify = Arc<dyn Fn(bool) -> Result<VerifiedView, EngineError> + Send + Sync>;
+pub type Verify = Arc<dyn Fn(bool) -> Result<VerifiedView, StoreError> + Send + Sync>;
 
 /// How many clients may follow the record at the same time.
 const FOLLOWERS_MAX: usize = 256;

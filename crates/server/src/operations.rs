@@ -167,7 +167,7 @@ pub(crate) async fn verify(
         .with_hint("try again when that is done"));
     };
     let work = tokio::task::spawn_blocking(move || {
-        let found = verify(asked.full).map_err(Problem::from);
+        let found = verify(asked.full).map_err(|error| Problem::from(EngineError::Store(error)));
         drop(permit);
         found
     });

@@ -13,7 +13,7 @@ use engine::view::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::ask::{Disclosure, Extent, Following, Nothing, Paging, Thoroughness};
+use crate::ask::{Disclosure, Extent, Following, Paging, Thoroughness};
 use crate::gate::{Gate, gate};
 use crate::problem::Problem;
 use crate::{App, HealthView, Paged, StatusView, api, events, openapi, operations, published};
@@ -32,7 +32,8 @@ pub(crate) struct Route {
     pub(crate) what: &'static str,
     /// What a caller must be allowed to do; none where everybody may ask.
     pub(crate) deed: Option<Deed>,
-    pub(crate) options: MakeSchema,
+    /// The options that it takes; none where it takes none.
+    pub(crate) options: Option<MakeSchema>,
     pub(crate) answer: Answer,
     handler: MethodRouter<App>,
 }
@@ -124,6 +125,7 @@ pub(crate) fn router(app: App) -> Router {
             app: app.clone(),
             deed: route.deed,
             path: route.path,
+            options: route.options.is_some(),
         };
         let handler = route.handler.layer(from_fn_with_state(gate_of, gate));
         router = router.route(route.path, handler);
@@ -132,6 +134,7 @@ pub(crate) fn router(app: App) -> Router {
         app: app.clone(),
         deed: None,
         path: "/api/…",
+        options: true,
     };
     let nothing = any(async || {
         Problem::absent("there is no such path").with_hint("`/api/v1/openapi.json` lists the paths")
@@ -178,7 +181,7 @@ impl Route {
             id,
             what: "",
             deed,
-            options: Nothing::json_schema,
+            options: None,
             answer: Answer::Other("application/json"),
             handler,
         }
@@ -191,7 +194,7 @@ impl Route {
 
     fn takes<T: JsonSchema>(mut self) -> Self {
         // In place: the options of a route are parameters, and none of them is a definition.
-        self.options = T::json_schema;
+        self.options = Some(T::json_schema);
         self
     }
 
