@@ -1,4 +1,4 @@
-//! The reference documents, made from the code: commands and the schemas of their answers.
+//! The reference documents, made from the code: commands, the schemas of their answers, the API.
 //!
 //! Printed as one JSON object of file name to text, which `cargo xtask reference` writes into
 //! `docs/reference` and checks for drift.
@@ -43,6 +43,9 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<CheckedView>(&mut files, "config-check")?;
     schema::<ShownView>(&mut files, "config-show")?;
     schema::<TokenView>(&mut files, "config-token")?;
+    let mut api = serde_json::to_string_pretty(&server::openapi())?;
+    api.push('\n');
+    files.insert("openapi.json".to_owned(), api);
     out.json_object(&files)?;
     Ok(Answer::Yes)
 }
