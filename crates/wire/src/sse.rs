@@ -88,10 +88,16 @@ impl Splitter {
         let fits = loop {
             match self.scan.next_end(&bytes[start..], self.line_bytes_max) {
                 Found::Block(len) => {
-                    let raw = &bytes[start..start + len];
-                    blocks.push(Block::read(raw, mem::take(&mut self.at_start)));
-                    start += len;
+                    let at_start = mem::take(&mut self.at_start);
                     self.scan.restart();
+                    if len == held.len() {
+                        // A block that is all there is, as a long one mostly is, moves.
+                        blocks.push(Block::read(held, at_start));
+                        return Ok(blocks);
+                    }
+                    let raw = bytes[start..start + len].to_vec();
+                    blocks.push(Block::read(raw, at_start));
+                    start += len;
                 }
                 Found::Nothing => break true,
                 Found::TooLong => break false,
@@ -194,10 +200,10 @@ impl Scan {
 }
 
 impl Block {
-    fn read(raw: &[u8], at_start: bool) -> Self {
+    fn read(raw: Vec<u8>, at_start: bool) -> Self {
         let mut rest = match raw.strip_prefix(b"\xef\xbb\xbf") {
             Some(rest) if at_start => rest,
-            _ => raw,
+            _ => &raw,
         };
         let (mut event, mut data, mut id) = (None, None::<Vec<u8>>, None);
         while !rest.is_empty() {
@@ -222,10 +228,10 @@ impl Block {
             }
         }
         Self {
-            raw: raw.to_vec(),
             event,
             data: data.map(text),
             id,
+            raw,
         }
     }
 }
