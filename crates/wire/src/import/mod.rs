@@ -30,7 +30,7 @@ mod pointer;
 mod run;
 mod span_content;
 mod spans;
-pub(crate) mod split;
+mod split;
 pub(crate) mod time;
 mod who_and_when;
 

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use super::Unreadable;
 use super::answer::{Answer, Completeness, Draft, OwnedCall, Usage, add_line};
 use super::error::{self, ProviderError};
-use super::fields::{Fields, string};
+use super::fields::{Body, Fields, string};
 use super::request::{Call, Item, Request, Role, arguments, demanded};
 
 /// Reads the messages of a request.
 pub(super) fn request<'a>(
-    fields: &Fields<'a>,
+    body: &mut Body<'a>,
     request: &mut Request<'a>,
 ) -> Result<(), Unreadable> {
     let expected = "`messages` to be an array of messages";
-    for message in demanded(fields, "messages", expected, "a message")? {
+    for message in demanded(body, expected, "a message")? {
         let role = Role::read(&message.text("role").unwrap_or_default());
         let mut text = request.content(message.get("content"));
         if text.is_empty() {

@@ -29,7 +29,7 @@ pub fn read_error(_api: Api, body: &[u8]) -> ProviderError {
         .ok()
         .and_then(|raw| list(raw.get()))
         .and_then(|elements| elements.first().copied());
-    match Fields::parse(first.unwrap_or(text)) {
+    match Fields::of(first.unwrap_or(text)) {
         Some(fields) => of_object(&fields),
         None => ProviderError {
             message: cut(&string(text).unwrap_or(text.into())),

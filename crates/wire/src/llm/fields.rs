@@ -5,30 +5,22 @@
 //! read by parsers that we do not know, so there the caller asks [`Fields::repeats`] first.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::import::{json, split};
+use crate::import::json;
 
 /// An object whose values are still slices of the body.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Fields<'a> {
-    /// Reads an object out of text that may be anything.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let raw: &RawValue = serde_json::from_str(text).ok()?;
-        Self::of(raw.get())
-    }
-
-    /// Reads an object out of text that a parser has accepted.
-    pub(super) fn of(raw: &'a str) -> Option<Self> {
-        let pairs = split::pairs(raw)?.into_iter();
-        Some(Self(
-            pairs
-                .map(|(key, value)| (json::string(key).unwrap_or_default(), value))
-                .collect(),
-        ))
+    /// Reads an object out of text that may be anything. One pass: values are looked over, not
+    /// read, and without recursion, so depth costs no stack.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     /// The value of a key, unless it is absent or `null`.
@@ -59,12 +51,13 @@ impl<'a> Fields<'a> {
 
     /// The elements of a value that is an array; none if it is no array.
     pub(super) fn list(&self, key: &str) -> Vec<&'a str> {
-        self.get(key).and_then(split::elements).unwrap_or_default()
+        self.get(key).and_then(list).unwrap_or_default()
     }
 
     /// The objects in a value that is an array.
     pub(super) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
-        self.list(key).into_iter().filter_map(Self::of)
+        let raw = self.get(key).unwrap_or_default();
+        elements(raw).into_iter().filter_map(Result::ok)
     }
 
     /// A value that is a number that counts something. Some providers write `12.0`.
@@ -90,9 +83,63 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The elements of an array, in text that a parser has accepted.
+/// The body of a request: its fields, and its history taken apart in the same pass.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Body<'a> {
+    pub(super) fields: Fields<'a>,
+    /// The key of the history.
+    key: &'static str,
+    /// Its items, if it is an array of objects; `fields` then knows the key, but no value.
+    items: Option<Vec<Fields<'a>>>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads an object whose history is at `key`.
+    pub(super) fn parse(text: &'a str, key: &'static str) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = BodyVisitor { key }.deserialize(&mut deserializer);
+        if let Ok(body) = read
+            && deserializer.end().is_ok()
+        {
+            return Ok(body);
+        }
+        // The history is another value, or nothing of it can be read: looked over once more, it
+        // is known which.
+        Ok(Self {
+            fields: serde_json::from_str(text)?,
+            key,
+            items: None,
+        })
+    }
+
+    /// Takes the items of the history; nothing if it is another value.
+    pub(super) fn take_items(&mut self) -> Option<Vec<Fields<'a>>> {
+        match self.items.take() {
+            Some(items) => Some(items),
+            None => match self.fields.get(self.key) {
+                Some(raw) => serde_json::from_str(raw).ok(),
+                None => Some(Vec::new()),
+            },
+        }
+    }
+}
+
+/// The elements of an array.
 pub(super) fn list(raw: &str) -> Option<Vec<&str>> {
-    split::elements(raw)
+    let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    Some(elements.into_iter().map(RawValue::get).collect())
+}
+
+/// The elements of an array that are objects, read in the same pass, and the others as they are;
+/// none of what is no array.
+pub(super) fn elements(raw: &str) -> Vec<Result<Fields<'_>, &str>> {
+    match serde_json::from_str::<Vec<Fields<'_>>>(raw) {
+        Ok(objects) => objects.into_iter().map(Ok).collect(),
+        Err(_) => {
+            let elements = list(raw).unwrap_or_default().into_iter();
+            elements.map(|raw| Fields::of(raw).ok_or(raw)).collect()
+        }
+    }
 }
 
 /// The content of a value that is a string.
@@ -113,5 +160,67 @@ pub(super) fn join<'a>(all: &mut Cow<'a, str>, more: Cow<'a, str>) {
         let all = all.to_mut();
         all.push('\n');
         all.push_str(&more);
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(8);
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            fields.push((json::string(key.get()).unwrap_or_default(), value.get()));
+        }
+        Ok(Fields(fields))
+    }
+}
+
+struct BodyVisitor {
+    key: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Body<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
+        let mut body = Body {
+            key: self.key,
+            ..Body::default()
+        };
+        while let Some(key) = map.next_key::<&RawValue>()? {
+            let key = json::string(key.get()).unwrap_or_default();
+            let value = if key == self.key {
+                body.items = Some(map.next_value()?);
+                "null"
+            } else {
+                map.next_value::<&RawValue>()?.get()
+            };
+            body.fields.0.push((key, value));
+        }
+        Ok(body)
     }
 }

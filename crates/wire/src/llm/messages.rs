@@ -4,20 +4,20 @@ use std::borrow::Cow;
 
 use super::Unreadable;
 use super::answer::{Answer, Completeness, Draft, OwnedCall, Usage};
-use super::fields::{Fields, join, list};
+use super::fields::{Body, Fields, elements, join};
 use super::request::{Call, Item, Request, Role, arguments, demanded};
 
 /// Reads the system prompt and the messages of a request.
 pub(super) fn request<'a>(
-    fields: &Fields<'a>,
+    body: &mut Body<'a>,
     request: &mut Request<'a>,
 ) -> Result<(), Unreadable> {
-    if let Some(system) = fields.get("system") {
+    if let Some(system) = body.fields.get("system") {
         let text = request.content(Some(system));
         request.items.push(Item::new(Role::System, text));
     }
     let expected = "`messages` to be an array of messages";
-    for message in demanded(fields, "messages", expected, "a message")? {
+    for message in demanded(body, expected, "a message")? {
         let role = Role::read(&message.text("role").unwrap_or_default());
         match message.get("content") {
             Some(raw) if raw.starts_with('[') => blocks(request, role, raw),
@@ -34,8 +34,8 @@ pub(super) fn request<'a>(
 fn blocks<'a>(request: &mut Request<'a>, role: Role, raw: &'a str) {
     let before = request.items.len();
     let mut item = Item::new(role, Cow::Borrowed(""));
-    for raw in list(raw).unwrap_or_default() {
-        let Some(block) = Fields::of(raw) else {
+    for block in elements(raw) {
+        let Ok(block) = block else {
             request.unread += 1;
             continue;
         };

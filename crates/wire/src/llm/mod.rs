@@ -37,7 +37,7 @@ pub use request::{Call, Item, Request, Role, ToolDef};
 pub use snapshot::snapshot;
 pub use stream::{Moment, Stream};
 
-use fields::Fields;
+use fields::{Body, Fields};
 
 /// A wire on which models are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,17 +116,21 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`] if it is no JSON, or no request of this wire.
 pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Unreadable> {
-    let fields = parse(body)?;
-    if fields.repeats() {
+    let history = match api {
+        Api::Chat | Api::Messages => "messages",
+        Api::Responses => "input",
+    };
+    let mut body = Body::parse(utf8(body)?, history).map_err(unreadable)?;
+    if body.fields.repeats() {
         return Err(Unreadable::RepeatedKey {
             within: "the request",
         });
     }
-    let mut request = Request::of(api, &fields);
+    let mut request = Request::of(api, &body.fields);
     match api {
-        Api::Chat => chat::request(&fields, &mut request),
-        Api::Responses => responses::request(&fields, &mut request),
-        Api::Messages => messages::request(&fields, &mut request),
+        Api::Chat => chat::request(&mut body, &mut request),
+        Api::Responses => responses::request(&mut body, &mut request),
+        Api::Messages => messages::request(&mut body, &mut request),
     }?;
     Ok(request)
 }
@@ -137,7 +141,7 @@ pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Unreadable> {
 /// [`Unreadable`] if it is no JSON object. Of one that is something else than an answer, nothing
 /// is complete: see [`Answer::complete`].
 pub fn read_answer(api: Api, body: &[u8]) -> Result<Answer, Unreadable> {
-    let fields = parse(body)?;
+    let fields: Fields<'_> = serde_json::from_str(utf8(body)?).map_err(unreadable)?;
     if let Some(error) = error::in_success(api, &fields) {
         return Ok(Answer::failed(error));
     }
@@ -148,15 +152,19 @@ pub fn read_answer(api: Api, body: &[u8]) -> Result<Answer, Unreadable> {
     })
 }
 
-fn parse(body: &[u8]) -> Result<Fields<'_>, Unreadable> {
-    let text = std::str::from_utf8(body).map_err(|error| Unreadable::Utf8 {
+fn utf8(body: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(body).map_err(|error| Unreadable::Utf8 {
         offset: error.valid_up_to(),
-    })?;
-    let raw: &serde_json::value::RawValue =
-        serde_json::from_str(text).map_err(|error| Unreadable::Malformed {
-            reason: error.to_string(),
-        })?;
-    Fields::of(raw.get()).ok_or(Unreadable::Shape {
-        expected: "a JSON object",
     })
+}
+
+fn unreadable(error: serde_json::Error) -> Unreadable {
+    if error.is_data() {
+        return Unreadable::Shape {
+            expected: "a JSON object",
+        };
+    }
+    Unreadable::Malformed {
+        reason: error.to_string(),
+    }
 }

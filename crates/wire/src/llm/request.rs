@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::fields::{Fields, join, list, string};
+use super::fields::{Body, Fields, elements, join, string};
 use super::{Api, Unreadable};
 
 /// A request to a model.
@@ -181,10 +181,10 @@ impl<'a> Request<'a> {
             Some(b'"') => string(raw).unwrap_or_default(),
             Some(b'[') => {
                 let mut text = Cow::Borrowed("");
-                for part in list(raw).unwrap_or_default() {
-                    let more = match Fields::of(part) {
-                        Some(part) => self.part(&part),
-                        None => string(part).unwrap_or_default(),
+                for part in elements(raw) {
+                    let more = match part {
+                        Ok(part) => self.part(&part),
+                        Err(part) => string(part).unwrap_or_default(),
                     };
                     join(&mut text, more);
                 }
@@ -320,26 +320,17 @@ fn tools<'a>(fields: &Fields<'a>) -> Vec<ToolDef<'a>> {
     tools
 }
 
-/// The objects of a list that a wire demands.
+/// The items of the history that a wire demands.
 pub(super) fn demanded<'a>(
-    fields: &Fields<'a>,
-    key: &str,
+    body: &mut Body<'a>,
     expected: &'static str,
     within: &'static str,
 ) -> Result<Vec<Fields<'a>>, Unreadable> {
-    let Some(raw) = fields.get(key) else {
-        return Ok(Vec::new());
-    };
-    let elements = list(raw).ok_or(Unreadable::Shape { expected })?;
-    let mut objects = Vec::with_capacity(elements.len());
-    for raw in elements {
-        let object = Fields::of(raw).ok_or(Unreadable::Shape { expected })?;
-        if object.repeats() {
-            return Err(Unreadable::RepeatedKey { within });
-        }
-        objects.push(object);
+    let items = body.take_items().ok_or(Unreadable::Shape { expected })?;
+    if items.iter().any(Fields::repeats) {
+        return Err(Unreadable::RepeatedKey { within });
     }
-    Ok(objects)
+    Ok(items)
 }
 
 /// Arguments as JSON text: a string that holds it, or the value itself.

@@ -5,29 +5,29 @@ use std::borrow::Cow;
 use super::Unreadable;
 use super::answer::{Answer, Completeness, Draft, Usage, add_line};
 use super::error;
-use super::fields::{Fields, join};
+use super::fields::{Body, Fields, join};
 use super::request::{Call, Item, Request, Role, arguments, demanded};
 
 /// Reads the instructions and the input of a request.
 pub(super) fn request<'a>(
-    fields: &Fields<'a>,
+    body: &mut Body<'a>,
     request: &mut Request<'a>,
 ) -> Result<(), Unreadable> {
-    request.previous_response_id = fields.filled("previous_response_id");
-    request.conversation = fields.filled("conversation").or_else(|| {
-        let conversation = fields.object("conversation")?;
+    request.previous_response_id = body.fields.filled("previous_response_id");
+    request.conversation = body.fields.filled("conversation").or_else(|| {
+        let conversation = body.fields.object("conversation")?;
         conversation.filled("id")
     });
-    if let Some(instructions) = fields.get("instructions") {
+    if let Some(instructions) = body.fields.get("instructions") {
         let text = request.content(Some(instructions));
         request.items.push(Item::new(Role::System, text));
     }
-    if let Some(text) = fields.text("input") {
+    if let Some(text) = body.fields.text("input") {
         request.items.push(Item::new(Role::User, text));
         return Ok(());
     }
     let expected = "`input` to be a text or an array of items";
-    for item in demanded(fields, "input", expected, "an item of the input")? {
+    for item in demanded(body, expected, "an item of the input")? {
         read_item(request, &item);
     }
     Ok(())

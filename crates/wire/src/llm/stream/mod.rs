@@ -58,7 +58,8 @@ pub enum Moment {
     /// Nothing that a client could act on: a comment, a ping, a role, the announcement of an
     /// answer, its usage. While nothing else came, another upstream can still be chosen.
     Preamble,
-    /// A part of the answer: text, thought, a refusal, work of the provider's own tools.
+    /// A part of the answer: text, thought, a refusal, work of the provider's own tools; or the
+    /// reason why a choice without calls ended.
     Content,
     /// The beginning or a piece of a call.
     ToolCall,
@@ -153,7 +154,7 @@ impl Stream {
                 State::Chat(_) | State::Responses(_) => self.end_mark(self.is_complete()),
             };
         }
-        let Some(fields) = Fields::parse(data) else {
+        let Some(fields) = Fields::of(data) else {
             return match (&self.state, event) {
                 (State::Messages(_), None) => self.unknown(),
                 _ => self.fail(error::malformed_event()),

@@ -313,6 +313,61 @@ fn what_is_no_request_is_refused_with_a_reason() {
 }
 
 #[test]
+fn depth_costs_no_stack() {
+    let deep = format!("{}{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+    for (api, body) in [
+        (Api::Chat, format!(r#"{{"messages": {deep}}}"#)),
+        (Api::Chat, format!(r#"{{"x": {deep}}}"#)),
+        (
+            Api::Messages,
+            format!(r#"{{"messages": [{{"content": {deep}}}]}}"#),
+        ),
+        (
+            Api::Responses,
+            format!(r#"{{"input": [{{"type": "f_call", "action": {deep}}}]}}"#),
+        ),
+    ] {
+        let _ = read_request(api, body.as_bytes());
+    }
+}
+
+/// A history is read in one pass where every item is an object; these go the longer way.
+#[test]
+fn histories_that_are_no_lists_of_objects() {
+    let mut shown = String::new();
+    for (api, body) in [
+        (Api::Chat, r#"{"messages": null, "model": "m"}"#),
+        (
+            Api::Chat,
+            r#"{"messages": [{"role": "user", "content": "a"}, "b"]}"#,
+        ),
+        (
+            Api::Chat,
+            r#"{"messages": [{"role": "user"}], "messages": "b"}"#,
+        ),
+        (Api::Responses, r#"{"input": "cut off \ud83d here"}"#),
+        (Api::Responses, r#"{"inp\u0075t": [{"content": "hi"}]}"#),
+        (Api::Responses, r#"{"input": [{"content": "hi"}]} x"#),
+    ] {
+        shown += &format!("{body}\n{}\n", asked(api, body).trim());
+    }
+    insta::assert_snapshot!(shown, @r#"
+{"messages": null, "model": "m"}
+model m
+{"messages": [{"role": "user", "content": "a"}, "b"]}
+error: expected `messages` to be an array of messages
+{"messages": [{"role": "user"}], "messages": "b"}
+error: a key occurs twice in the request
+{"input": "cut off \ud83d here"}
+user "cut off � here"
+{"inp\u0075t": [{"content": "hi"}]}
+user "hi"
+{"input": [{"content": "hi"}]} x
+error: the body is not JSON: trailing characters at line 1 column 32
+"#);
+}
+
+#[test]
 fn text_without_escapes_is_borrowed() {
     let request = read_request(Api::Chat, CHAT.as_bytes()).unwrap();
     let borrowed = |item: &wire::llm::Item<'_>| matches!(item.text, std::borrow::Cow::Borrowed(_));
