@@ -174,6 +174,10 @@ pub fn error_event(_api: Api, kind: &str, message: &str) -> Vec<u8> {
 
 /// Returns the block that keeps an idle stream alive and that no client takes for an event: a
 /// comment on the wires of OpenAI, whose SDKs take a ping for a chunk, and a ping on Anthropic's.
+///
+/// After an event with an id ([`Block::id`](crate::sse::Block::id)) a comment must not be sent:
+/// from then on OpenAI's SDK for Python takes every blank line for an event. Their servers send
+/// no ids.
 #[must_use]
 pub const fn keep_alive(api: Api) -> &'static [u8] {
     match api {

@@ -11,7 +11,7 @@ use super::Moment;
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// What stands around the choices.
-    pub(super) answer: Answer,
+    answer: Answer,
     choices: BTreeMap<u64, Choice>,
 }
 
@@ -20,6 +20,8 @@ struct Choice {
     draft: Draft,
     /// The index that the provider gave to each call, where it gave one.
     indexes: Vec<Option<u64>>,
+    /// Which call the last piece belonged to.
+    last: Option<usize>,
     finish: Option<String>,
 }
 
@@ -114,7 +116,6 @@ impl Choice {
                 _ => true,
             }
         });
-        let others = !self.draft.asked.is_empty();
         let at = same.unwrap_or_else(|| {
             self.indexes.push(index);
             self.draft.asked.push(OwnedCall::default());
@@ -129,8 +130,8 @@ impl Choice {
         }
         let said = body.any(&["arguments", "input"]);
         call.arguments.push_str(&arguments(said));
-        // The next call begins, so the SDKs hand out the one before.
-        let another = same.is_none() && others;
+        // Another call's turn, so the SDKs hand out the one before.
+        let another = self.last.replace(at).is_some_and(|last| last != at);
         if another || self.finish.is_some() {
             Moment::LastOfToolCall
         } else {

@@ -7,20 +7,9 @@ use super::super::fields::Fields;
 use super::super::messages::{Block, Tokens, completeness, envelope};
 use super::Moment;
 
-/// The events that the wire knows, beside `error`.
-pub(super) const EVENTS: &[&str] = &[
-    "message_start",
-    "message_delta",
-    "message_stop",
-    "content_block_start",
-    "content_block_delta",
-    "content_block_stop",
-    "ping",
-];
-
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
-    pub(super) answer: Answer,
+    answer: Answer,
     started: bool,
     blocks: BTreeMap<u64, Block>,
     tokens: Tokens,
@@ -144,7 +133,7 @@ impl State {
         }
     }
 
-    fn unknown(&mut self) -> Moment {
+    pub(super) fn unknown(&mut self) -> Moment {
         self.answer.unread += 1;
         Moment::Unknown
     }

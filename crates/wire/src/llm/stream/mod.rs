@@ -7,7 +7,7 @@
 //!
 //! *When a client may act on a call.* The official SDKs hand a call out before the stream ends:
 //! when its block or item stops, when its choice finishes, or, of several calls in a chat choice,
-//! when the next one begins. Every block of these kinds is a [`Moment::LastOfToolCall`]; one that
+//! when it is another's turn. Every block of these kinds is a [`Moment::LastOfToolCall`]; one that
 //! is neither that nor [`Moment::Terminal`] never lets a client act.
 //!
 //! *When a stream is complete.*
@@ -22,8 +22,8 @@
 //! without the rest. Here it is truncated, and the mark is a [`Moment::Cut`].
 //!
 //! *Events that are no JSON* fail the stream, because the SDKs raise on them and nobody knows
-//! what they said. Only on the messages wire an event is ignored whose name that wire does not
-//! know, as its SDKs do.
+//! what they said. Only on the messages wire an event without a name is passed over, as its SDKs
+//! do.
 
 mod chat;
 mod messages;
@@ -143,20 +143,15 @@ impl Stream {
         if event == Some("error") {
             return self.fail(read_error(self.api, data.as_bytes()));
         }
-        if let State::Messages(_) = self.state
-            && event.is_some_and(|event| !messages::EVENTS.contains(&event))
-        {
-            return self.unknown();
+        if event == Some("ping") && self.api == Api::Messages {
+            return Moment::Preamble;
         }
-        if data.trim_end() == "[DONE]" {
-            return match &self.state {
-                State::Messages(_) => self.unknown(),
-                State::Chat(_) | State::Responses(_) => self.end_mark(self.is_complete()),
-            };
+        if data.starts_with("[DONE]") && self.api != Api::Messages {
+            return self.end_mark(self.is_complete());
         }
         let Some(fields) = Fields::of(data) else {
-            return match (&self.state, event) {
-                (State::Messages(_), None) => self.unknown(),
+            return match (&mut self.state, event) {
+                (State::Messages(state), None) => state.unknown(),
                 _ => self.fail(error::malformed_event()),
             };
         };
@@ -213,14 +208,5 @@ impl Stream {
             true => Moment::Terminal,
             false => Moment::Cut,
         }
-    }
-
-    fn unknown(&mut self) -> Moment {
-        match &mut self.state {
-            State::Chat(state) => state.answer.unread += 1,
-            State::Responses(state) => state.answer.unread += 1,
-            State::Messages(state) => state.answer.unread += 1,
-        }
-        Moment::Unknown
     }
 }

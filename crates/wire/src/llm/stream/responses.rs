@@ -11,7 +11,7 @@ use super::Moment;
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// What stands around the output, as the stream began; at its end, all of it.
-    pub(super) answer: Answer,
+    answer: Answer,
     items: BTreeMap<u64, Growing>,
     finished: bool,
 }

@@ -271,6 +271,23 @@ asks b g({})
 asks c h({"x":1})
 asks d i()
 "#);
+    // Pieces of two calls in turn: with each change the SDKs hand one out.
+    insta::assert_snapshot!(chat(&[
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]}}]}"#,
+        r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#,
+    ]), @r"
+tool-call
+last-of-tool-call
+last-of-tool-call
+last-of-tool-call
+last-of-tool-call (complete)
+complete finish=tool_calls
+asks a f({})
+asks b g({})
+");
     // Calls without index and id, which only their names tell apart.
     insta::assert_snapshot!(chat(&[
         r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{}}},{"function":{"name":"f","arguments":{}}}]}}]}"#,
@@ -511,9 +528,9 @@ text "So far."
 asks s1 hosted web_search({"q":1})
 usage in 30 (cache read 3, write -), out 11 (reasoning -)
 "#);
-    // Events without names, and names that the wire does not know, with data that is no JSON.
+    // Events without names; data that is no JSON, without a name and under an unknown one.
     let unnamed = events(&[MESSAGES[0], MESSAGES[6], MESSAGES[7], "{broken"]);
-    insta::assert_snapshot!(play(Api::Messages, &format!("{unnamed}event: x\ndata: y\n\nevent: content_block_delta\ndata: {{broken\n\n")), @r#"
+    insta::assert_snapshot!(play(Api::Messages, &format!("{unnamed}event: x\ndata: {{}}\n\nevent: x\ndata: y\n\n")), @r#"
 preamble
 preamble
 content
