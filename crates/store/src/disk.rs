@@ -255,16 +255,23 @@ impl DiskFile for RealFile {
 
 /// Reads a whole file; none if it is not there.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    Ok(read_into(disk, path, &mut bytes)?.then_some(bytes))
+}
+
+/// Replaces the content of `buffer` by a whole file, and tells whether the file is there. A buffer
+/// that is used again is neither allocated nor cleared again.
+pub(crate) fn read_into(disk: &dyn Disk, path: &Path, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let file = match disk.open(path, How::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    let count = file.read_at(0, &mut bytes)?;
-    bytes.truncate(count);
-    Ok(Some(bytes))
+    buffer.resize(length, 0);
+    let count = file.read_at(0, buffer)?;
+    buffer.truncate(count);
+    Ok(true)
 }
 
 /// Puts `bytes` at `path` so that after a crash either the old or the new content is there:

@@ -74,9 +74,15 @@ pub(crate) struct DirTiles<'d> {
 
 impl TileReader for DirTiles<'_> {
     fn read(&self, tile: Tile) -> Result<Vec<u8>, TileError> {
-        match disk::read(self.disk, &self.dir.join(tile.path())) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(TileError::Missing { tile }),
+        let mut bytes = Vec::new();
+        self.read_into(tile, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&self, tile: Tile, buffer: &mut Vec<u8>) -> Result<(), TileError> {
+        match disk::read_into(self.disk, &self.dir.join(tile.path()), buffer) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TileError::Missing { tile }),
             Err(error) => Err(TileError::Unreadable {
                 tile,
                 source: Box::new(error),
