@@ -14,21 +14,28 @@ use crate::error::damaged;
 #[derive(Debug)]
 pub(crate) struct Cursor<'l> {
     log: &'l Log,
-    end: u64,
     next: u64,
     offset: u64,
-    at: Option<(Arc<Segment>, Option<Vec<u64>>)>,
+    at: Option<Place>,
     window: Window,
 }
 
+/// The segment that a cursor is in.
+#[derive(Debug)]
+struct Place {
+    segment: Arc<Segment>,
+    /// The sequence number after its last, as it was when the cursor came.
+    end: u64,
+    /// What its offset file says, if it is sealed.
+    table: Option<Offsets>,
+}
+
 impl<'l> Cursor<'l> {
-    /// Starts at `from` and goes no further than `end`.
-    pub(crate) fn new(log: &'l Log, from: u64, end: u64) -> Self {
-        let end = end.min(log.durable());
+    /// Reads nothing yet.
+    pub(crate) fn new(log: &'l Log) -> Self {
         Self {
             log,
-            end,
-            next: from,
+            next: u64::MAX,
             offset: 0,
             at: None,
             window: Window::new(0),
@@ -41,25 +48,22 @@ impl<'l> Cursor<'l> {
         seq: u64,
         look: impl FnOnce(&Head, &[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
-        if seq >= self.end {
-            return Ok(None);
-        }
-        let inside = self.at.as_ref().is_some_and(|(segment, _)| {
-            seq >= segment.first && seq < segment.first + segment.count()
-        });
-        if !inside {
-            self.enter(seq)?;
-        } else if seq != self.next {
-            let (segment, _) = self.at.as_ref().expect("it is inside");
-            self.offset = segment.offset(seq)?;
-            self.window.restart(self.offset);
+        match &self.at {
+            Some(place) if seq >= place.segment.first && seq < place.end => {
+                if seq != self.next {
+                    self.offset = place.segment.offset(seq)?;
+                    self.window.restart(self.offset);
+                }
+            }
+            _ if seq >= self.log.durable() => return Ok(None),
+            _ => self.enter(seq)?,
         }
         self.next = seq;
-        let (segment, table) = self.at.as_ref().expect("it was entered");
+        let Place { segment, table, .. } = self.at.as_ref().expect("it was entered");
         let place = usize::try_from(seq - segment.first).expect("fits memory");
         if table
             .as_ref()
-            .is_some_and(|table| table.get(place) != Some(&self.offset))
+            .is_some_and(|table| table.offsets.get(place) != Some(&self.offset))
         {
             let path = segment.path.with_extension("off");
             return Err(damaged(&path, format!("offset {place}"), Some(seq)));
@@ -89,13 +93,15 @@ impl<'l> Cursor<'l> {
             let path = segment.path.with_extension("off");
             let bytes = disk::read(&*self.log.disk, &path).map_err(|e| reading(&path, e))?;
             // One that does not decode is told by whoever checks the offset files.
-            table = bytes
-                .and_then(|bytes| Offsets::decode(&bytes))
-                .map(|found| found.offsets);
+            table = bytes.and_then(|bytes| Offsets::decode(&bytes));
         }
         self.offset = segment.offset(seq)?;
         self.window.restart(self.offset);
-        self.at = Some((segment, table));
+        self.at = Some(Place {
+            end: segment.first + segment.count(),
+            segment,
+            table,
+        });
         Ok(())
     }
 }

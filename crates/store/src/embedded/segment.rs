@@ -219,7 +219,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    const SIZE: usize = 512 << 10;
+    const SIZE: usize = 256 << 10;
     /// A record never needs more.
     const NEED: usize = HEAD + ledger::LEAF_LEN_MAX;
 
@@ -242,7 +242,7 @@ impl Window {
     /// Returns what follows `at`: enough for a whole record, unless the file ends before.
     pub(crate) fn at(&mut self, file: &dyn DiskFile, at: u64) -> io::Result<&[u8]> {
         let mut skip = usize::try_from(at - self.start).map_err(io::Error::other)?;
-        if self.length < skip + Self::NEED && !self.ended {
+        if self.length < skip + Self::NEED && !self.ended && !self.has_record(skip) {
             let have = self.length.saturating_sub(skip);
             self.bytes.copy_within(self.length - have..self.length, 0);
             let count = file.read_at(at + have as u64, &mut self.bytes[have..])?;
@@ -252,6 +252,13 @@ impl Window {
             skip = 0;
         }
         Ok(self.bytes[..self.length].get(skip..).unwrap_or_default())
+    }
+
+    /// Whether what follows `skip` is as long as the record there says that it is.
+    fn has_record(&self, skip: usize) -> bool {
+        let rest = self.bytes[..self.length].get(skip..).unwrap_or_default();
+        rest.first_chunk::<4>()
+            .is_some_and(|length| rest.len() - 4 > u32::from_be_bytes(*length) as usize + 3)
     }
 }
 

@@ -142,14 +142,13 @@ pub(crate) fn published(
     let next = AtomicU64::new(0);
     let collected = Mutex::new((Vec::new(), Differences::default()));
     scatter(check.options.threads.max(1), |_| {
+        let mut cursor = segments.map(|segments| Cursor::new(&segments.log));
         loop {
             let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
             let Some(range) = ranges.get(place).cloned() else {
                 return;
             };
             let mut differences = Differences::default();
-            let mut cursor = segments
-                .map(|segments| Cursor::new(&segments.log, range.start * 256, range.end * 256));
             let audited = audit_range_with(&tiles, size, range, |index, entry| {
                 differences.compare(index, entry, cursor.as_mut(), events);
                 if index % 65_536 == 65_535 {
