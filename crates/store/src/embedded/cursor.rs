@@ -86,7 +86,28 @@ impl<'l> Cursor<'l> {
         Ok(Some(look(&head, leaf)))
     }
 
+    /// Checks that the leaf shown last ends where the offset file says that the next one starts, or
+    /// the segment ends: whoever reads on from there starts at that place. A segment that has no
+    /// offset file was scanned when it was opened.
+    pub(crate) fn check_end(&self) -> Result<(), StoreError> {
+        let Some(Place { segment, table, .. }) = &self.at else {
+            return Ok(());
+        };
+        let Some(table) = table.as_ref().filter(|_| self.next != u64::MAX) else {
+            return Ok(());
+        };
+        let place = usize::try_from(self.next - segment.first).expect("fits memory");
+        if *table.offsets.get(place).unwrap_or(&table.log_len) == self.offset {
+            return Ok(());
+        }
+        let at = format!("byte {}", self.offset);
+        Err(damaged(&segment.path, at, Some(self.next)))
+    }
+
     fn enter(&mut self, seq: u64) -> Result<(), StoreError> {
+        let ended = self.check_end();
+        self.at = None;
+        ended?;
         let segment = self.log.segment_of(seq);
         let mut table = None;
         if segment.is_sealed() {

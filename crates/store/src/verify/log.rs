@@ -149,12 +149,17 @@ pub(crate) fn published(
                 return;
             };
             let mut differences = Differences::default();
+            let end = (range.end * 256).min(size);
             let audited = audit_range_with(&tiles, size, range, |index, entry| {
                 differences.compare(index, entry, cursor.as_mut(), events);
                 if index % 65_536 == 65_535 {
                     progress("entries", done.fetch_add(65_536, Ordering::Relaxed), size);
                 }
             });
+            if let Some(Err(error)) = cursor.as_ref().map(Cursor::check_end) {
+                let found = (end, Kind::Segment, error.to_string());
+                differences.found.push(found);
+            }
             let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
             collected.0.push(audited);
             collected.1.found.extend(differences.found);

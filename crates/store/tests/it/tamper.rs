@@ -271,6 +271,31 @@ async fn c55_a_changed_leaf_in_a_segment_is_named() {
 }
 
 #[tokio::test]
+async fn c55_bytes_between_segments_are_found_although_the_offset_file_agrees() {
+    let sample = Sample::new().await;
+    let segments = sample.data().join("segments/default");
+    let (path, table) = (
+        segments.join("seg-00001.log"),
+        segments.join("seg-00001.off"),
+    );
+    let offsets = std::fs::read(&table).unwrap();
+    let count = u32::from_be_bytes(offsets[12..16].try_into().unwrap());
+    let mut longer = offsets.clone();
+    let length = u64::from_be_bytes(offsets[24..32].try_into().unwrap()) + 9;
+    longer[24..32].copy_from_slice(&length.to_be_bytes());
+    let crc = crc32fast::hash(&[&longer[..32], &longer[36..40]].concat());
+    longer[32..36].copy_from_slice(&crc.to_be_bytes());
+    std::fs::write(&table, longer).unwrap();
+    let report = sample.changed(&path, |bytes| bytes.extend([0; 9]));
+    assert_eq!(
+        report.first_bad(),
+        Some(u64::from(count)),
+        "{:#?}",
+        report.findings
+    );
+}
+
+#[tokio::test]
 async fn c55_swapped_files_are_found() {
     let sample = Sample::new().await;
     let segments = sample.data().join("segments/default");
