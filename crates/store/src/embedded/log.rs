@@ -12,7 +12,7 @@ use ledger::StoreError;
 
 use super::segment::{
     BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, Scanned, VERSION, Window,
-    offsets_name, scan, segment_name, segment_number, u64_at,
+    offsets_name, scan, scan_above, segment_name, segment_number, u64_at,
 };
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
@@ -48,6 +48,18 @@ enum Where {
     },
 }
 
+/// What the segments are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// To write: a torn tail is cut, and missing offset files are written.
+    Mend,
+    /// To look: nothing is written, and a torn tail is left out.
+    Look,
+    /// To read every record that is durable once more, with its checksum: as [`Self::Look`], and
+    /// what is below the floor is not read twice for it.
+    ReadAll,
+}
+
 /// What opening found.
 #[derive(Debug)]
 pub(crate) struct Recovered {
@@ -79,14 +91,14 @@ pub(crate) struct Record {
 
 impl Log {
     /// Opens the segments in `dir`. Leaves below `floor` are known to have been durable; what is
-    /// wrong with them is damage and never a torn tail. With `mend` a torn tail is cut and
-    /// missing offset files are written; without, nothing is written and the tail is left out.
+    /// wrong with them is damage and never a torn tail.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         floor: u64,
-        mend: bool,
+        why: Opening,
     ) -> Result<Recovered, StoreError> {
+        let mend = why == Opening::Mend;
         let mut notices = Vec::new();
         let mut numbers: Vec<u32> = disk
             .list(dir)
@@ -133,9 +145,8 @@ impl Log {
                 _ => return Err(damaged(&path, "byte 0".to_owned(), Some(next))),
             }
             let segment = if last {
-                let mend_tail = mend.then_some(dir);
                 let (segment, end) =
-                    open_last(opened, &path, number, next, floor, mend_tail, &mut notices)?;
+                    open_last(opened, &path, number, next, floor, why, &mut notices)?;
                 tail.end = end;
                 segment
             } else {
@@ -390,10 +401,15 @@ fn open_last(
     number: u32,
     first: u64,
     floor: u64,
-    mend: Option<&Path>,
+    why: Opening,
     notices: &mut Vec<String>,
 ) -> Result<(Segment, u64), StoreError> {
-    let mut scanned = scan(&*file, first, |_, _| {}).map_err(|e| reading(path, e))?;
+    let mend = why == Opening::Mend;
+    let scanned = match why {
+        Opening::ReadAll => scan_above(&*file, first, floor),
+        Opening::Mend | Opening::Look => scan(&*file, first),
+    };
+    let mut scanned = scanned.map_err(|e| reading(path, e))?;
     let good = first + scanned.offsets.len() as u64;
     if scanned.bad && good < floor.max(scanned.proven) {
         return Err(damaged(path, format!("byte {}", scanned.end), Some(good)));
@@ -408,7 +424,7 @@ fn open_last(
         let end = scanned.offsets.get(kept).copied().unwrap_or(scanned.end);
         scanned.offsets.truncate(kept);
         scanned.end = end;
-        if mend.is_some() {
+        if mend {
             file.truncate(end)
                 .and_then(|()| file.sync())
                 .map_err(|e| reading(path, e))?;
@@ -417,10 +433,10 @@ fn open_last(
             "`{}` had a torn tail: {} bytes after leaf {keep} were never acknowledged and were {}",
             path.display(),
             length - end,
-            if mend.is_some() { "cut" } else { "left out" },
+            if mend { "cut" } else { "left out" },
         ));
     }
-    if mend.is_some() {
+    if mend {
         make_durable(&*file, number, first, &scanned).map_err(|e| reading(path, e))?;
     }
     let offsets = RwLock::new(Where::Live(scanned.offsets));
@@ -480,7 +496,7 @@ fn open_sealed(
             end,
         },
         _ => {
-            let scanned = scan(&*file, first, |_, _| {}).map_err(|e| reading(path, e))?;
+            let scanned = scan(&*file, first).map_err(|e| reading(path, e))?;
             if scanned.bad || scanned.partial > 0 {
                 let bad = first + scanned.offsets.len() as u64;
                 return Err(damaged(path, format!("byte {}", scanned.end), Some(bad)));

@@ -52,7 +52,7 @@ pub(crate) use self::index::{
     Mark, digests as index_digests, in_memory, mark as index_mark, open_reader,
 };
 pub(crate) use self::indexer::rebuild_index;
-pub(crate) use self::log::Log;
+pub(crate) use self::log::{Log, Opening};
 pub(crate) use self::open::{check_format, never_begun, no_log};
 pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;

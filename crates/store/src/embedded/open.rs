@@ -15,7 +15,7 @@ use super::index::{self, Mark, Reader, Writer as IndexWriter};
 use super::indexer::{Indexer, catch_up};
 use super::keeper;
 use super::keys::{LogKeys, SubjectKeys};
-use super::log::{Log, Recovered};
+use super::log::{Log, Opening, Recovered};
 use super::marks::TreeMark;
 use super::options::{OpenOptions, Paths};
 use super::pack::Packs;
@@ -77,7 +77,7 @@ fn open_to_write(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, St
     let index_path = paths.index();
     let (connection, indexed, why) = index::open(&index_path)?;
     let floor = signed.size.max(tree.size).max(indexed.size);
-    let recovered = Log::open(Arc::clone(&disk), &paths.segments(), floor, true)?;
+    let recovered = Log::open(Arc::clone(&disk), &paths.segments(), floor, Opening::Mend)?;
     let Recovered {
         log,
         mut tail,
@@ -215,7 +215,12 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         log,
         tail,
         mut notices,
-    } = Log::open(Arc::clone(&disk), &paths.segments(), signed.size, false)?;
+    } = Log::open(
+        Arc::clone(&disk),
+        &paths.segments(),
+        signed.size,
+        Opening::Look,
+    )?;
     let packs = Packs::open(
         Arc::clone(&disk),
         &paths.payloads(),

@@ -100,6 +100,17 @@ impl Head {
 
     /// Reads the record at the start of `bytes`, if a whole and right one is there.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let record = Self::record(bytes)?;
+        (u32_at(record, 4) == checksum(record)).then(|| Self::fields(record))
+    }
+
+    /// As [`Self::decode`], and takes a whole record for a right one.
+    fn decode_unchecked(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        Self::record(bytes).map(Self::fields)
+    }
+
+    /// The bytes of the record at the start of `bytes`, if they are all there.
+    fn record(bytes: &[u8]) -> Option<&[u8]> {
         if bytes.len() < HEAD {
             return None;
         }
@@ -107,10 +118,10 @@ impl Head {
         if !(HEAD - 8..=HEAD - 8 + ledger::LEAF_LEN_MAX).contains(&length) {
             return None;
         }
-        let record = bytes.get(..8 + length)?;
-        if u32_at(record, 4) != checksum(record) {
-            return None;
-        }
+        bytes.get(..8 + length)
+    }
+
+    fn fields(record: &[u8]) -> (Self, &[u8]) {
         let head = Self {
             seq: u64_at(record, 8),
             group: u32_at(record, 16),
@@ -118,7 +129,7 @@ impl Head {
             pack: u32_at(record, 24),
             pack_end: u64_at(record, 28),
         };
-        Some((head, &record[HEAD..]))
+        (head, &record[HEAD..])
     }
 
     /// Leaves that were durable when the record was written.
@@ -153,12 +164,30 @@ pub(crate) struct Scanned {
 }
 
 /// Reads records from the end of the header on, as long as they are right and in order.
-pub(crate) fn scan(
-    file: &dyn DiskFile,
-    first: u64,
-    mut each: impl FnMut(&Head, &[u8]),
-) -> io::Result<Scanned> {
+pub(crate) fn scan(file: &dyn DiskFile, first: u64) -> io::Result<Scanned> {
     let length = file.len()?;
+    let mut found = walk(file, first, length, 0)?;
+    if found.bad {
+        let next = first + found.offsets.len() as u64;
+        found.proven = proven_after(file, found.end, length, next)?;
+    }
+    Ok(found)
+}
+
+/// As [`scan`], for whoever reads the records below `again` once more and computes their checksums
+/// then: here they need only be whole and in order. If anything is not, the scan begins again with
+/// checksums, so that what it says of a bad place does not depend on this.
+pub(crate) fn scan_above(file: &dyn DiskFile, first: u64, again: u64) -> io::Result<Scanned> {
+    let found = walk(file, first, file.len()?, again)?;
+    if found.bad || found.partial > 0 {
+        return scan(file, first);
+    }
+    Ok(found)
+}
+
+/// Goes from record to record as long as they are in order, and, from sequence number `checked`
+/// on, right.
+fn walk(file: &dyn DiskFile, first: u64, length: u64, checked: u64) -> io::Result<Scanned> {
     let mut found = Scanned {
         end: HEADER as u64,
         ..Scanned::default()
@@ -167,20 +196,20 @@ pub(crate) fn scan(
     loop {
         let bytes = window.at(file, found.end)?;
         let next = first + found.offsets.len() as u64;
-        let Some((head, leaf)) = Head::decode(bytes).filter(|(head, _)| head.seq == next) else {
+        let decoded = if next < checked {
+            Head::decode_unchecked(bytes)
+        } else {
+            Head::decode(bytes)
+        };
+        let Some((head, leaf)) = decoded.filter(|(head, _)| head.seq == next) else {
             break;
         };
-        each(&head, leaf);
         found.offsets.push(found.end);
         found.end += (HEAD + leaf.len()) as u64;
         found.partial = if head.left == 0 { 0 } else { found.partial + 1 };
         found.last = Some(head);
     }
     found.bad = found.end < length;
-    if found.bad {
-        let next = first + found.offsets.len() as u64;
-        found.proven = proven_after(file, found.end, length, next)?;
-    }
     Ok(found)
 }
 

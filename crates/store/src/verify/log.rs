@@ -13,7 +13,7 @@ use super::{Check, Kind, LISTED};
 use crate::disk::{self, Disk, How};
 use crate::embedded::marks::DirTiles;
 use crate::embedded::segment::{Header, Offsets, offsets_name, segment_name, segment_number};
-use crate::embedded::{Cursor, Log};
+use crate::embedded::{Cursor, Log, Opening};
 use crate::error::unavailable;
 use crate::worker::scatter;
 
@@ -44,7 +44,13 @@ pub(crate) fn open_segments(
     if check.options.full {
         headers_and_offsets(check, &dir)?;
     }
-    match Log::open(disk, &dir, floor, false) {
+    // With `full`, `published` and `unpublished` together read every record.
+    let why = if check.options.full {
+        Opening::ReadAll
+    } else {
+        Opening::Look
+    };
+    match Log::open(disk, &dir, floor, why) {
         Ok(recovered) => {
             check.report.notices.extend(recovered.notices);
             let packs = (recovered.tail.pack, recovered.tail.pack_end);

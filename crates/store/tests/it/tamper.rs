@@ -257,6 +257,12 @@ async fn c55_a_changed_leaf_in_a_segment_is_named() {
         let (path, start, end) = reader(seq);
         let report = sample.changed(&path, |bytes| bytes[end - 1] ^= 1);
         assert_eq!(report.first_bad(), Some(seq), "{:#?}", report.findings);
+        // Length, checksum, sequence number, group, batch, pack and its length, which no bundle has.
+        for at in [0, 3, 5, 15, 19, 23, 27, 35] {
+            let report = sample.changed(&path, |bytes| bytes[start + at] ^= 1);
+            let found = report.first_bad();
+            assert_eq!(found, Some(seq), "byte {at}: {:#?}", report.findings);
+        }
         // With its checksum put right, the published log still tells.
         let report = sample.changed(&path, |bytes| {
             bytes[end - 2] ^= 1;
