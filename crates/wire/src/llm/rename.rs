@@ -6,7 +6,7 @@ use super::fields::{Fields, quoted, string};
 /// `rename` has none, or the body names no model.
 #[must_use]
 pub fn with_model(body: &[u8], rename: impl FnOnce(&str) -> Option<String>) -> Option<Vec<u8>> {
-    let fields = Fields::parse(std::str::from_utf8(body).ok()?)?;
+    let fields = Fields::of(std::str::from_utf8(body).ok()?)?;
     let raw = fields.get("model")?;
     let other = quoted(&rename(&string(raw)?)?);
     // The raw value borrows from the body, so its place there is the distance between the two.
