@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::access::{Access, Role, Token};
 use engine::live::{Durability, InOutage, Options, Recorder};
 use engine::view::VerifiedView;
-use engine::{Engine, EngineError};
+use engine::Engine;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
 use ledger::{Journal, Store as _};
@@ -358,7 +358,7 @@ fn verifier(session: &Session) -> server::Verify {
     let dir = session.data_dir().to_owned();
     let realm: Realm = session.realm().clone();
     let witness_dir = session.witness_dir();
-    Arc::new(move |full| -> Result<VerifiedView, EngineError> {
+    Arc::new(move |full| -> Result<VerifiedView, ledger::StoreError> {
         let options = store::verify::Options {
             full,
             realm: realm.clone(),
