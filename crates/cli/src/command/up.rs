@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Engine;
 use engine::access::{Access, Role, Token};
 use engine::live::{Durability, InOutage, Options, Recorder};
 use engine::view::VerifiedView;
-use engine::Engine;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
 use ledger::{Journal, Store as _};
@@ -260,6 +260,7 @@ fn recording(config: &Config) -> Options {
             config::Durability::Durable => Durability::Durable,
             config::Durability::Lagged => Durability::Lagged {
                 entries_max: record.lag_events_max,
+                age_max: Duration::from_millis(record.lag_ms_max),
             },
         },
         tools_in_outage: outage(record.on_outage_tools),

@@ -18,7 +18,7 @@ use model::{Body, HybridTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::{Engine, EngineError};
+use crate::{Clock, Engine, EngineError};
 
 /// How long the store is left alone between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -62,6 +62,8 @@ pub(crate) struct Health {
     down: AtomicBool,
     outage: Mutex<Option<Outage>>,
     waiting: AtomicU64,
+    /// When something became durable last, or began to wait for it alone; wall clock, in µs.
+    moved: AtomicU64,
     open: AtomicU64,
     idle: Notify,
 }
@@ -94,6 +96,28 @@ impl Health {
     /// Returns how many batches are not durable yet.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Returns for how long nothing became durable although something waits.
+    pub(crate) fn age(&self, wall: u64) -> Duration {
+        match self.waiting() {
+            0 => Duration::ZERO,
+            _ => {
+                let moved = self.moved.load(Ordering::Acquire);
+                Duration::from_micros(wall.saturating_sub(moved))
+            }
+        }
+    }
+
+    fn begins_to_wait(&self, wall: u64) {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.moved.store(wall, Ordering::Release);
+        }
+    }
+
+    fn waits_no_more(&self, wall: u64) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.moved.store(wall, Ordering::Release);
     }
 
     /// Returns how many calls are under way.
@@ -162,6 +186,7 @@ struct Item {
 #[derive(Debug)]
 pub(super) struct Appender {
     inbox: Mutex<Option<mpsc::UnboundedSender<Item>>>,
+    clock: Arc<dyn Clock>,
     health: Arc<Health>,
     ended: Arc<Notify>,
 }
@@ -188,6 +213,7 @@ impl Appender {
         });
         Self {
             inbox: Mutex::new(Some(inbox)),
+            clock: Arc::clone(&engine.clock),
             health,
             ended,
         }
@@ -200,7 +226,7 @@ impl Appender {
         place: Option<Place>,
     ) -> oneshot::Receiver<Result<(), RecordError>> {
         let (reply, answer) = oneshot::channel();
-        self.health.waiting.fetch_add(1, Ordering::AcqRel);
+        self.health.begins_to_wait(self.clock.wall());
         let item = Item {
             batch,
             place,
@@ -303,7 +329,7 @@ impl Line {
     }
 
     fn landed(&self, item: Item, result: Result<(), RecordError>) {
-        self.health.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.health.waits_no_more(self.engine.clock.wall());
         if let (Some(place), Some(journal)) = (item.place, &self.journal) {
             journal.done(place);
         }

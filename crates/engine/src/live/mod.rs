@@ -115,10 +115,12 @@ impl Default for Options {
 pub enum Durability {
     /// When its outcome is durable.
     Durable,
-    /// At once, as long as no more than so many entries wait to become durable.
+    /// At once, as long as little enough waits to become durable.
     Lagged {
         /// Entries that may wait.
         entries_max: u64,
+        /// How long the store may make nothing durable while something waits.
+        age_max: Duration,
     },
 }
 

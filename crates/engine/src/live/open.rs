@@ -577,8 +577,14 @@ impl Written {
     /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
     /// [`RecordError::Unfit`].
     pub async fn durable(self) -> Result<(), RecordError> {
-        if let Durability::Lagged { entries_max } = self.inner.options.durability
-            && self.inner.health.waiting() <= entries_max
+        let health = &self.inner.health;
+        if let Durability::Lagged {
+            entries_max,
+            age_max,
+        } = self.inner.options.durability
+            && health.outage().is_none()
+            && health.waiting() <= entries_max
+            && health.age(self.inner.engine.clock.wall()) <= age_max
         {
             return Ok(());
         }

@@ -374,7 +374,10 @@ async fn policy_decides_what_goes_on_in_an_outage() {
     let options = Options {
         tools_in_outage: InOutage::Spool,
         models_in_outage: InOutage::Block,
-        durability: Durability::Lagged { entries_max: 100 },
+        durability: Durability::Lagged {
+            entries_max: 100,
+            age_max: Duration::from_millis(50),
+        },
         ..quiet()
     };
     let recorder = on(&disk, index.path(), options).await;
