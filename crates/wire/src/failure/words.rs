@@ -13,6 +13,8 @@ const GAP_MAX: usize = 12;
 #[derive(Debug)]
 pub(super) struct Words {
     words: Vec<String>,
+    /// Places of all words, in the order of the alphabet.
+    sorted: Vec<usize>,
 }
 
 impl Words {
@@ -45,7 +47,9 @@ impl Words {
         if !word.is_empty() {
             words.push(word);
         }
-        Self { words }
+        let mut sorted: Vec<usize> = (0..words.len()).collect();
+        sorted.sort_by_key(|&at| &words[at]);
+        Self { words, sorted }
     }
 
     /// Returns whether a pattern occurs anywhere.
@@ -58,7 +62,26 @@ impl Words {
         if !pattern.is_ascii() {
             return self.words.iter().any(|word| word.contains(pattern));
         }
-        (0..self.words.len()).any(|at| starts(&self.words[at..], pattern, 0))
+        let first = pattern.split(' ').next().unwrap_or_default();
+        first.split('|').any(|choice| {
+            let head = choice.split('+').next().unwrap_or_default();
+            self.places(head)
+                .any(|at| starts(&self.words[at..], pattern, 0))
+        })
+    }
+
+    /// Where a word stands that is wanted at the beginning of a pattern.
+    fn places(&self, wanted: &str) -> impl Iterator<Item = usize> {
+        let stem = wanted.trim_end_matches('~');
+        let stem = if wanted.contains('#') { "" } else { stem };
+        let from = self
+            .sorted
+            .partition_point(|&at| self.words[at].as_str() < stem);
+        self.sorted[from..]
+            .iter()
+            .copied()
+            .take_while(move |&at| self.words[at].starts_with(stem))
+            .filter(move |&at| is(&self.words[at], wanted))
     }
 
     /// Returns the words themselves.
