@@ -3,8 +3,9 @@
 //! [`import`] reads recorded runs, whatever tool recorded them, into neutral steps. [`llm`] reads
 //! requests to models and their answers, whole or as a stream, which [`sse`] takes apart;
 //! [`failure`] classes errors of models, proxies and networks. [`jsonrpc`] reads the envelopes that
-//! MCP and A2A share, [`mcp`] and [`a2a`] what stands in them. Nothing here opens a file
-//! or a socket, reads a clock or knows the record: bytes go in, values come out.
+//! MCP and A2A share, [`mcp`] and [`a2a`] what stands in them. [`redact`] takes secrets out of
+//! texts. Nothing here opens a file or a socket, reads a clock or knows the record: bytes go in,
+//! values come out.
 
 pub mod a2a;
 pub mod failure;
@@ -12,4 +13,5 @@ pub mod import;
 pub mod jsonrpc;
 pub mod llm;
 pub mod mcp;
+pub mod redact;
 pub mod sse;

@@ -21,6 +21,7 @@ mod mcp_transport;
 mod openai_chat;
 mod otlp;
 mod real_runs;
+mod redact;
 mod sse;
 mod support;
 mod who_and_when;
