@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::scan::{hash_exact, mix};
+use crate::scan::{chain, hash_exact, mix};
 
 /// Nesting at which a walk stops: deeper values are looked at no further.
 const DEPTH_MAX: u32 = 64;
@@ -74,7 +74,7 @@ fn digest(value: &Value, seed: u64, depth: u32) -> u64 {
         Value::Number(number) => hash_exact(number.to_string().as_bytes(), seed ^ 5),
         Value::String(text) => hash_exact(text.as_bytes(), seed ^ 6),
         Value::Array(items) => items.iter().fold(7, |state, item| {
-            mix(state ^ digest(item, seed, depth + 1), seed | 1)
+            chain(state, digest(item, seed, depth + 1), seed)
         }),
         // A sum does not depend on the order of its terms.
         Value::Object(fields) => fields.iter().fold(8u64, |state, (key, item)| {

@@ -10,7 +10,7 @@ use crate::calls::{id_hash, name_hash};
 use crate::content::{Passage, Reading, kind_towards, percent, read, text_hash};
 use crate::roster::{Found, Roster};
 use crate::run::{Memory, Prefix, Run, STANDING};
-use crate::scan::{hash_exact, mix};
+use crate::scan::{chain, hash_exact};
 use crate::seen::{Asked, Item, Role};
 use crate::tracer::Options;
 
@@ -81,8 +81,8 @@ pub(crate) fn expose(
 /// Begin of every chain.
 const START: u64 = 0x5e9d;
 
-const fn link(chain: u64, item: u64, options: &Options) -> u64 {
-    mix(chain ^ item, options.seed | 1)
+const fn link(history: u64, item: u64, options: &Options) -> u64 {
+    chain(history, item, options.seed)
 }
 
 /// Remembers that histories which go on with this output continue the inference.
@@ -294,20 +294,20 @@ fn item_hash(item: &Item<'_>, options: &Options) -> u64 {
         Role::Assistant => 3,
         Role::Tool => 4,
     };
-    state = mix(
-        state ^ hash_exact(item.text.trim().as_bytes(), options.seed),
-        options.seed | 1,
-    );
+    let text = hash_exact(item.text.trim().as_bytes(), options.seed);
+    state = chain(state, text, options.seed);
     for call in item.asked {
         // The id says enough; arguments may come back written otherwise.
         let call = match call.id {
             Some(id) => id_hash(id, options),
             None => name_hash(call.name, options),
         };
-        state = mix(state ^ call, options.seed | 1);
+        state = chain(state, call, options.seed);
     }
     if let Some(id) = item.call_id {
-        state = mix(state ^ id_hash(id, options), options.seed | 3);
+        // One more step than a call that was asked for, so that neither is taken for the other.
+        state = chain(state, 5, options.seed);
+        state = chain(state, id_hash(id, options), options.seed);
     }
     state
 }

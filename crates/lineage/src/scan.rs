@@ -202,6 +202,12 @@ pub(crate) const fn mix(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
+/// Carries a hash on over one more item. Order counts, and equal items do not cancel out, whatever
+/// the seed is.
+pub(crate) const fn chain(state: u64, item: u64, seed: u64) -> u64 {
+    mix(state ^ item, (seed ^ K) | 1)
+}
+
 /// Hashes bytes without regard to ASCII case. The bytes are folded by setting one bit, which also
 /// merges a few signs that no two tokens differ by.
 pub(crate) fn hash(bytes: &[u8], seed: u64) -> u64 {

@@ -320,3 +320,34 @@ fn a_history_says_which_run_it_continues() {
     gateway.tracer.forget(run);
     assert_eq!(gateway.tracer.continues(&items), None);
 }
+
+/// With the seed that is the default, a chain over a history once was the exclusive or of its
+/// messages: in another order they were the same history, and two equal ones were none.
+#[test]
+fn messages_in_another_order_or_number_are_another_history() {
+    let item = |text| Item {
+        role: Role::User,
+        text,
+        asked: &[],
+        call_id: None,
+    };
+    let known = [item("go on"), item("stop"), item("go on")];
+    let mut tracer = Tracer::new(Options::default());
+    let mut seen = Seen::new(
+        DecisionId::new(1, [0; 10]),
+        RunId::new(1, [0; 10]),
+        "a",
+        Kind::Inference,
+    );
+    seen.history = History::Sent(&known);
+    seen.output = Some("stopped");
+    let _ = tracer.observe(&seen);
+    assert!(tracer.continues(&known).is_some());
+    for other in [
+        vec![item("stop")],
+        vec![item("stop"), item("go on"), item("go on")],
+        vec![item("go on"), item("go on"), item("stop")],
+    ] {
+        assert_eq!(tracer.continues(&other), None);
+    }
+}
