@@ -4,8 +4,8 @@
 //! requests to models and their answers, whole or as a stream, which [`sse`] takes apart;
 //! [`failure`] classes errors of models, proxies and networks. [`jsonrpc`] reads the envelopes that
 //! MCP and A2A share, [`mcp`] and [`a2a`] what stands in them. [`redact`] takes secrets out of
-//! texts. Nothing here opens a file or a socket, reads a clock or knows the record: bytes go in,
-//! values come out.
+//! texts, [`trace`] reads which trace a request belongs to. Nothing here opens a file or a socket,
+//! reads a clock or knows the record: bytes go in, values come out.
 
 pub mod a2a;
 pub mod failure;
@@ -15,3 +15,4 @@ pub mod llm;
 pub mod mcp;
 pub mod redact;
 pub mod sse;
+pub mod trace;

@@ -24,4 +24,5 @@ mod real_runs;
 mod redact;
 mod sse;
 mod support;
+mod trace;
 mod who_and_when;
