@@ -9,6 +9,7 @@
 //! remembers hashes and positions, within a stated bound. Start with [`Seen`].
 
 mod arguments;
+mod beginnings;
 mod calls;
 mod content;
 mod cycle;

@@ -6,6 +6,7 @@
 
 use model::{CauseKind, Evidence, Kind, RunId, Strength};
 
+use crate::beginnings::Beginnings;
 use crate::calls::{id_hash, name_hash};
 use crate::content::{Passage, Reading, kind_towards, percent, read, text_hash};
 use crate::roster::{Found, Roster};
@@ -33,7 +34,7 @@ pub(crate) struct Reader<'a> {
 pub(crate) fn expose(
     items: &[Item<'_>],
     reader: Reader<'_>,
-    run: &mut Run,
+    (run, beginnings): (&mut Run, &mut Beginnings),
     mut realm: Option<&mut Memory>,
     found: &mut Found,
 ) -> u64 {
@@ -46,7 +47,7 @@ pub(crate) fn expose(
     let mut known: Option<Prefix> = None;
     for (i, hash) in hashes.iter().enumerate() {
         chain = link(chain, *hash, reader.options);
-        if let Some(prefix) = run.prefixes.get(chain) {
+        if let Some(prefix) = beginnings.look(&mut run.prefixes, chain) {
             from = i + 1;
             known = Some(prefix);
         }
@@ -91,7 +92,7 @@ pub(crate) fn register(
     number: u64,
     output: Option<&str>,
     asked: &[Asked<'_>],
-    run: &mut Run,
+    (run, beginnings): (&mut Run, &mut Beginnings),
     options: &Options,
 ) {
     let item = Item {
@@ -102,27 +103,26 @@ pub(crate) fn register(
     };
     let next = link(chain, item_hash(&item, options), options);
     let prefix = |answered| Prefix { number, answered };
-    run.prefixes.put(chain, prefix(false));
+    beginnings.enter(&mut run.prefixes, chain, prefix(false));
     if output.is_some() || !asked.is_empty() {
-        run.prefixes.put(next, prefix(true));
+        beginnings.enter(&mut run.prefixes, next, prefix(true));
     }
 }
 
-/// Finds the inference that a resent history continues, and how many items it covers.
+/// Finds the latest inference of all runs that was sent with the longest known beginning of a
+/// history.
 pub(crate) fn continued(
     items: &[Item<'_>],
-    run: &mut Run,
+    beginnings: &Beginnings,
     options: &Options,
-) -> Option<(u64, usize)> {
+) -> Option<u64> {
     let mut chain = START;
-    let mut best = None;
-    for (i, item) in items.iter().enumerate() {
+    let mut longest = None;
+    for item in items {
         chain = link(chain, item_hash(item, options), options);
-        if let Some(prefix) = run.prefixes.get(chain) {
-            best = Some((prefix.number, i + 1));
-        }
+        longest = beginnings.latest(chain).or(longest);
     }
-    best
+    longest
 }
 
 /// The last assistant message of a history that is known.

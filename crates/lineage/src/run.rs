@@ -182,7 +182,8 @@ impl Run {
     /// Entries that it holds, as memory is counted.
     pub(crate) fn len(&self) -> usize {
         self.memory.len()
-            + self.prefixes.len()
+            // Each is in the table over all runs too.
+            + 2 * self.prefixes.len()
             + self.items.len()
             + self.calls.len()
             + self.askers.len()

@@ -25,7 +25,8 @@ impl Hasher for AsIs {
     }
 }
 
-type Map<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
+/// A map whose keys are hashes already.
+pub(crate) type Map<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// A bounded map from hashes.
 #[derive(Debug)]
@@ -72,6 +73,41 @@ impl<V: Copy> Table<V> {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
+    }
+
+    /// As [`get`](Self::get), and tells of each entry that had to go for it.
+    pub(crate) fn get_telling(&mut self, key: u64, gone: impl FnMut(u64, V)) -> Option<V> {
+        if let Some(value) = self.young.get(&key) {
+            return Some(*value);
+        }
+        let value = self.old.remove(&key)?;
+        self.put_telling(key, value, gone);
+        Some(value)
+    }
+
+    /// As [`put`](Self::put), and tells of each entry that had to go for it.
+    pub(crate) fn put_telling(&mut self, key: u64, value: V, mut gone: impl FnMut(u64, V)) {
+        if self.young.len() >= self.max / 2 && !self.young.contains_key(&key) {
+            let dropped = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            for (key, value) in dropped {
+                // What was entered anew since is still there.
+                if !self.old.contains_key(&key) {
+                    gone(key, value);
+                }
+            }
+        }
+        self.young.insert(key, value);
+    }
+
+    /// Returns a value without using it.
+    pub(crate) fn peek(&self, key: u64) -> Option<V> {
+        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
+    }
+
+    /// Returns all entries; one that was entered anew may come with its earlier value too.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, V)> {
+        let all = self.young.iter().chain(&self.old);
+        all.map(|(key, value)| (*key, *value))
     }
 
     /// Enters a value unless there is one, and returns the one that is there then, to change.

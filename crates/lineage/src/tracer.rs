@@ -9,6 +9,7 @@ use model::{Cause, CauseKind, DecisionId, Evidence, Kind, RunId, Strength};
 use rustc_hash::FxHashMap;
 
 use crate::arguments::Arguments;
+use crate::beginnings::Beginnings;
 use crate::calls::{agent_hash, id_hash, matching, name_hash};
 use crate::content::{Contents, Reading, arguments, causes_of_contents, read, text_hash};
 use crate::prompt::Reader;
@@ -71,6 +72,8 @@ pub struct Tracer {
     options: Options,
     roster: Roster,
     runs: FxHashMap<RunId, Box<Run>>,
+    /// Beginnings of histories in all runs.
+    beginnings: Beginnings,
     /// Content of all runs, where runs are traced to each other.
     realm: Option<Memory>,
     observed: u64,
@@ -96,6 +99,7 @@ impl Tracer {
         Self {
             roster: Roster::new(options.decisions_max),
             runs: FxHashMap::default(),
+            beginnings: Beginnings::default(),
             realm: options
                 .across_runs
                 .then(|| Memory::new(options.entries_max / 10)),
@@ -130,7 +134,8 @@ impl Tracer {
                     options: &self.options,
                 };
                 let realm = self.realm.as_mut();
-                Some(prompt::expose(items, reader, &mut run, realm, &mut found))
+                let memory = (&mut *run, &mut self.beginnings);
+                Some(prompt::expose(items, reader, memory, realm, &mut found))
             }
             History::Unknown | History::Continues => None,
         };
@@ -208,15 +213,12 @@ impl Tracer {
 
     /// Says which inference a resent history continues: the run, and the decision whose request
     /// is its longest known beginning. Of equal ones in several runs, the latest.
+    ///
+    /// It takes as long as hashing the items, however many runs there are.
     #[must_use]
-    pub fn continues(&mut self, items: &[Item<'_>]) -> Option<(RunId, DecisionId)> {
-        let mut best: Option<(usize, u64)> = None;
-        for run in self.runs.values_mut() {
-            if let Some((number, covered)) = prompt::continued(items, run, &self.options) {
-                best = best.max(Some((covered, number)));
-            }
-        }
-        let known = self.roster.get(best?.1)?;
+    pub fn continues(&self, items: &[Item<'_>]) -> Option<(RunId, DecisionId)> {
+        let number = prompt::continued(items, &self.beginnings, &self.options)?;
+        let known = self.roster.get(number)?;
         Some((known.run, known.decision))
     }
 
@@ -225,6 +227,7 @@ impl Tracer {
     pub fn forget(&mut self, run: RunId) {
         if let Some(run) = self.runs.remove(&run) {
             self.held -= run.counted;
+            self.beginnings.forget(&run.prefixes);
         }
     }
 
@@ -395,7 +398,7 @@ impl Tracer {
     }
 
     /// Remembers how the decision can be continued, or that its output is still to come.
-    fn settle(&self, seen: &Seen<'_>, me: u64, chain: Option<u64>, run: &mut Run) {
+    fn settle(&mut self, seen: &Seen<'_>, me: u64, chain: Option<u64>, run: &mut Run) {
         if seen.output.is_none() && seen.asked.is_empty() {
             let open = Open {
                 decision: seen.decision,
@@ -406,7 +409,8 @@ impl Tracer {
         }
         if let Some(chain) = chain {
             let (output, asked): (_, &[Asked<'_>]) = (seen.output, seen.asked);
-            prompt::register(chain, me, output, asked, run, &self.options);
+            let memory = (run, &mut self.beginnings);
+            prompt::register(chain, me, output, asked, memory, &self.options);
         }
     }
 }

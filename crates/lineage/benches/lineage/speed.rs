@@ -20,6 +20,7 @@ pub(crate) fn report(root: &Path) {
         return;
     }
     resent();
+    continued();
     blast();
 }
 
@@ -145,6 +146,52 @@ fn resent() {
     println!(
         "a request that resends 222 KB: {:.3} ms",
         last.as_secs_f64() * 1e3
+    );
+}
+
+/// A request without ids: which of 10,000 live runs does its history continue? All begin with the
+/// same system prompt; each has been asked ten times.
+fn continued() {
+    const RUNS: u64 = 10_000;
+    let texts: Vec<String> = (0..200)
+        .map(|n| format!("line of message {n} tells of case C{n} ").repeat(30))
+        .collect();
+    let role = |n: usize| match n {
+        0 => Role::System,
+        n if n % 2 == 1 => Role::User,
+        _ => Role::Assistant,
+    };
+    let item = |n: usize| Item {
+        role: role(n),
+        text: &texts[n],
+        asked: &[],
+        call_id: None,
+    };
+    let mut tracer = Tracer::new(Options::default());
+    for run in 0..RUNS {
+        let own = format!("this is run {run}");
+        let mut items: Vec<Item<'_>> = (0..22).map(item).collect();
+        items[1].text = &own;
+        for n in (2..22).step_by(2) {
+            let id = DecisionId::new(run * 100 + n as u64, [0; 10]);
+            let mut seen = Seen::new(id, RunId::new(run + 1, [0; 10]), "a", Kind::Inference);
+            seen.history = History::Sent(&items[..n]);
+            seen.output = Some(items[n].text);
+            black_box(tracer.observe(&seen));
+        }
+    }
+    let own = format!("this is run {}", RUNS / 2);
+    let mut items: Vec<Item<'_>> = (0..200).map(item).collect();
+    items[1].text = &own;
+    let bytes: usize = items.iter().map(|item| item.text.len()).sum();
+    assert!(tracer.continues(&items).is_some());
+    let time = best(200, || {
+        black_box(tracer.continues(black_box(&items)));
+    });
+    println!(
+        "which run a history of 200 messages, {} KB, continues, {RUNS} runs live: {:.3} ms",
+        bytes >> 10,
+        time.as_secs_f64() * 1e3
     );
 }
 

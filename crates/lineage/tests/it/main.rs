@@ -1,5 +1,6 @@
 //! Tests of lineage through its public face.
 
+mod beginnings;
 mod graph;
 mod infer;
 mod live;
