@@ -16,6 +16,7 @@ use super::format::Format;
 use super::json::{Input, Object, write_object};
 use super::openai_message::{content, json_text};
 use super::run::{Gaps, Link, Position, Run, Step, Text};
+use super::spread::Spread;
 
 const FORMAT: Format = Format::Atif;
 
@@ -23,8 +24,10 @@ const FORMAT: Format = Format::Atif;
 pub(crate) fn read<'a>(
     input: &Input<'a>,
     parts: Vec<Part<'a>>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
-    parts.iter().map(|part| run(input, part)).collect()
+    let runs = spread.map(parts, |part| run(input, &part));
+    runs.into_iter().collect()
 }
 
 fn run<'a>(input: &Input<'a>, part: &Part<'a>) -> Result<Run<'a>, ImportError> {

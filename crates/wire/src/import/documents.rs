@@ -6,6 +6,7 @@ use super::format::{Format, of_value};
 use super::json::{Input, Object};
 use super::pointer;
 use super::run::Position;
+use super::spread::Spread;
 
 /// A part of a file for a decoder.
 #[derive(Clone, Debug)]
@@ -21,9 +22,10 @@ pub(crate) fn parts<'a>(
     input: &Input<'a>,
     format: Format,
     pointer: Option<&str>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Part<'a>>, ImportError> {
     let pointer = pointer.unwrap_or_default();
-    let documents = values(input, format, pointer)?;
+    let documents = values(input, format, pointer, spread)?;
     let several = documents.len() > 1;
     let mut parts = Vec::with_capacity(documents.len());
     for (line, raw) in documents {
@@ -54,9 +56,10 @@ fn values<'a>(
     input: &Input<'a>,
     format: Format,
     pointer: &str,
+    spread: Spread<'_>,
 ) -> Result<Vec<(u64, &'a str)>, ImportError> {
     let mut values: Vec<(u64, &str)> = Vec::new();
-    for value in input.values() {
+    for value in input.all_values(spread) {
         match (value, values.first()) {
             (Ok(value), _) => values.push(value),
             // That the file is of another kind says more than that it is damaged further down.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::error::{ImportError, Place};
 use super::format::{Format, describe, of_value, pointer_to};
 use super::run::Position;
+use super::spread::Spread;
 use super::{ITEM_BYTES_MAX, split, time};
 
 /// Values with their lines, as far as they are valid.
@@ -48,6 +49,17 @@ impl<'a> Input<'a> {
             Some(lines) => {
                 let input = *self;
                 Box::new(lines.into_iter().map(move |line| input.validated(line)))
+            }
+            None => Box::new(self.stream()),
+        }
+    }
+
+    /// As [`Self::values`], all of them, with lines validated at once.
+    pub(crate) fn all_values(&self, spread: Spread<'_>) -> Values<'a> {
+        match self.lines() {
+            Some(lines) => {
+                let values = spread.map(lines, |line| self.validated(line));
+                Box::new(values.into_iter())
             }
             None => Box::new(self.stream()),
         }

@@ -19,6 +19,7 @@ use super::json::{self, Input, Object, write_array, write_object};
 use super::run::{Gaps, Position, Run, Step};
 use super::span_content::value;
 use super::spans::{self, Role, Span, Status, Words};
+use super::spread::Spread;
 
 const FORMAT: Format = Format::Langfuse;
 const WORDS: Words = Words {
@@ -31,14 +32,16 @@ pub(crate) fn read<'a>(
     input: &Input<'a>,
     parts: Vec<Part<'a>>,
     options: &Options<'_>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
-    let mut runs = Vec::new();
-    for part in parts {
-        match part.raw.as_bytes().first() {
-            Some(b'[') => runs.extend(bare(input, &part, options)?),
-            Some(b'{') => runs.push(whole(input, &part, options)?),
-            _ => return Err(unexpected(input, &part)),
-        }
+    let read = spread.map(parts, |part| match part.raw.as_bytes().first() {
+        Some(b'[') => bare(input, &part, options),
+        Some(b'{') => Ok(vec![whole(input, &part, options)?]),
+        _ => Err(unexpected(input, &part)),
+    });
+    let mut runs = Vec::with_capacity(read.len());
+    for read in read {
+        runs.extend(read?);
     }
     Ok(runs)
 }

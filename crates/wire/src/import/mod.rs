@@ -31,12 +31,16 @@ mod run;
 mod span_content;
 mod spans;
 mod split;
+mod spread;
 pub(crate) mod time;
 mod who_and_when;
 
 pub use error::{ImportError, Place};
 pub use format::{Format, UnknownFormat, detect};
 pub use run::{Gaps, Link, Marks, Position, Run, Step, Text};
+pub use spread::AtOnce;
+
+use spread::Spread;
 
 /// The longest item (a message, a span, an envelope) that is read, in bytes: 64 MiB.
 pub const ITEM_BYTES_MAX: usize = 64 << 20;
@@ -59,14 +63,30 @@ pub fn read<'a>(
     bytes: &'a [u8],
     options: &Options<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
+    let alone = |pieces: usize, work: &(dyn Fn(usize) + Sync)| (0..pieces).for_each(work);
+    read_at_once(format, bytes, options, 1, &alone)
+}
+
+/// As [`read`], with the work of large files in so many pieces, for whoever can do them at once.
+///
+/// # Errors
+/// As [`read`]. Of several errors it may be another one.
+pub fn read_at_once<'a>(
+    format: Format,
+    bytes: &'a [u8],
+    options: &Options<'_>,
+    pieces: usize,
+    at_once: &AtOnce<'_>,
+) -> Result<Vec<Run<'a>>, ImportError> {
+    let spread = Spread { pieces, at_once };
     let input = json::Input::new(bytes)?;
-    let parts = documents::parts(&input, format, options.pointer)?;
+    let parts = documents::parts(&input, format, options.pointer, spread)?;
     let runs = match format {
-        Format::OpenaiChat => openai_chat::read(&input, parts, options),
-        Format::Atif => atif::read(&input, parts),
-        Format::WhoAndWhen => who_and_when::read(&input, parts),
+        Format::OpenaiChat => openai_chat::read(&input, parts, options, spread),
+        Format::Atif => atif::read(&input, parts, spread),
+        Format::WhoAndWhen => who_and_when::read(&input, parts, spread),
         Format::OtlpJson => otlp::read(&input, parts, options),
-        Format::Langfuse => langfuse::read(&input, parts, options),
+        Format::Langfuse => langfuse::read(&input, parts, options, spread),
     }?;
     check_sizes(&runs)?;
     Ok(runs)

@@ -22,6 +22,7 @@ use super::format::Format;
 use super::json::{self, Input, Object, write_array, write_object};
 use super::openai_message::Message;
 use super::run::{Position, Run};
+use super::spread::Spread;
 
 const EXPECTED: &str = Format::OpenaiChat.shape();
 
@@ -30,25 +31,36 @@ pub(crate) fn read<'a>(
     input: &Input<'a>,
     parts: Vec<Part<'a>>,
     options: &Options<'_>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
-    let several = parts.len() > 1;
     let mut runs = Runs::new(options);
     if parts[0].raw.starts_with('{') && is_single_message(input, &parts[0])? {
         let mut envelope = Envelope::default();
         for part in parts {
             envelope.items.push(Item::plain(part.raw, part.position));
         }
-        runs.take(input, envelope, Position::default())?;
+        runs.take(
+            input,
+            Spoken::read(input, envelope, Position::default(), false)?,
+        )?;
     } else {
-        runs.several = several;
-        for part in parts {
+        let several = parts.len() > 1;
+        let read = spread.map(parts, |part| {
             let position = part.position.clone();
-            for (envelope, position) in envelopes(input, part, position)? {
-                runs.take(input, envelope, position)?;
+            let envelopes = envelopes(input, part, position)?.into_iter();
+            let spoken = envelopes
+                .map(|(envelope, position)| Spoken::read(input, envelope, position, several));
+            spoken.collect::<Result<Vec<_>, _>>()
+        });
+        for part in read {
+            for spoken in part? {
+                runs.take(input, spoken)?;
             }
         }
     }
-    Ok(runs.finish().collect())
+    // Which lines belong together is known: each run is on its own from here.
+    let runs = spread.map(runs.runs, |growing| growing.finish(input));
+    runs.into_iter().collect()
 }
 
 fn is_single_message(input: &Input<'_>, part: &Part<'_>) -> Result<bool, ImportError> {
@@ -315,11 +327,49 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// An envelope with its messages read.
+#[derive(Debug)]
+struct Spoken<'a> {
+    envelope: Envelope<'a>,
+    position: Position,
+    messages: Vec<Message<'a>>,
+    /// For each message a key of everything up to it, where other lines may go on with it.
+    keys: Vec<u64>,
+}
+
+impl<'a> Spoken<'a> {
+    fn read(
+        input: &Input<'a>,
+        envelope: Envelope<'a>,
+        position: Position,
+        several: bool,
+    ) -> Result<Self, ImportError> {
+        if envelope.items.is_empty() {
+            return Err(ImportError::Empty {
+                what: format!("no messages in {position}"),
+            });
+        }
+        let mut messages = Vec::with_capacity(envelope.items.len());
+        for item in &envelope.items {
+            messages.push(Message::read(input, item.message, &item.position)?);
+        }
+        let keys = match several {
+            true => keys(&messages),
+            false => Vec::new(),
+        };
+        Ok(Self {
+            envelope,
+            position,
+            messages,
+            keys,
+        })
+    }
+}
+
 /// The runs of a file as its lines come in.
 #[derive(Debug)]
 struct Runs<'a, 'o> {
     agent: Option<&'o str>,
-    several: bool,
     runs: Vec<Growing<'a>>,
     /// Runs by the key of their whole history.
     ends: HashMap<u64, usize>,
@@ -330,10 +380,20 @@ struct Growing<'a> {
     conversation: Conversation<'a>,
     /// Every message so far.
     history: Vec<&'a str>,
+    /// Those of them that are not in the conversation yet, with where they come from.
+    waiting: Vec<Waiting<'a>>,
     /// Key of the whole history.
     key: u64,
     /// The lines that it comes from, each with what it has beside new messages.
     lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Waiting<'a> {
+    message: Message<'a>,
+    source: &'a str,
+    position: Position,
+    model: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug)]
@@ -348,32 +408,18 @@ impl<'a, 'o> Runs<'a, 'o> {
     fn new(options: &Options<'o>) -> Self {
         Self {
             agent: options.agent,
-            several: false,
             runs: Vec::new(),
             ends: HashMap::new(),
         }
     }
 
-    fn take(
-        &mut self,
-        input: &Input<'a>,
-        envelope: Envelope<'a>,
-        position: Position,
-    ) -> Result<(), ImportError> {
-        if envelope.items.is_empty() {
-            return Err(ImportError::Empty {
-                what: format!("no messages in {position}"),
-            });
-        }
-        let mut messages = Vec::new();
-        for item in &envelope.items {
-            messages.push(Message::read(input, item.message, &item.position)?);
-        }
-        let keys = if self.several {
-            keys(&messages)
-        } else {
-            vec![]
-        };
+    fn take(&mut self, input: &Input<'a>, spoken: Spoken<'a>) -> Result<(), ImportError> {
+        let Spoken {
+            envelope,
+            position,
+            messages,
+            keys,
+        } = spoken;
         let (run, known) = self
             .continued(input, &envelope.items, &messages, &keys)?
             .unwrap_or((self.runs.len(), 0));
@@ -381,6 +427,7 @@ impl<'a, 'o> Runs<'a, 'o> {
             self.runs.push(Growing {
                 conversation: Conversation::new(self.agent),
                 history: Vec::new(),
+                waiting: Vec::new(),
                 key: 0,
                 lines: Vec::new(),
             });
@@ -403,18 +450,16 @@ impl<'a, 'o> Runs<'a, 'o> {
         target.started = target.started.take().or(envelope.started);
         target.environment.extend(envelope.environment);
         growing.history.reserve(envelope.items.len() - known);
-        target.steps.reserve(envelope.items.len() - known);
-        let mut read = messages.into_iter().skip(known);
-        for item in envelope.items.into_iter().skip(known) {
-            let message = match read.next() {
-                Some(message) => message,
-                None => Message::read(input, item.message, &item.position)?,
-            };
-            let model = envelope.model.as_ref();
+        growing.waiting.reserve(envelope.items.len() - known);
+        let new = envelope.items.into_iter().zip(messages).skip(known);
+        for (item, message) in new {
             growing.history.push(item.message);
-            growing
-                .conversation
-                .push(input, &message, item.source, item.position, model)?;
+            growing.waiting.push(Waiting {
+                message,
+                source: item.source,
+                position: item.position,
+                model: envelope.model.clone(),
+            });
         }
         if let Some(key) = keys.last() {
             growing.key = *key;
@@ -454,14 +499,26 @@ impl<'a, 'o> Runs<'a, 'o> {
         }
         Ok(None)
     }
+}
 
-    fn finish(self) -> impl Iterator<Item = Run<'a>> {
-        self.runs.into_iter().map(|growing| {
-            let mut run = growing.conversation.finish();
-            run.position = positions(&growing.lines);
-            run.rest = rest(growing.lines).map(Cow::Owned);
-            run
-        })
+impl<'a> Growing<'a> {
+    /// Takes the messages into the conversation, and hands out the run.
+    fn finish(mut self, input: &Input<'a>) -> Result<Run<'a>, ImportError> {
+        let conversation = &mut self.conversation;
+        conversation.run.steps.reserve(self.waiting.len());
+        for waiting in self.waiting {
+            conversation.push(
+                input,
+                &waiting.message,
+                waiting.source,
+                waiting.position,
+                waiting.model.as_ref(),
+            )?;
+        }
+        let mut run = self.conversation.finish();
+        run.position = positions(&self.lines);
+        run.rest = rest(self.lines).map(Cow::Owned);
+        Ok(run)
     }
 }
 

@@ -17,13 +17,16 @@ use super::format::Format;
 use super::json::{self, Input};
 use super::openai_message::content;
 use super::run::{Gaps, Position, Run, Step};
+use super::spread::Spread;
 
 /// Reads every run: one for each object with `history`.
 pub(crate) fn read<'a>(
     input: &Input<'a>,
     parts: Vec<Part<'a>>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
-    parts.iter().map(|part| run(input, part)).collect()
+    let runs = spread.map(parts, |part| run(input, &part));
+    runs.into_iter().collect()
 }
 
 fn run<'a>(input: &Input<'a>, part: &Part<'a>) -> Result<Run<'a>, ImportError> {
