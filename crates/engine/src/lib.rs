@@ -100,4 +100,11 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .observe(time);
     }
+
+    /// Returns the times of the next `count` events, in order.
+    pub(crate) fn next_times(&self, count: usize) -> Vec<HybridTime> {
+        let wall = self.clock.wall();
+        let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..count).map(|_| time.next(wall)).collect()
+    }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod erase;
 mod import;
+mod import_lots;
 mod live;
 mod look;
 mod news;
