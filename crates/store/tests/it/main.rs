@@ -3,6 +3,7 @@
 
 mod conformance;
 mod crash;
+mod index;
 mod journal;
 mod kill;
 mod open;

@@ -6,6 +6,8 @@
 //! two connections checkpoint at once.
 
 mod read;
+mod rows;
+mod spans;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ pub(crate) use write::{Blob, Item, Writer};
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,7 +195,7 @@ const TABLES: [(&str, &str); 20] = [
          code, ct, causes",
     ),
     ("decision_span", "first, last, count, run"),
-    ("effect_edge", "cause, effect, kind, strength"),
+    ("effects", "cause, span, edges"),
     ("erased", "subject, seq"),
     ("event", "id, seq"),
     ("event_of_decision", "decision, seq"),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, CAUSE_LEN, kind_code, part_key, status_of};
+use super::write::{Blob, EDGE_LEN, ct_key, kind_code, part_key, status_of};
 use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
@@ -317,7 +317,7 @@ impl Reader<'_> {
     pub(crate) fn blobs(&self, ct: Digest) -> Sql<Vec<Blob>> {
         self.0
             .prepare_cached("SELECT pack, place FROM blob WHERE ct = ?1 ORDER BY pack, place")?
-            .query_map([&ct.0[..]], |row| {
+            .query_map([ct_key(&ct)], |row| {
                 Ok(Blob {
                     ct,
                     pack: row.get(0)?,
@@ -347,55 +347,61 @@ impl Reader<'_> {
 /// Reads the edges of one decision after the other, over statements that are prepared once: a
 /// closure asks a thousand times.
 struct EdgeReader<'c> {
-    rows: CachedStatement<'c>,
-    /// The causes that stand in the decision's own row; dependants never do.
-    packed: Option<CachedStatement<'c>>,
+    direction: Direction,
+    /// Edges in rows of their own: only causes have them.
+    rows: Option<CachedStatement<'c>>,
+    /// Edges that stand together in a row.
+    packed: CachedStatement<'c>,
 }
 
 impl<'c> EdgeReader<'c> {
     fn new(connection: &'c Connection, direction: Direction) -> Sql<Self> {
-        Ok(match direction {
-            Direction::Effects => Self {
-                rows: connection.prepare_cached(
-                    "SELECT cause, effect, kind, strength FROM effect_edge WHERE cause = ?1 \
-                     ORDER BY effect, kind, strength",
-                )?,
-                packed: None,
-            },
-            Direction::Causes => Self {
-                rows: connection.prepare_cached(
+        let (rows, packed) = match direction {
+            Direction::Effects => (None, "SELECT edges FROM effects WHERE cause = ?1"),
+            Direction::Causes => (
+                Some(connection.prepare_cached(
                     "SELECT cause, effect, kind, strength FROM cause_edge WHERE effect = ?1",
-                )?,
-                packed: Some(
-                    connection.prepare_cached("SELECT causes FROM decision WHERE id = ?1")?,
-                ),
-            },
+                )?),
+                "SELECT causes FROM decision WHERE id = ?1",
+            ),
+        };
+        Ok(Self {
+            direction,
+            rows,
+            packed: connection.prepare_cached(packed)?,
         })
     }
 
     /// Adds the edges of one decision, in order.
     fn take(&mut self, id: DecisionId, edges: &mut Vec<Edge>) -> Sql<()> {
         let from = edges.len();
-        for edge in self.rows.query_map([&id.as_bytes()[..]], edge)? {
-            edges.push(edge?);
+        if let Some(rows) = &mut self.rows {
+            for edge in rows.query_map([&id.as_bytes()[..]], edge)? {
+                edges.push(edge?);
+            }
         }
-        let Some(packed) = &mut self.packed else {
-            return Ok(());
-        };
-        let packed: Option<Vec<u8>> = packed
-            .query_row([&id.as_bytes()[..]], |row| row.get(0))
-            .optional()?;
-        for bytes in packed.unwrap_or_default().chunks_exact(CAUSE_LEN) {
-            let (cause, code) = bytes.split_at(CAUSE_LEN - 1);
-            edges.push(Edge {
-                cause: DecisionId::from_bytes(cause.try_into().expect("16 bytes")),
-                effect: id,
-                kind: kind_of(i64::from(code[0] >> 1))?,
-                strength: strength_of(i64::from(code[0] & 1)),
-            });
+        let mut rows = self.packed.query([&id.as_bytes()[..]])?;
+        while let Some(row) = rows.next()? {
+            let packed = row.get_ref(0)?.as_blob()?;
+            for bytes in packed.chunks_exact(EDGE_LEN) {
+                let (other, code) = bytes.split_at(EDGE_LEN - 1);
+                let other = DecisionId::from_bytes(other.try_into().expect("16 bytes"));
+                let (cause, effect) = match self.direction {
+                    Direction::Effects => (id, other),
+                    Direction::Causes => (other, id),
+                };
+                edges.push(Edge {
+                    cause,
+                    effect,
+                    kind: kind_of(i64::from(code[0] >> 1))?,
+                    strength: strength_of(i64::from(code[0] & 1)),
+                });
+            }
         }
         let mut own = edges.split_off(from);
-        own.sort_unstable_by_key(|edge| (edge.cause, kind_code(edge.kind), edge.strength));
+        own.sort_unstable_by_key(|edge| {
+            (edge.cause, edge.effect, kind_code(edge.kind), edge.strength)
+        });
         own.dedup();
         edges.append(&mut own);
         Ok(())

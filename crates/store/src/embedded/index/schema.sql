@@ -39,9 +39,10 @@ CREATE TABLE run_status (
 CREATE TABLE run_agent (
   run BLOB NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (run, agent)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE effect_edge (
-  cause BLOB NOT NULL, effect BLOB NOT NULL, kind INTEGER NOT NULL, strength INTEGER NOT NULL,
-  PRIMARY KEY (cause, effect, kind, strength)
+-- The effects of a decision, each 16 bytes of id and a byte of kind and strength, in the order of the
+-- log; one row for each 1,024 neighbours in the log in which there are any.
+CREATE TABLE effects (
+  cause BLOB NOT NULL, span INTEGER NOT NULL, edges BLOB NOT NULL, PRIMARY KEY (cause, span)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE cause_edge (
   effect BLOB NOT NULL, cause BLOB NOT NULL, kind INTEGER NOT NULL, strength INTEGER NOT NULL,
@@ -54,8 +55,9 @@ CREATE TABLE payload_span (
   subject BLOB NOT NULL
 ) STRICT;
 CREATE INDEX payload_span_subject ON payload_span (subject);
+-- `ct` is the first eight bytes of the digest, as a number.
 CREATE TABLE blob (
-  ct BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
+  ct INTEGER NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
   PRIMARY KEY (ct, pack, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE subject (id BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;

@@ -1,0 +1,73 @@
+//! What the index holds does not depend on how leaves came together in its transactions.
+
+use ledger::conformance::sample::Maker;
+use ledger::{Batch, Direction, Leaf, Store};
+use model::{DecisionId, Strength};
+use store::EmbeddedStore;
+
+use crate::support::in_dir;
+
+/// Appends leaves in transactions of their own, one after the other.
+async fn play(store: &EmbeddedStore, leaves: Vec<Leaf>) {
+    for leaf in leaves {
+        let batch = Batch {
+            leaves: vec![leaf],
+            payloads: Vec::new(),
+        };
+        let appended = store.append(batch).await.unwrap();
+        store.wait_indexed(appended.seqs[0] + 1).await.unwrap();
+    }
+}
+
+async fn effects(store: &EmbeddedStore, cause: DecisionId) -> Vec<DecisionId> {
+    let edges = store.edges(&[cause], Direction::Effects).await.unwrap();
+    edges.iter().map(|edge| edge.effect).collect()
+}
+
+/// Builds the index anew, in few transactions, and compares.
+async fn same_when_rebuilt(store: &EmbeddedStore) {
+    let before = store.index_digests().await.unwrap();
+    store.reindex().await.unwrap();
+    assert_eq!(store.index_digests().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn effects_that_come_one_by_one_are_found_like_those_that_come_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(in_dir(dir.path())).unwrap();
+    let mut make = Maker::default();
+    let (run, subject) = (make.run(), make.subject());
+    let (cause, first, second) = (make.decision(), make.decision(), make.decision());
+    let because = [(cause, Strength::Certain)];
+    let leaves = vec![
+        make.open(run, subject),
+        make.propose(cause, run, "a", &[]),
+        make.propose(first, run, "b", &because),
+        make.propose(second, run, "c", &because),
+    ];
+    play(&store, leaves).await;
+    assert_eq!(effects(&store, cause).await, [first, second]);
+    same_when_rebuilt(&store).await;
+    assert_eq!(effects(&store, cause).await, [first, second]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_decision_that_begins_twice_keeps_its_first_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(in_dir(dir.path())).unwrap();
+    let mut make = Maker::default();
+    let (run, subject) = (make.run(), make.subject());
+    let decision = make.decision();
+    let leaves = vec![
+        make.open(run, subject),
+        make.propose(decision, run, "first", &[]),
+        make.propose(decision, run, "second", &[]),
+    ];
+    play(&store, leaves).await;
+    let rows = store.rows(&[decision]).await.unwrap();
+    assert_eq!(rows[0].keys.agent.name, "first");
+    assert_eq!(store.events_of(decision).await.unwrap(), [1, 2]);
+    same_when_rebuilt(&store).await;
+    store.close().await.unwrap();
+}
