@@ -2,10 +2,9 @@
 //!
 //! A plain function over what is known, shared by all stores, so that they cannot differ in it.
 
-use std::collections::HashMap;
-
 use ledger::{Batch, StoreError};
 use model::{Digest, EventId, SubjectId};
+use rustc_hash::FxHashMap;
 
 /// What the log holds already.
 pub(crate) trait Known {
@@ -18,8 +17,8 @@ pub(crate) trait Known {
 /// What batches before this one add, though they are not in the log yet.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    events: HashMap<EventId, u64>,
-    heads: HashMap<[u8; 16], EventId>,
+    events: FxHashMap<EventId, u64>,
+    heads: FxHashMap<[u8; 16], EventId>,
 }
 
 /// A batch that may be appended.
@@ -48,7 +47,9 @@ pub(crate) fn admit(
         payloads: Vec::new(),
     };
     let mut next = next;
-    let mut named: HashMap<Digest, Option<SubjectId>> = HashMap::new();
+    let mut named: FxHashMap<Digest, Option<SubjectId>> = FxHashMap::default();
+    // Payloads come in the order of the leaves that name them, as a rule.
+    let mut following = 0;
     for (place, leaf) in batch.leaves.iter().enumerate() {
         let keys = leaf.keys();
         let first = match mine
@@ -85,7 +86,10 @@ pub(crate) fn admit(
             mine.heads.insert(stream, keys.id);
         }
         if let Some((ct, subject)) = keys.payload {
-            if !batch.payloads.iter().any(|(given, _)| *given == ct) {
+            let is = |(given, _): &(Digest, Vec<u8>)| *given == ct;
+            if batch.payloads.get(following).is_some_and(is) {
+                following += 1;
+            } else if !batch.payloads.iter().any(is) {
                 return Err(StoreError::Payload { ct });
             }
             named.insert(ct, Some(subject));

@@ -133,9 +133,10 @@ impl<T> Queue<T> {
     }
 
     /// Takes everything that is there, but stops after `most` in weight. Waits for the first item,
-    /// and for `patience` for more to come unless somebody is in a hurry. None once the queue is
-    /// closed and empty.
-    pub(crate) fn take(&self, most: usize, patience: Option<Duration>) -> Option<Vec<T>> {
+    /// and then for more to come, unless somebody is in a hurry: for each weight of `patience` as
+    /// long as it says, and no further where that did not come. None once the queue is closed and
+    /// empty.
+    pub(crate) fn take(&self, most: usize, patience: &[(usize, Duration)]) -> Option<Vec<T>> {
         let mut state = self.state();
         while state.items.is_empty() {
             if state.closed {
@@ -146,15 +147,18 @@ impl<T> Queue<T> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        if let Some(patience) = patience {
-            let waits = |state: &mut State<T>| {
-                !state.closed && !state.hurry && state.weight < most.min(self.limit)
-            };
+        for (weight, patience) in patience {
+            let enough = *weight.min(&most).min(&self.limit);
+            let waits =
+                |state: &mut State<T>| !state.closed && !state.hurry && state.weight < enough;
             state = self
                 .changed
-                .wait_timeout_while(state, patience, waits)
+                .wait_timeout_while(state, *patience, waits)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            if state.weight < enough {
+                break;
+            }
         }
         state.hurry = false;
         let mut taken = Vec::new();

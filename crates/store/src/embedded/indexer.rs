@@ -11,7 +11,7 @@ use std::time::Duration;
 use ledger::{Leaf, StoreError};
 use model::IndexKeys;
 
-use super::index::{self, Item, Mark, Writer};
+use super::index::{self, Blob, Item, Mark, Writer};
 use super::log::Log;
 use super::pack::Packs;
 use super::shared::{Group, Indexed, Shared, ToIndex};
@@ -21,6 +21,11 @@ use crate::error::{damaged, unavailable};
 const BATCH: usize = 12 << 20;
 /// How long a transaction waits for more.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How much must have come by then for it to wait on: whoever writes so much writes more, and rows
+/// in one transaction share the pages that they go into.
+const LOADED: usize = 1 << 20;
+/// How long it waits then.
+const PATIENCE_LOADED: Duration = Duration::from_millis(200);
 
 pub(crate) struct Indexer {
     pub(crate) shared: Arc<Shared>,
@@ -30,7 +35,8 @@ pub(crate) struct Indexer {
 impl Indexer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        while let Some(work) = self.shared.to_index.take(BATCH, Some(PATIENCE)) {
+        let patience = [(LOADED, PATIENCE), (BATCH, PATIENCE_LOADED)];
+        while let Some(work) = self.shared.to_index.take(BATCH, &patience) {
             let mut groups = Vec::new();
             let mut rebuilds = Vec::new();
             for each in work {
@@ -75,7 +81,13 @@ impl Indexer {
                 keys: leaf.keys(),
             })
             .collect();
-        put(&mut self.writer, &self.shared.packs, &items, last.packs)
+        // The groups follow the watermark, and so do their payloads.
+        let blobs: Vec<Blob> = groups
+            .iter()
+            .flat_map(|group| &group.blobs)
+            .copied()
+            .collect();
+        write(&mut self.writer, &items, &blobs, last.packs)
     }
 
     /// Builds a new index beside the old one and puts it in its place.
@@ -171,7 +183,16 @@ fn put(
     } else {
         packs.between((pack, pack_end), position)?
     };
+    write(writer, items, &blobs, position)
+}
+
+fn write(
+    writer: &mut Writer,
+    items: &[Item<'_>],
+    blobs: &[Blob],
+    position: (u32, u64),
+) -> Result<(), StoreError> {
     writer
-        .take(items, &blobs, position)
+        .take(items, blobs, position)
         .map_err(|e| unavailable("write the index", e))
 }

@@ -14,7 +14,7 @@ use crate::error::{again, unavailable};
 
 /// Runs the thread that keeps and destroys keys of subjects, until its queue is closed.
 pub(crate) fn keep_keys(shared: &Arc<Shared>) {
-    while let Some(work) = shared.to_keys.take(usize::MAX, None) {
+    while let Some(work) = shared.to_keys.take(usize::MAX, &[]) {
         let mut kept: Vec<Reply<()>> = Vec::new();
         let mut result = Ok(());
         for each in work {
@@ -115,7 +115,7 @@ fn broken(shared: &Shared, error: &std::io::Error) -> StoreError {
 
 /// Runs the thread that seals, until its queue is closed.
 pub(crate) fn seal(shared: &Arc<Shared>, mut sealer: Sealer, entropy: &Arc<dyn Entropy>) {
-    while let Some(work) = shared.to_seal.take(usize::MAX, None) {
+    while let Some(work) = shared.to_seal.take(usize::MAX, &[]) {
         let mut publish: Vec<Reply<String>> = Vec::new();
         for each in work {
             match each {

@@ -373,7 +373,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Worker, Sto
 /// a new one when the index was replaced.
 fn read(shared: &Shared, fixed: Option<Connection>) {
     let mut own: Option<(u64, Connection)> = None;
-    while let Some(jobs) = shared.to_read.take(1, None) {
+    while let Some(jobs) = shared.to_read.take(1, &[]) {
         for job in jobs {
             if let Some(connection) = &fixed {
                 job(Ok(connection));

@@ -194,19 +194,27 @@ impl Packs {
         Ok(file)
     }
 
-    /// Writes payloads and makes them durable; `tail` says where and is moved on. After
-    /// [`AppendError::Full`] nothing of them is left.
+    /// Writes payloads and makes them durable, and returns where each lies; `tail` says where to
+    /// begin and is moved on. After [`AppendError::Full`] nothing of them is left.
     pub(crate) fn append(
         &self,
         tail: &mut Tail,
         payloads: &[(SubjectId, Digest, Vec<u8>)],
-    ) -> Result<(), AppendError> {
+        buffer: &mut Vec<u8>,
+    ) -> Result<Vec<Blob>, AppendError> {
         let mut at = *tail;
         if at.pack == 0 || at.pack_end >= self.length || self.lost == Some(at.pack) {
             self.begin(&mut at)?;
         }
-        let mut buffer = Vec::with_capacity(payloads.iter().map(|(_, _, p)| HEAD + p.len()).sum());
+        buffer.clear();
+        buffer.reserve(payloads.iter().map(|(_, _, p)| HEAD + p.len()).sum());
+        let mut blobs = Vec::with_capacity(payloads.len());
         for (subject, ct, bytes) in payloads {
+            blobs.push(Blob {
+                ct: *ct,
+                pack: at.pack,
+                place: at.pack_end + buffer.len() as u64,
+            });
             let len = u32::try_from(bytes.len())
                 .map_err(|e| AppendError::Failed("keep a payload", io::Error::other(e)))?;
             let entry = Entry {
@@ -221,7 +229,7 @@ impl Packs {
         let file = self
             .file(at.pack)
             .map_err(|e| AppendError::Failed("open the payloads", e))?;
-        if let Err(error) = file.write_at(at.pack_end, &buffer) {
+        if let Err(error) = file.write_at(at.pack_end, buffer) {
             return Err(
                 match file.truncate(at.pack_end).and_then(|()| file.sync()) {
                     Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
@@ -233,7 +241,7 @@ impl Packs {
             .map_err(|e| AppendError::Failed("sync payloads", e))?;
         at.pack_end += buffer.len() as u64;
         *tail = at;
-        Ok(())
+        Ok(blobs)
     }
 
     /// Takes back what [`Self::append`] wrote, because the leaves that name it were not.

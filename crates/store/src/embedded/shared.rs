@@ -1,6 +1,6 @@
 //! What the threads of a store share: the log, what is recent, how far each of them is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use ledger::{Appended, Batch, Leaf, StoreError};
 use model::{EventId, HybridTime, SubjectId};
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
+use super::index::Blob;
 use super::keys::{LogKeys, SubjectKeys};
 use super::log::Log;
 use super::options::Paths;
@@ -76,6 +78,8 @@ pub(crate) struct Request {
 pub(crate) struct Group {
     pub(crate) first: u64,
     pub(crate) leaves: Vec<Leaf>,
+    /// Where the payloads lie that came with them.
+    pub(crate) blobs: Vec<Blob>,
     /// How far the packs were then.
     pub(crate) packs: (u32, u64),
 }
@@ -120,8 +124,8 @@ pub(crate) type ReadJob = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send
 /// look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    events: HashMap<EventId, u64>,
-    heads: HashMap<[u8; 16], EventId>,
+    events: FxHashMap<EventId, u64>,
+    heads: FxHashMap<[u8; 16], EventId>,
     order: VecDeque<(u64, EventId, Option<[u8; 16]>)>,
     /// The largest ids that only the index holds. An id above them that is not here is new.
     oldest_event: [u8; 16],

@@ -11,7 +11,7 @@ use ledger::{Appended, StoreError};
 use model::{Digest, EventId, SubjectId};
 use rusqlite::Connection;
 
-use super::index::{Reader, open_reader};
+use super::index::{Blob, Reader, open_reader};
 use super::log::{AppendError, Tail};
 use super::segment::Head;
 use super::shared::{Answer, Group, Request, Shared, ToIndex, ToSeal};
@@ -21,11 +21,17 @@ use crate::error::again;
 /// The most that is written at once, in bytes.
 const GROUP_LEN: usize = 4 << 20;
 
+/// The largest buffer that is kept from one group to the next, in bytes.
+const BUFFER_KEPT: usize = 2 * GROUP_LEN;
+
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     tail: Tail,
     segment_len: u64,
     lookup: Lookup,
+    /// What is written at once. Kept from one group to the next: fresh memory costs more than what
+    /// is copied into it.
+    buffer: Vec<u8>,
 }
 
 /// What is known, from memory first and from the index where only that knows.
@@ -86,12 +92,13 @@ impl Writer {
             tail,
             segment_len,
             lookup,
+            buffer: Vec::new(),
         }
     }
 
     /// Runs until the inbox is closed.
     pub(crate) fn run(mut self) {
-        while let Some(requests) = self.shared.inbox.take(GROUP_LEN, None) {
+        while let Some(requests) = self.shared.inbox.take(GROUP_LEN, &[]) {
             self.commit(requests);
         }
     }
@@ -140,6 +147,7 @@ impl Writer {
         let mut group = Group {
             first,
             leaves,
+            blobs: Vec::new(),
             packs: (0, 0),
         };
         if let Err(error) = self.write(&mut group, &batches, &payloads) {
@@ -193,10 +201,14 @@ impl Writer {
         let before = self.tail;
         let mut tail = before;
         let result = self.try_write(&mut tail, group, batches, payloads);
-        let Err(error) = result else {
-            self.tail = tail;
-            group.packs = (tail.pack, tail.pack_end);
-            return Ok(());
+        let error = match result {
+            Ok(blobs) => {
+                self.tail = tail;
+                group.blobs = blobs;
+                group.packs = (tail.pack, tail.pack_end);
+                return Ok(());
+            }
+            Err(error) => error,
         };
         // A segment that was begun stays; what was written of the group does not.
         self.tail = Tail {
@@ -219,20 +231,23 @@ impl Writer {
     }
 
     fn try_write(
-        &self,
+        &mut self,
         tail: &mut Tail,
         group: &Group,
         batches: &[u32],
         payloads: &[(SubjectId, Digest, Vec<u8>)],
-    ) -> Result<(), AppendError> {
+    ) -> Result<Vec<Blob>, AppendError> {
         let log = &self.shared.log;
         if tail.segment == 0 || tail.end >= self.segment_len {
             log.roll(tail)?;
         }
-        if !payloads.is_empty() {
-            self.shared.packs.append(tail, payloads)?;
-        }
-        let mut buffer = Vec::with_capacity(group.weight());
+        let blobs = match payloads {
+            [] => Vec::new(),
+            payloads => self.shared.packs.append(tail, payloads, &mut self.buffer)?,
+        };
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        buffer.reserve(group.weight());
         let mut starts = Vec::with_capacity(group.leaves.len());
         for (place, (leaf, left)) in (0u32..).zip(group.leaves.iter().zip(batches)) {
             starts.push(buffer.len());
@@ -243,9 +258,13 @@ impl Writer {
                 pack: tail.pack,
                 pack_end: tail.pack_end,
             };
-            head.encode(leaf.bytes(), &mut buffer);
+            head.encode(leaf.bytes(), buffer);
         }
-        log.append(tail, &buffer, &starts)
+        log.append(tail, buffer, &starts)?;
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer = Vec::new();
+        }
+        Ok(blobs)
     }
 
     fn poison(&self, doing: &str, error: &std::io::Error) -> StoreError {
