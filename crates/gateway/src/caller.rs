@@ -34,25 +34,9 @@ pub(crate) fn read(headers: &HeaderMap, agent: Option<String>) -> Caller {
         agent: agent.or_else(|| text(AGENT)),
         run: text(RUN),
         causes,
-        trace: text("traceparent").and_then(|value| trace_id(&value)),
+        trace: text("traceparent")
+            .and_then(|value| wire::trace::traceparent(&value))
+            .map(|parent| parent.trace_id),
         ..Caller::default()
     }
-}
-
-/// The trace of a `traceparent` (W3C trace context, level 1); none of one that is not well-formed.
-fn trace_id(text: &str) -> Option<[u8; 16]> {
-    let mut parts = text.split('-');
-    let version = parts.next()?;
-    let trace = parts.next()?;
-    let (span, flags) = (parts.next()?, parts.next()?);
-    let hex = |text: &str, len: usize| {
-        text.len() == len
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
-    };
-    let legal =
-        hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    let id = u128::from_str_radix(trace, 16).ok()?;
-    (legal && id != 0).then(|| id.to_be_bytes())
 }

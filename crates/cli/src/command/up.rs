@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::Engine;
 use engine::access::{Access, Role, Token};
-use engine::live::{Durability, InOutage, Options, Recorder};
+use engine::live::{Durability, InOutage, Options, Recorder, Redact};
 use engine::view::VerifiedView;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use wire::redact::Redactor;
 
 use crate::Answer;
 use crate::args::{Global, Up};
@@ -94,7 +95,7 @@ impl Service {
             .map_err(|error| Failure::new(format!("could not set up metrics: {error}")))?;
         let (engine, store, journal) = open(out, session, config).await?;
         let access = access(config)?;
-        let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)).await?;
+        let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)?).await?;
         let gateway = Gateway::new(
             recorder.clone(),
             access.clone(),
@@ -249,13 +250,22 @@ fn access(config: &Config) -> Result<Access, Failure> {
         .answering_to(config.allowed_hosts.clone()))
 }
 
-fn recording(config: &Config) -> Options {
+fn recording(config: &Config) -> Result<Options, Failure> {
     let record = &config.record;
     let outage = |on: OnOutage| match on {
         OnOutage::Block => InOutage::Block,
         OnOutage::Spool => InOutage::Spool,
     };
-    Options {
+    let redact: Option<Redact> = match record.redact {
+        false => None,
+        true => {
+            let redactor = Redactor::new(&record.redact_patterns)
+                .map_err(|error| Failure::new(error.to_string()))?;
+            Some(Arc::new(move |text: &str| redactor.redact(text)))
+        }
+    };
+    Ok(Options {
+        redact,
         durability: match record.durability {
             config::Durability::Durable => Durability::Durable,
             config::Durability::Lagged => Durability::Lagged {
@@ -268,7 +278,7 @@ fn recording(config: &Config) -> Options {
         bodies: record.bodies == Bodies::All,
         publish_every: Duration::from_millis(record.publish_interval_ms),
         ..Options::default()
-    }
+    })
 }
 
 fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Options, Failure> {
