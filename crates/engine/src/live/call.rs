@@ -139,3 +139,38 @@ impl Ended {
         }
     }
 }
+
+impl From<wire::llm::Item<'_>> for OwnedItem {
+    fn from(item: wire::llm::Item<'_>) -> Self {
+        use wire::llm::Role;
+        Self {
+            role: match item.role {
+                Role::System => lineage::Role::System,
+                Role::User => lineage::Role::User,
+                Role::Assistant => lineage::Role::Assistant,
+                Role::Tool => lineage::Role::Tool,
+            },
+            text: item.text.into_owned(),
+            asked: item
+                .asked
+                .into_iter()
+                .map(|call| OwnedCall {
+                    id: call.id.map(std::borrow::Cow::into_owned),
+                    name: call.name.into_owned(),
+                    arguments: call.arguments.into_owned(),
+                })
+                .collect(),
+            call_id: item.call_id.map(std::borrow::Cow::into_owned),
+        }
+    }
+}
+
+impl From<wire::llm::OwnedCall> for OwnedCall {
+    fn from(call: wire::llm::OwnedCall) -> Self {
+        Self {
+            id: call.id,
+            name: call.name,
+            arguments: call.arguments,
+        }
+    }
+}

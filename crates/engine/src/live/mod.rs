@@ -24,6 +24,7 @@ mod append;
 mod call;
 mod join;
 mod open;
+mod recall;
 mod runs;
 mod subjects;
 mod trace;
@@ -152,6 +153,8 @@ pub(crate) struct Inner {
     sealers: Mutex<Vec<Sealer>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled once the newest decisions were read again.
+    recalled: CancellationToken,
 }
 
 impl std::fmt::Debug for Inner {
@@ -192,6 +195,12 @@ impl Recorder {
             sealers: Mutex::new(Vec::new()),
             tasks,
             stop,
+            recalled: CancellationToken::new(),
+        });
+        let recalling = Arc::clone(&inner);
+        inner.tasks.spawn(async move {
+            recalling.recall().await;
+            recalling.recalled.cancel();
         });
         let publishing = Arc::clone(&inner);
         inner.tasks.spawn(async move { publishing.publish().await });
@@ -209,6 +218,12 @@ impl Recorder {
     #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
+    }
+
+    /// Waits until what the process before knew is known again. Calls need not wait: what comes
+    /// earlier may begin a new run where it would have continued one.
+    pub async fn recalled(&self) {
+        self.inner.recalled.cancelled().await;
     }
 
     /// Returns the outage that lasts, if one does.

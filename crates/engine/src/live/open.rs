@@ -449,11 +449,11 @@ impl Inner {
             .collect()
     }
 
-    fn runs(&self) -> std::sync::MutexGuard<'_, super::Runs> {
+    pub(super) fn runs(&self) -> std::sync::MutexGuard<'_, super::Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn joins(&self) -> std::sync::MutexGuard<'_, super::Joins> {
+    pub(super) fn joins(&self) -> std::sync::MutexGuard<'_, super::Joins> {
         self.joins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

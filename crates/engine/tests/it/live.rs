@@ -420,3 +420,55 @@ async fn secrets_and_bodies_stay_out_where_the_operator_says_so() {
     let chosen = view.contents.iter().find(|c| c.field == "chosen").unwrap();
     assert_eq!(chosen.text.as_deref(), Some("[7 bytes, not kept]"));
 }
+
+#[tokio::test]
+async fn a_conversation_goes_on_over_a_restart() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let chat = |body: &'static str| {
+        let request = wire::llm::read_request(wire::llm::Api::Chat, body.as_bytes()).unwrap();
+        let environment = wire::llm::snapshot(&request);
+        Call {
+            caller: Caller::default(),
+            what: What::Inference {
+                model: "m-1",
+                items: request.items.into_iter().map(OwnedItem::from).collect(),
+            },
+            asked: (Media::Json, body),
+            environment,
+        }
+    };
+    let recorder = over(Arc::clone(&store), None, Options::default()).await;
+    let open = recorder
+        .begin(chat(
+            r#"{"model":"m-1","messages":[{"role":"user","content":"Cancel W77."}]}"#,
+        ))
+        .await
+        .unwrap();
+    let (first, run) = (open.decision(), open.run());
+    let answer = r#"{"id":"c1","choices":[{"index":0,"finish_reason":"tool_calls","message":{"role":"assistant","content":null,"tool_calls":[{"id":"call_9","type":"function","function":{"name":"cancel_order","arguments":"{\"order_id\":\"W77\"}"}}]}}]}"#;
+    let ended = Ended {
+        asked: vec![OwnedCall {
+            id: Some("call_9".to_owned()),
+            name: "cancel_order".to_owned(),
+            arguments: r#"{"order_id":"W77"}"#.to_owned(),
+        }],
+        kept: vec![(Field::Result, Media::Json, answer.to_owned())],
+        ..Ended::with(Outcome::Succeeded)
+    };
+    end(open, ended).await;
+    recorder.stop(Duration::from_secs(5)).await.unwrap();
+
+    let recorder = over(Arc::clone(&store), None, Options::default()).await;
+    recorder.recalled().await;
+    // The tool call that was asked for before, and the history that goes on.
+    let called = tool(&recorder, Caller::default(), r#"{"order_id":"W77"}"#)
+        .await
+        .unwrap();
+    assert_eq!(called.run(), run);
+    let second = r#"{"model":"m-1","messages":[{"role":"user","content":"Cancel W77."},{"role":"assistant","content":null,"tool_calls":[{"id":"call_9","type":"function","function":{"name":"cancel_order","arguments":"{\"order_id\":\"W77\"}"}}]},{"role":"tool","tool_call_id":"call_9","content":"done"}]}"#;
+    let open = recorder.begin(chat(second)).await.unwrap();
+    assert_eq!(open.run(), run, "the run that it was");
+    let later = open.decision();
+    end(open, said("It is cancelled.")).await;
+    assert!(recorder.engine().why(first, later).await.unwrap().depends);
+}

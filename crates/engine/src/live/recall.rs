@@ -1,0 +1,217 @@
+//! What the process before knew: after a start the newest decisions are read again, so that a
+//! conversation that goes on is the run that it was, and what is quoted from before has its cause.
+//!
+//! Only what lies in the record is used, so what was erased or redacted is not recalled. Nothing
+//! is appended: the edges of these decisions are in the record already.
+
+use model::{Decision, DecisionId, Field, Kind, Outcome, Provenance};
+use serde::Deserialize;
+use wire::llm::{self, Api};
+
+use super::Inner;
+use super::call::{OwnedCall, OwnedItem};
+use super::trace::Traced;
+use crate::content::Content;
+use crate::{EngineError, Page};
+
+/// How many of the newest decisions are read again.
+const DECISIONS: u64 = 512;
+
+/// Contents that are read again at most, in bytes.
+const BYTES_MAX: usize = 64 << 20;
+
+/// The sense of a streamed answer, as the gateway keeps it.
+#[derive(Debug, Deserialize)]
+struct Sense {
+    id: Option<String>,
+    #[serde(default)]
+    calls: Vec<SensedCall>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SensedCall {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+    #[serde(default)]
+    hosted: bool,
+}
+
+/// A decision's contents, as far as they can be read.
+#[derive(Debug, Default)]
+struct Recalled {
+    asked: Option<String>,
+    chosen: Option<String>,
+    result: Option<String>,
+    api: Option<Api>,
+}
+
+impl Inner {
+    /// Reads the newest decisions again. Stops at the first thing that cannot be read: what is
+    /// recalled is a help, and a store that does not answer is told of elsewhere.
+    pub(super) async fn recall(&self) {
+        let _ = self.try_recall().await;
+    }
+
+    async fn try_recall(&self) -> Result<(), EngineError> {
+        let store = self.engine.store();
+        let durable = store.status().await?.durable;
+        store.wait_indexed(durable).await?;
+        let mut newest = Vec::new();
+        for row in store.runs(Page::first(DECISIONS)).await? {
+            if row.keys.origin.is_some() {
+                continue;
+            }
+            let count: u64 = row.decisions.values().sum();
+            let page = Page {
+                skip: count.saturating_sub(DECISIONS),
+                limit: DECISIONS,
+            };
+            newest.extend(store.decisions(Some(row.keys.run), page).await?);
+            if newest.len() as u64 >= DECISIONS {
+                break;
+            }
+        }
+        newest.retain(|row| row.keys.known == Provenance::Observed);
+        newest.sort_by_key(|row| row.first);
+        let passed = newest.len().saturating_sub(DECISIONS as usize);
+        let mut bytes = 0;
+        for row in &newest[passed..] {
+            if self.stop.is_cancelled() || bytes > BYTES_MAX {
+                break;
+            }
+            bytes += self.recall_one(row.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn recall_one(&self, id: DecisionId) -> Result<usize, EngineError> {
+        let events = self.engine.events_of(id).await?;
+        let Some(decision) = Decision::fold(events.iter().map(|(_, event)| event))
+            .ok()
+            .flatten()
+        else {
+            return Ok(0);
+        };
+        let mut recalled = Recalled::default();
+        let mut bytes = 0;
+        for (_, event) in &events {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            let Content::Kept(fields) = self.engine.open(event, sealed).await? else {
+                continue;
+            };
+            for field in fields {
+                bytes += field.bytes.len();
+                let Ok(text) = String::from_utf8(field.bytes) else {
+                    continue;
+                };
+                match field.role {
+                    Field::Asked => recalled.asked = Some(text),
+                    Field::Chosen => recalled.chosen = Some(text),
+                    Field::Result => recalled.result = Some(text),
+                    Field::Environment => recalled.api = api_of(&text),
+                    _ => {}
+                }
+            }
+        }
+        self.tell(&decision, &recalled);
+        Ok(bytes)
+    }
+
+    /// Tells the tracer and the tables what a decision was.
+    fn tell(&self, decision: &Decision, recalled: &Recalled) {
+        let proposal = &decision.proposal;
+        let name = proposal.name.clone().unwrap_or_default();
+        let traced = Traced {
+            decision: decision.id,
+            run: proposal.run,
+            agent: proposal.agent.name.clone(),
+            kind: proposal.kind,
+            to: (proposal.kind == Kind::Message).then(|| name.clone()),
+            name,
+        };
+        let asked = recalled.asked.as_deref().unwrap_or_default();
+        let ended = decision.outcome != Outcome::Unknown;
+        match proposal.kind {
+            Kind::Inference => {
+                let Some(api) = recalled.api else { return };
+                let items = items_of(api, asked);
+                self.trace_prompt(&traced, &items);
+                let (output, calls, answer) = answer_of(api, recalled);
+                if ended {
+                    self.trace_end(&traced, &output, &calls);
+                }
+                self.joins()
+                    .asked(traced.run, &traced.agent, traced.decision, &calls);
+                if let Some(answer) = answer {
+                    self.runs().answered(answer, traced.run, traced.decision);
+                }
+            }
+            Kind::ToolCall => {
+                let wanted = (Some(&*traced.agent), Some(traced.run));
+                self.joins().take("", &traced.name, asked, wanted, None);
+                self.trace_call(&traced, Some(asked), None, None);
+                if ended {
+                    let output = recalled.result.as_deref().unwrap_or_default();
+                    self.trace_end(&traced, output, &[]);
+                }
+            }
+            Kind::Message => {
+                self.trace_call(&traced, None, Some(asked), None);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The wire of a model's call, as its environment says it.
+fn api_of(environment: &str) -> Option<Api> {
+    let environment: model::Environment = serde_json::from_str(environment).ok()?;
+    let name = environment.0.get("model.api")?;
+    Api::ALL.into_iter().find(|api| api.name() == name)
+}
+
+fn items_of(api: Api, body: &str) -> Vec<OwnedItem> {
+    llm::read_request(api, body.as_bytes())
+        .map(|request| request.items.into_iter().map(OwnedItem::from).collect())
+        .unwrap_or_default()
+}
+
+/// Output, calls and id of an answer, whichever way it was kept.
+fn answer_of(api: Api, recalled: &Recalled) -> (String, Vec<OwnedCall>, Option<String>) {
+    let result = recalled.result.as_deref().unwrap_or_default();
+    if let Ok(sense) = serde_json::from_str::<Sense>(result)
+        && !sense.calls.is_empty()
+    {
+        let calls = sense.calls.into_iter().filter(|call| !call.hosted);
+        let calls = calls.map(|call| OwnedCall {
+            id: call.id,
+            name: call.name,
+            arguments: call.arguments,
+        });
+        return (recalled.chosen_text(), calls.collect(), sense.id);
+    }
+    match llm::read_answer(api, result.as_bytes()) {
+        Ok(answer) => {
+            let text = match answer.text.is_empty() {
+                true => recalled.chosen_text(),
+                false => answer.text,
+            };
+            let calls = answer.asked.into_iter().filter(|call| !call.hosted);
+            (text, calls.map(OwnedCall::from).collect(), answer.id)
+        }
+        Err(_) => (recalled.chosen_text(), Vec::new(), None),
+    }
+}
+
+impl Recalled {
+    /// What was chosen, where it is text: a list of calls is not what the model said.
+    fn chosen_text(&self) -> String {
+        self.chosen
+            .clone()
+            .filter(|text| !text.starts_with('['))
+            .unwrap_or_default()
+    }
+}
