@@ -26,7 +26,7 @@ use crate::Answer;
 use crate::args::{Global, Up};
 use crate::config::{self, Bodies, Config, Environment, Flag, OnOutage, Severity};
 use crate::failure::Failure;
-use crate::out::Out;
+use crate::out::{self, Out};
 use crate::session::{Session, read_config};
 
 /// What makes an answer of a request.
@@ -46,14 +46,24 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Up) -> Result<Answer,
             out.note(&finding.to_string())?;
         }
     }
-    let errors: Vec<String> = findings
+    let failures = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
-        .map(ToString::to_string)
-        .collect();
-    let (Some(config), true) = (read.config(), errors.is_empty()) else {
-        return Err(Failure::new(errors.join("\n"))
-            .with_hint("`rescind config check` lists everything that is wrong"));
+        .map(|finding| {
+            let hint = finding.hint.as_deref();
+            Failure::new(finding.to_string())
+                .with_hint(hint.unwrap_or("`rescind config check` lists everything that is wrong"))
+        });
+    let mut failures: Vec<Failure> = failures.collect();
+    let last = failures.pop();
+    for failure in failures {
+        out::error(failure.message(), failure.hint());
+    }
+    let config = match (read.config(), last) {
+        (Some(config), None) => config,
+        (_, last) => {
+            return Err(last.unwrap_or_else(|| Failure::new("the configuration cannot be used")));
+        }
     };
     let session = Session::new(*out, global)?;
     let service = Service::start(out, &session, config, &read.environment).await?;
@@ -109,7 +119,8 @@ impl Service {
             .verifier(verifier(session))
             .metrics(metrics)
             .stopping(stopped)
-            .build();
+            .build()
+            .fallback(nothing_there);
         Ok(Self {
             listener,
             gateway,
@@ -191,6 +202,16 @@ impl Service {
         self.store.close().await?;
         Ok(Answer::Yes)
     }
+}
+
+/// Answers who asks for a path that nothing is at.
+async fn nothing_there() -> (http::StatusCode, axum::Json<serde_json::Value>) {
+    let body = serde_json::json!({
+        "error": "there is nothing at this path",
+        "hint": "agents call `/agents/NAME/openai/v1/…` or `/agents/NAME/anthropic/v1/…`; the record is at `/api/v1/runs`",
+        "code": "not-found",
+    });
+    (http::StatusCode::NOT_FOUND, axum::Json(body))
 }
 
 /// Waits for a signal that ends the process, and names it.

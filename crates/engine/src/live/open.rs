@@ -523,6 +523,9 @@ impl Open {
         if let Some(id) = ended.answer_id {
             inner.runs().answered(id, *run, *decision);
         }
+        let status = model::Status::from(&ended.outcome).name();
+        metrics::counter!("rescind_calls_total", "kind" => self.traced.kind.name(), "outcome" => status)
+            .increment(1);
         let at = inner.engine.next_time();
         let id = inner.engine.event_id(at);
         let envelope = Envelope {
