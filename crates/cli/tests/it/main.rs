@@ -8,4 +8,5 @@ mod commands;
 mod config;
 mod crash;
 mod tampering;
+mod up;
 mod world;

@@ -1,0 +1,201 @@
+//! `rescind up`: an agent's call through the real binary, and how the process ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::{Value, json};
+use store::worker::{Worker, spawn};
+
+use crate::world::World;
+
+const KEY: &str = "sk-test-never-recorded-0123456789";
+
+/// What the upstream answers, byte for byte, unknown fields included.
+const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","model":"m-1","x_new":[1.50,{"a":null}],"choices":[{"index":0,"message":{"role":"assistant","content":"pong"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
+
+/// A model that answers so many calls, or takes them and never answers; each connection is handed
+/// over once its call was taken.
+fn upstream(calls: usize, answers: bool) -> (u16, Receiver<TcpStream>, Worker) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (taken, calls_taken) = channel();
+    let worker = spawn("upstream", move || {
+        for _ in 0..calls {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (head, _) = request(&mut stream);
+            assert!(head.contains(KEY), "the key goes through");
+            assert!(
+                !head.contains("x-rescind"),
+                "nothing of ours goes on: {head}"
+            );
+            if answers {
+                respond(&mut stream, ANSWER);
+            }
+            let _ = taken.send(stream);
+        }
+    });
+    (port, calls_taken, worker.unwrap())
+}
+
+/// Reads a head, and a body of the length that it says.
+fn request(stream: &mut TcpStream) -> (String, Vec<u8>) {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(
+            reader.read_line(&mut head).unwrap(),
+            0,
+            "it broke off: {head}"
+        );
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+fn respond(stream: &mut TcpStream, body: &str) {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+}
+
+/// The running process.
+struct Up {
+    child: Child,
+    address: String,
+}
+
+impl Up {
+    fn start(world: &World, upstream: u16) -> Self {
+        let url = format!("http://127.0.0.1:{upstream}/v1");
+        world.file(
+            "rescind.toml",
+            format!("[upstreams.openai]\nurl = \"{url}\"\n[retry]\nattempts_max = 1\n"),
+        );
+        let mut child = world
+            .command(&["up", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["listening"].as_str().unwrap();
+        let address = address.strip_prefix("http://").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    /// Sends a chat call and returns the connection.
+    fn send(&self) -> TcpStream {
+        let body = json!({"model": "m-1", "messages": [{"role": "user", "content": "ping"}]});
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "POST /agents/tester/openai/v1/chat/completions HTTP/1.1\r\nhost: {}\r\n\
+             authorization: Bearer {KEY}\r\nx-rescind-run: ticket-7\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+fn answer(mut stream: TcpStream) -> (String, String) {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn c77_a_call_goes_through_unchanged_and_is_recorded() {
+    let world = World::new();
+    let (port, _taken, upstream) = upstream(1, true);
+    let mut up = Up::start(&world, port);
+    let (head, body) = answer(up.send());
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(body, ANSWER);
+    let decision = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-rescind-decision: "))
+        .unwrap()
+        .to_owned();
+    drop(upstream);
+    up.signal(rustix::process::Signal::TERM);
+    assert!(up.child.wait().unwrap().success());
+
+    assert_eq!(world.json(&["runs"])["runs"][0]["external"], "ticket-7");
+    let shown = world.json(&["show", &decision]);
+    let shown = &shown["decision"];
+    assert_eq!(shown["agent"], "tester");
+    assert_eq!(shown["known"], "observed");
+    assert_eq!(shown["status"], "succeeded");
+    assert!(world.ok(&["verify", "--full"]).contains("intact"));
+    for file in files(&world.path("rescind-data")) {
+        let bytes = std::fs::read(&file).unwrap();
+        let key = KEY.as_bytes();
+        assert!(
+            !bytes.windows(key.len()).any(|part| part == key),
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn c7_a_call_that_reached_its_upstream_is_unknown_after_a_kill() {
+    let world = World::new();
+    let (port, taken, silent) = upstream(1, false);
+    let mut up = Up::start(&world, port);
+    let _waits = up.send();
+    let held = taken.recv().unwrap();
+    up.child.kill().unwrap();
+    up.child.wait().unwrap();
+    drop((held, silent));
+    let (port, _taken, upstream) = upstream(1, true);
+    let mut up = Up::start(&world, port);
+    let (head, _) = answer(up.send());
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    drop(upstream);
+    up.signal(rustix::process::Signal::INT);
+    assert!(up.child.wait().unwrap().success());
+    let runs = world.json(&["runs"]);
+    assert_eq!(
+        runs["runs"][0]["statuses"],
+        json!({"succeeded": 1, "unknown": 1})
+    );
+    assert!(world.ok(&["verify", "--full"]).contains("intact"));
+}
+
+fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
