@@ -39,6 +39,10 @@ pub(crate) struct Global {
     /// Directory of the record [default: `data_dir` of the configuration, or rescind-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove. Its
+    /// token, where it wants one, is taken from RESCIND_TOKEN
+    #[arg(long, global = true, env = "RESCIND_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
     /// Print one JSON object on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -105,6 +109,22 @@ pub(crate) enum Command {
     /// Write the reference documents
     #[command(hide = true)]
     Reference,
+}
+
+impl Command {
+    /// Whether a running server can be asked instead of the files.
+    pub(crate) const fn can_ask(&self) -> bool {
+        matches!(
+            self,
+            Self::Runs(_)
+                | Self::Show(_)
+                | Self::Graph(_)
+                | Self::Blast(_)
+                | Self::Why(_)
+                | Self::Verify(_)
+                | Self::Prove(_)
+        )
+    }
 }
 
 #[derive(Debug, Args)]

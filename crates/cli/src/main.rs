@@ -9,6 +9,7 @@ mod config;
 mod failure;
 mod out;
 mod reference;
+mod remote;
 mod render;
 mod session;
 
@@ -75,6 +76,13 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Up(args) => return command::up::run(out, global, &args).await,
         command => command,
     };
+    if global.url.is_some() && !command.can_ask() {
+        return Err(
+            Failure::new("this command works on the files, not on a running server").with_hint(
+                "leave out `--url` and RESCIND_URL, and name the files with `--data-dir`",
+            ),
+        );
+    }
     let session = &Session::new(*out, global)?;
     match command {
         Command::Import(args) => command::import::run(session, args).await,
@@ -83,7 +91,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Graph(args) => command::graph::run(session, &args).await,
         Command::Blast(args) => command::look::blast(session, &args).await,
         Command::Why(args) => command::look::why(session, &args).await,
-        Command::Verify(args) => command::verify::run(session, &args),
+        Command::Verify(args) => command::verify::run(session, &args).await,
         Command::Prove(args) => command::prove::run(session, &args).await,
         Command::Reindex => command::upkeep::reindex(session).await,
         Command::Erase(args) => command::upkeep::erase(session, &args).await,

@@ -12,6 +12,7 @@ use crate::args::Global;
 use crate::config::{Config, Environment, Flag, Read};
 use crate::failure::Failure;
 use crate::out::Out;
+use crate::remote::Remote;
 
 /// Where the record is, and where answers go.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Session {
     pub(crate) out: Out,
     config: Config,
     no_witness: bool,
+    remote: Option<Remote>,
 }
 
 /// Reads the configuration with the flags of every command over it, and those of this one.
@@ -55,11 +57,21 @@ impl Session {
         // A path need not be text, which it was on its way through the layers.
         config.data_dir = global.data_dir.clone().unwrap_or(config.data_dir);
         config.witness_dir = global.witness_dir.clone().or(config.witness_dir);
+        let remote = match &global.url {
+            None => None,
+            Some(url) => Some(Remote::new(url, token())?),
+        };
         Ok(Self {
             out,
             config,
             no_witness: global.no_witness,
+            remote,
         })
+    }
+
+    /// The server to ask, where one is named.
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
     }
 
     pub(crate) fn data_dir(&self) -> &Path {
@@ -167,4 +179,9 @@ impl Session {
                 .map(|dir| dir.join("rescind/witness"))
         })
     }
+}
+
+/// The token for a server: from the environment alone, since arguments are seen by all.
+fn token() -> Option<String> {
+    Environment::read().text("RESCIND_TOKEN").map(str::to_owned)
 }

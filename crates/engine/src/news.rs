@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ledger::{Appended, Batch, DecisionRow, Leaf, StoreError};
 use model::{Body, DecisionId, Event, IndexKeys};
@@ -149,6 +150,18 @@ impl Engine {
                 news_view(*seq, event, row)
             })
             .collect())
+    }
+
+    /// Waits until the index holds everything that is durable now, or `patience` is over: what was
+    /// recorded before a question is then in its answer, unless the index is far behind.
+    pub async fn caught_up(&self, patience: Duration) {
+        let Ok(status) = self.store.status().await else {
+            return;
+        };
+        if status.indexed < status.durable {
+            let waiting = self.store.wait_indexed(status.durable);
+            let _ = tokio::time::timeout(patience, waiting).await;
+        }
     }
 
     /// Says whether the store takes what is recorded now.

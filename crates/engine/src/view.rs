@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One run.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
     /// Its id.
     pub id: String,
@@ -37,7 +37,7 @@ pub struct RunView {
 }
 
 /// A list of runs.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunsView {
     /// The runs, newest first.
     pub runs: Vec<RunView>,
@@ -48,7 +48,7 @@ pub struct RunsView {
 }
 
 /// A part of a run's decisions.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StepsView {
     /// The run.
     pub run: String,
@@ -61,7 +61,7 @@ pub struct StepsView {
 }
 
 /// One decision, short.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its id.
     pub id: String,
@@ -86,7 +86,7 @@ pub struct NodeView {
 }
 
 /// One edge of the decision graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EdgeView {
     /// The decision depended on.
     pub cause: String,
@@ -99,7 +99,7 @@ pub struct EdgeView {
 }
 
 /// A decision graph.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GraphView {
     /// The run or decision asked about.
     pub of: String,
@@ -114,7 +114,7 @@ pub struct GraphView {
 }
 
 /// One decision, whole.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionView {
     /// The decision, short.
     #[serde(flatten)]
@@ -150,7 +150,7 @@ pub struct DecisionView {
 }
 
 /// One cause, with how it is known.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CauseView {
     /// The decision depended on.
     pub decision: String,
@@ -165,7 +165,7 @@ pub struct CauseView {
 }
 
 /// A policy as it was used.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyView {
     /// Its name.
     pub id: String,
@@ -180,7 +180,7 @@ pub struct PolicyView {
 }
 
 /// An approval or a rejection.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ApprovalView {
     /// Who.
     pub by: String,
@@ -189,7 +189,7 @@ pub struct ApprovalView {
 }
 
 /// What is known of each field of an imported decision.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AccountView {
     /// Fields known.
     pub known: Vec<String>,
@@ -200,7 +200,7 @@ pub struct AccountView {
 }
 
 /// One field of content.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ContentView {
     /// What it is: asked, chosen, reasoning, result, options, environment, comment, source.
     pub field: String,
@@ -213,7 +213,7 @@ pub struct ContentView {
 }
 
 /// One event of a decision.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MarkView {
     /// Its place in the log.
     pub index: u64,
@@ -226,7 +226,7 @@ pub struct MarkView {
 }
 
 /// What followed from a decision.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BlastView {
     /// The decision asked about.
     pub of: NodeView,
@@ -241,7 +241,7 @@ pub struct BlastView {
 }
 
 /// One decision in a blast radius.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReachedView {
     /// The decision.
     #[serde(flatten)]
@@ -253,7 +253,7 @@ pub struct ReachedView {
 }
 
 /// Why one decision depends on another.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {
     /// The earlier decision.
     pub from: NodeView,
@@ -268,7 +268,7 @@ pub struct WhyView {
 }
 
 /// One link of a chain.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// The edge.
     #[serde(flatten)]
@@ -282,7 +282,7 @@ pub struct LinkView {
 }
 
 /// What an import did.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImportView {
     /// The runs of the file.
     pub runs: Vec<ImportedRunView>,
@@ -301,7 +301,7 @@ pub struct ImportView {
 }
 
 /// What an import did with one run.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImportedRunView {
     /// Its id in the record.
     pub id: String,
@@ -322,7 +322,7 @@ pub struct ImportedRunView {
 }
 
 /// What an erasure did.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EraseView {
     /// The subject whose key was destroyed.
     pub subject: String,
@@ -335,7 +335,7 @@ pub struct EraseView {
 }
 
 /// Something that happened: one event of the record.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NewsView {
     /// Its place in the log.
     pub seq: u64,
@@ -358,7 +358,7 @@ pub struct NewsView {
 }
 
 /// Whether the store takes what is recorded now.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReadyView {
     /// Whether it does.
     pub ready: bool,
@@ -367,7 +367,7 @@ pub struct ReadyView {
 }
 
 /// What `verify` answers of a data directory or a published log.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedView {
     /// Whether everything that was checked is as it was written.
     pub intact: bool,
@@ -393,7 +393,7 @@ pub struct VerifiedView {
 }
 
 /// Something that is not as it was written.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FindingView {
     /// The first entry that it makes doubtful.
     pub first_bad: Option<u64>,
@@ -404,7 +404,7 @@ pub struct FindingView {
 }
 
 /// How much was checked.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckedView {
     /// Entries whose hash was recomputed.
     pub entries: u64,

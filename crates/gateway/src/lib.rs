@@ -36,7 +36,7 @@ use tokio::sync::Semaphore;
 
 pub use self::reply::Body;
 pub use self::serve::{Sockets, serve};
-pub use self::upstream::{Upstream, UpstreamError, Wire};
+pub use self::upstream::{Pool, Upstream, UpstreamError, Wire, plain_client};
 
 use self::retry::Budget;
 use self::route::{Front, Route};

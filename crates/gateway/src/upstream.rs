@@ -102,7 +102,8 @@ pub enum UpstreamError {
     },
 }
 
-type Pool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// A client of HTTP and HTTPS that keeps its connections.
+pub type Pool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Sends, over connections that are kept. Upstreams with certificates of their own have a pool of
 /// their own.
@@ -179,6 +180,12 @@ impl Client {
             }
         })
     }
+}
+
+/// Returns a client that trusts the usual certificates, for whoever asks a server of ours.
+#[must_use]
+pub fn plain_client() -> Pool {
+    pool(roots(), Duration::from_secs(5))
 }
 
 fn roots() -> RootCertStore {

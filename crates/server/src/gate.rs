@@ -1,5 +1,7 @@
 //! The gate in front of every route: which host was meant, from where, and who asks.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
@@ -13,6 +15,9 @@ use crate::App;
 use crate::problem::Problem;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// How long an answer waits for the index to hold what was recorded before it was asked for.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the gate knows of the route behind it.
 #[derive(Clone)]
@@ -30,7 +35,12 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
     let method = request.method().clone();
     let checked = gate.check(&method, request.uri(), request.headers());
     let mut response = match checked {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            if gate.deed == Some(Deed::Read) && method == Method::GET {
+                gate.app.engine.caught_up(CAUGHT_UP_WITHIN).await;
+            }
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();

@@ -9,9 +9,14 @@ use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &Graph) -> Result<Answer, Failure> {
     let out = &session.out;
-    let engine = session.read().await?;
-    let of = engine.resolve(&args.id).await?;
-    let graph = engine.graph(of, args.limit).await?;
+    let graph = match session.remote() {
+        Some(remote) => remote.graph(&args.id, args.limit).await?,
+        None => {
+            let engine = session.read().await?;
+            let of = engine.resolve(&args.id).await?;
+            engine.graph(of, args.limit).await?
+        }
+    };
     if graph.cut {
         let limit = args.limit;
         out.note(&format!("only {limit} decisions are shown; see `--limit`"))?;

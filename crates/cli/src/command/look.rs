@@ -10,6 +10,7 @@ use crate::Answer;
 use crate::args::{Blast, Runs, Show, Why};
 use crate::failure::Failure;
 use crate::out::{Out, Paint, clean, clean_block, fit, short};
+use crate::remote::Remote;
 use crate::render::label;
 use crate::session::Session;
 
@@ -63,13 +64,14 @@ pub(crate) struct ChangeView {
 }
 
 pub(crate) async fn runs(session: &Session, args: &Runs) -> Result<Answer, Failure> {
-    let engine = session.read().await?;
-    let runs = engine
-        .runs(Page {
-            skip: args.skip,
-            limit: args.limit,
-        })
-        .await?;
+    let page = Page {
+        skip: args.skip,
+        limit: args.limit,
+    };
+    let runs = match session.remote() {
+        Some(remote) => remote.runs(page).await?,
+        None => session.read().await?.runs(page).await?,
+    };
     session.out.answer(&runs, |out| runs_text(out, &runs))?;
     Ok(Answer::Yes)
 }
@@ -108,6 +110,9 @@ fn runs_text(out: &Out, runs: &RunsView) -> String {
 
 pub(crate) async fn show(session: &Session, args: &Show) -> Result<Answer, Failure> {
     let out = &session.out;
+    if let Some(remote) = session.remote() {
+        return show_remote(session, remote, args).await;
+    }
     let engine = session.read().await?;
     if let Some(against) = &args.against {
         let before = engine.resolve_decision(&args.id).await?;
@@ -153,6 +158,29 @@ pub(crate) async fn show(session: &Session, args: &Show) -> Result<Answer, Failu
             return Err(Failure::new(message).with_hint("give a run or a decision"));
         }
     }
+    Ok(Answer::Yes)
+}
+
+async fn show_remote(session: &Session, remote: &Remote, args: &Show) -> Result<Answer, Failure> {
+    let out = &session.out;
+    if args.against.is_some() {
+        return Err(Failure::new("`--against` compares on the files only")
+            .with_hint("leave out `--url`, and name the files with `--data-dir`"));
+    }
+    if let Some(decision) = remote.decision(&args.id).await? {
+        let text = decision_text(out, &decision);
+        out.answer(&ShowView::Decision(Box::new(decision)), |_| text)?;
+        return Ok(Answer::Yes);
+    }
+    let run = remote.run(&args.id).await?;
+    let steps = remote.steps(&args.id, args.limit).await?;
+    let detail = RunDetail {
+        run,
+        steps: steps.steps,
+        more: steps.more,
+    };
+    let text = run_text(out, &detail);
+    out.answer(&ShowView::Run(Box::new(detail)), |_| text)?;
     Ok(Answer::Yes)
 }
 
@@ -308,9 +336,14 @@ impl<'a> Lines<'a> {
 }
 
 pub(crate) async fn blast(session: &Session, args: &Blast) -> Result<Answer, Failure> {
-    let engine = session.read().await?;
-    let id = engine.resolve_decision(&args.id).await?;
-    let blast = engine.blast(id, args.limit).await?;
+    let blast = match session.remote() {
+        Some(remote) => remote.blast(&args.id, args.limit).await?,
+        None => {
+            let engine = session.read().await?;
+            let id = engine.resolve_decision(&args.id).await?;
+            engine.blast(id, args.limit).await?
+        }
+    };
     session.out.answer(&blast, |out| blast_text(out, &blast))?;
     Ok(Answer::Yes)
 }
@@ -353,10 +386,15 @@ fn blast_text(out: &Out, blast: &BlastView) -> String {
 }
 
 pub(crate) async fn why(session: &Session, args: &Why) -> Result<Answer, Failure> {
-    let engine = session.read().await?;
-    let earlier = engine.resolve_decision(&args.earlier).await?;
-    let later = engine.resolve_decision(&args.later).await?;
-    let why = engine.why(earlier, later).await?;
+    let why = match session.remote() {
+        Some(remote) => remote.why(&args.earlier, &args.later).await?,
+        None => {
+            let engine = session.read().await?;
+            let earlier = engine.resolve_decision(&args.earlier).await?;
+            let later = engine.resolve_decision(&args.later).await?;
+            engine.why(earlier, later).await?
+        }
+    };
     session.out.answer(&why, |out| why_text(out, &why))?;
     Ok(if why.depends { Answer::Yes } else { Answer::No })
 }

@@ -31,9 +31,14 @@ pub(crate) struct ProvedView {
 
 pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failure> {
     let disclose = fields_named(args.disclose.iter().map(String::as_str))?;
-    let engine = session.read().await?;
-    let id = engine.resolve_decision(&args.id).await?;
-    let evidence = engine.prove(id, &disclose, args.chain).await?;
+    let evidence = match session.remote() {
+        Some(remote) => remote.prove(&args.id, &args.disclose, args.chain).await?,
+        None => {
+            let engine = session.read().await?;
+            let id = engine.resolve_decision(&args.id).await?;
+            engine.prove(id, &disclose, args.chain).await?
+        }
+    };
     let mut text = serde_json::to_string_pretty(&evidence)?;
     text.push('\n');
     if args.output == Path::new("-") {

@@ -13,7 +13,18 @@ use crate::failure::Failure;
 use crate::out::{Out, Paint, clean};
 use crate::session::Session;
 
-pub(crate) fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
+pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
+    if let Some(remote) = session.remote() {
+        if args.path.is_some() || !args.keys.is_empty() {
+            return Err(
+                Failure::new("a server checks its own files with its own keys")
+                    .with_hint("leave out the path and `--key`, or `--url`"),
+            );
+        }
+        let view = remote.verify(args.full).await?;
+        session.out.answer(&view, |out| text(out, &view))?;
+        return Ok(if view.intact { Answer::Yes } else { Answer::No });
+    }
     let path = args.path.as_deref().unwrap_or(session.data_dir());
     if !path.exists() {
         return Err(

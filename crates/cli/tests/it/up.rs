@@ -141,8 +141,41 @@ fn c77_a_call_goes_through_unchanged_and_is_recorded() {
         .unwrap()
         .to_owned();
     drop(upstream);
+    let url = format!("http://{}", up.address);
+    let asked: Vec<Value> = [
+        &["runs"][..],
+        &["show", &decision],
+        &["show", "latest"],
+        &["graph", "latest"],
+        &["blast", &decision],
+    ]
+    .iter()
+    .map(|command| world.json(&[command, &["--url", &url][..]].concat()))
+    .collect();
+    assert!(
+        world
+            .ok(&["verify", "--full", "--url", &url])
+            .contains("intact")
+    );
+    let not = world.fails(2, &["reindex", "--url", &url]);
+    assert!(not.contains("works on the files"), "{not}");
     up.signal(rustix::process::Signal::TERM);
     assert!(up.child.wait().unwrap().success());
+    let gone = world.fails(2, &["runs", "--url", &url]);
+    assert!(gone.contains("is `rescind up` running there?"), "{gone}");
+    for (command, remote) in [
+        (&["runs"][..], &asked[0]),
+        (&["show", &decision], &asked[1]),
+        (&["show", "latest"], &asked[2]),
+        (&["graph", "latest"], &asked[3]),
+        (&["blast", &decision], &asked[4]),
+    ] {
+        assert_eq!(
+            &world.json(command),
+            remote,
+            "{command:?}: the same answer either way"
+        );
+    }
 
     assert_eq!(world.json(&["runs"])["runs"][0]["external"], "ticket-7");
     let shown = world.json(&["show", &decision]);

@@ -279,7 +279,7 @@ fn quiet() -> Options {
 }
 
 #[tokio::test]
-async fn c7_what_was_let_out_before_a_crash_is_in_the_record_after_it() {
+async fn c7_c63_what_was_let_out_before_a_crash_is_in_the_record_after_it() {
     let (disk, index) = (FaultDisk::default(), tempfile::tempdir().unwrap());
     let recorder = on(&disk, index.path(), quiet()).await;
     // The next write of the log is the process's last; the journal's came before.
@@ -304,6 +304,10 @@ async fn c7_what_was_let_out_before_a_crash_is_in_the_record_after_it() {
         if let Some(decision) = let_out {
             let view = recorder.engine().decision(decision).await.unwrap();
             assert_eq!(view.node.status, "unknown", "{ahead} operations ahead");
+            if !durable {
+                let gaps = recorder.engine().store().events_named(&["gap"]).await;
+                assert!(!gaps.unwrap().is_empty(), "a crash leaves its mark");
+            }
         }
         seen.push((let_out.is_some(), durable));
         recorder.stop(Duration::from_secs(5)).await.unwrap();

@@ -1,0 +1,202 @@
+//! A running server in place of the files: the same questions, asked over its API.
+//!
+//! The API answers with the objects that the commands print, so what is asked here reads and shows
+//! like what is asked of the files.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::prove::Evidence;
+use engine::view::{
+    BlastView, DecisionView, GraphView, RunView, RunsView, StepsView, VerifiedView, WhyView,
+};
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use ledger::Page;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// The longest answer that is taken, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// How long an answer may take: verifying everything is the longest.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A server.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    base: Uri,
+    token: Option<String>,
+}
+
+/// What the server says when it cannot answer.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    error: String,
+    hint: Option<String>,
+    code: Option<String>,
+}
+
+impl Remote {
+    /// Takes the address of a server, such as `http://127.0.0.1:7373`.
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self, Failure> {
+        let wrong = |why: &str| {
+            Failure::new(format!("`{url}` is no address of a server: {why}"))
+                .with_hint("give the address that `rescind up` printed: `http://127.0.0.1:7373`")
+        };
+        let base: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
+        match base.scheme_str() {
+            Some("http" | "https") if base.authority().is_some() => Ok(Self { base, token }),
+            _ => Err(wrong("it has to begin with `http://` or `https://`")),
+        }
+    }
+
+    pub(crate) async fn runs(&self, page: Page) -> Result<RunsView, Failure> {
+        let Page { skip, limit } = page;
+        self.get(&format!("runs?skip={skip}&limit={limit}")).await
+    }
+
+    pub(crate) async fn run(&self, id: &str) -> Result<RunView, Failure> {
+        self.get(&format!("runs/{}", part(id))).await
+    }
+
+    pub(crate) async fn steps(&self, id: &str, limit: usize) -> Result<StepsView, Failure> {
+        self.get(&format!("runs/{}/decisions?limit={limit}", part(id)))
+            .await
+    }
+
+    /// Returns a decision; none if the id is of something else.
+    pub(crate) async fn decision(&self, id: &str) -> Result<Option<DecisionView>, Failure> {
+        let (status, body) = self
+            .ask(Method::GET, &format!("decisions/{}", part(id)))
+            .await?;
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if problem.code.as_deref() == Some("wrong-kind") => Ok(None),
+            _ => read(status, &body).map(Some),
+        }
+    }
+
+    pub(crate) async fn graph(&self, id: &str, limit: usize) -> Result<GraphView, Failure> {
+        self.get(&format!("graph/{}?limit={limit}", part(id))).await
+    }
+
+    pub(crate) async fn blast(&self, id: &str, limit: usize) -> Result<BlastView, Failure> {
+        self.get(&format!("blast/{}?limit={limit}", part(id))).await
+    }
+
+    pub(crate) async fn why(&self, earlier: &str, later: &str) -> Result<WhyView, Failure> {
+        self.get(&format!("why/{}/{}", part(earlier), part(later)))
+            .await
+    }
+
+    pub(crate) async fn prove(
+        &self,
+        id: &str,
+        disclose: &[String],
+        chain: bool,
+    ) -> Result<Evidence, Failure> {
+        let fields = disclose.join(",");
+        let disclose = match disclose.is_empty() {
+            true => String::new(),
+            false => format!("&disclose={}", part(&fields)),
+        };
+        self.get(&format!("proof/{}?chain={chain}{disclose}", part(id)))
+            .await
+    }
+
+    pub(crate) async fn verify(&self, full: bool) -> Result<VerifiedView, Failure> {
+        let (status, body) = self
+            .ask(Method::POST, &format!("verify?full={full}"))
+            .await?;
+        read(status, &body)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let (status, body) = self.ask(Method::GET, path).await?;
+        read(status, &body)
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+        let server = self.base.authority().map_or("", |server| server.as_str());
+        let unreachable = |why: String| {
+            Failure::new(format!("could not ask `{server}`: {why}"))
+                .with_hint("is `rescind up` running there? Without `--url` the files are read")
+        };
+        let base = self.base.to_string();
+        let uri: Uri = format!("{}/api/v1/{path}", base.trim_end_matches('/'))
+            .parse()
+            .map_err(|_| Failure::new(format!("`{path}` makes no address")))?;
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        if let Some(token) = &self.token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| Failure::new("the token is none: it has other characters"))?;
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        let client = gateway::plain_client();
+        let asking = async {
+            let response = client
+                .request(request)
+                .await
+                .map_err(|error| unreachable(root(&error)))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .map_err(|error| unreachable(error.to_string()))?;
+            Ok((status, body.to_bytes()))
+        };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .map_err(|_| unreachable("it did not answer in time".to_owned()))?
+    }
+}
+
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failure> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| {
+            Failure::new(format!(
+                "the server's answer is not what this version reads: {error}"
+            ))
+            .with_hint("use the same version of `rescind` on both sides")
+        });
+    }
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        error: format!("the server answered with status {status}"),
+        hint: None,
+        code: None,
+    });
+    let failure = Failure::new(problem.error);
+    Err(match problem.hint {
+        Some(hint) => failure.with_hint(hint),
+        None if status == StatusCode::UNAUTHORIZED => {
+            failure.with_hint("set `RESCIND_TOKEN` to a token of the role `viewer` or `operator`")
+        }
+        None => failure,
+    })
+}
+
+/// A part of a path or query, with everything encoded that could end it.
+fn part(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.:,".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn root(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
