@@ -413,8 +413,10 @@ pub(super) async fn take_up(
     let Some(journal) = journal else {
         return Ok(());
     };
-    let (mut recovered, mut unfit, mut last) = (0, 0, HybridTime::default());
+    let (mut left, mut recovered, mut unfit) = (0_u64, 0, 0);
+    let mut last = HybridTime::default();
     while let Some((place, batch)) = journal.next_left()? {
+        left += 1;
         if let Some(leaf) = batch.leaves.last() {
             last = last.max(leaf.keys().at);
         }
@@ -427,7 +429,8 @@ pub(super) async fn take_up(
         }
         journal.done(place);
     }
-    if recovered == 0 && unfit == 0 {
+    // A process that ends well leaves nothing.
+    if left == 0 {
         return Ok(());
     }
     engine.learn(last);
