@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use ledger::payload::SALT_BYTES;
-use ledger::{BlobState, KeyState, StoreError};
-use model::{Event, Field, Sealed};
+use ledger::{BlobState, DecisionRow, KeyState, StoreError};
+use model::{Base, Body, Event, Field, Kind, Sealed};
 
 use crate::text::summary;
 use crate::view::ContentView;
@@ -25,11 +25,34 @@ impl Engine {
         if !sealed.fields.iter().any(|field| field.role == role) {
             return Ok(None);
         }
-        let Content::Kept(fields) = self.open(event, sealed).await? else {
+        let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
             return Ok(None);
         };
         let field = fields.into_iter().find(|field| field.role == role);
         Ok(field.map(|field| String::from_utf8_lossy(&field.bytes).into_owned()))
+    }
+
+    /// The beginning of what a decision says. What a model or an agent said when its call ended
+    /// tells more than what it was asked.
+    pub(crate) async fn summary_of_node(
+        &self,
+        row: &DecisionRow,
+        first: &Event,
+    ) -> Result<Option<String>, EngineError> {
+        let ends_later = matches!(first.body, Body::Begun { .. } | Body::Proposed { .. });
+        if ends_later && matches!(row.keys.kind, Kind::Inference | Kind::Message) {
+            for index in self.store.events_of(row.id).await?.into_iter().rev() {
+                let event = self.event(index).await?;
+                let says = event.body.sealed().is_some_and(|sealed| {
+                    let chosen = |field: &model::SealedField| field.role == Field::Chosen;
+                    sealed.fields.iter().any(chosen)
+                });
+                if says {
+                    return self.summary_of(&event).await;
+                }
+            }
+        }
+        self.summary_of(first).await
     }
 
     pub(crate) async fn summary_of(&self, event: &Event) -> Result<Option<String>, EngineError> {
@@ -55,7 +78,7 @@ impl Engine {
             let Some(sealed) = event.body.sealed() else {
                 continue;
             };
-            let opened = self.open(event, sealed).await?;
+            let opened = self.open_whole(event, sealed).await?;
             for field in &sealed.fields {
                 let text = match &opened {
                     Content::Kept(fields) => fields
@@ -66,7 +89,7 @@ impl Engine {
                 };
                 contents.push(ContentView {
                     field: field.role.name().to_owned(),
-                    bytes: field.len,
+                    bytes: field.len + field.base.map_or(0, |base| base.head + base.tail),
                     state: opened.name().to_owned(),
                     text,
                 });
@@ -75,7 +98,56 @@ impl Engine {
         Ok(contents)
     }
 
-    /// Opens what an event sealed.
+    /// Opens what an event sealed, with what its fields have in common with earlier ones.
+    pub(crate) async fn open_whole(
+        &self,
+        event: &Event,
+        sealed: &Sealed,
+    ) -> Result<Content, EngineError> {
+        let mut opened = self.open(event, sealed).await?;
+        let Content::Kept(fields) = &mut opened else {
+            return Ok(opened);
+        };
+        for (field, said) in fields.iter_mut().zip(&sealed.fields) {
+            let Some(base) = said.base else { continue };
+            let Some(earlier) = self.base_of(base, said.role).await? else {
+                return Ok(Content::Missing);
+            };
+            let (head, tail) = (base.head as usize, base.tail as usize);
+            let (Some(head), Some(tail)) = (
+                earlier.get(..head),
+                earlier
+                    .len()
+                    .checked_sub(tail)
+                    .and_then(|at| earlier.get(at..)),
+            ) else {
+                return Ok(Content::Damaged);
+            };
+            field.bytes = [head, &field.bytes, tail].concat();
+        }
+        Ok(opened)
+    }
+
+    /// Returns the field of an earlier decision that others have a part of. How far that leads is
+    /// bounded where such parts are made.
+    async fn base_of(&self, base: Base, role: Field) -> Result<Option<Vec<u8>>, EngineError> {
+        for (_, event) in self.events_of(base.decision).await? {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            if !sealed.fields.iter().any(|field| field.role == role) {
+                continue;
+            }
+            let Content::Kept(fields) = Box::pin(self.open_whole(&event, sealed)).await? else {
+                return Ok(None);
+            };
+            let field = fields.into_iter().find(|field| field.role == role);
+            return Ok(field.map(|field| field.bytes));
+        }
+        Ok(None)
+    }
+
+    /// Opens what an event sealed, as it is kept.
     pub(crate) async fn open(
         &self,
         event: &Event,

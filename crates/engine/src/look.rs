@@ -226,7 +226,7 @@ impl Engine {
                 known: row.keys.known.name().to_owned(),
                 started: row.keys.started.map(stamp),
                 index: row.first,
-                summary: self.summary_of(&event).await?,
+                summary: self.summary_of_node(row, &event).await?,
             });
         }
         Ok(nodes)

@@ -9,6 +9,8 @@ use crate::{Engine, EngineError};
 /// A content to seal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
+    /// What stands around the text, and is kept elsewhere.
+    pub(crate) base: Option<model::Base>,
     pub(crate) role: Field,
     pub(crate) media: Media,
     pub(crate) text: &'a str,
@@ -48,6 +50,7 @@ impl Envelope {
             .iter()
             .zip(sealed.fields)
             .map(|(plain, field)| SealedField {
+                base: plain.base,
                 com: field.com,
                 len: field.len,
                 media: plain.media,

@@ -32,5 +32,5 @@ pub use lifecycle::{IllegalStep, Status, Step};
 pub use proposal::{
     Account, Agent, Approval, Field, Kind, MissingField, PolicyUse, Proposal, Provenance, Verdict,
 };
-pub use sealed::{Media, Sealed, SealedField};
+pub use sealed::{Base, Media, Sealed, SealedField};
 pub use time::{HybridClock, HybridTime, Timestamp};

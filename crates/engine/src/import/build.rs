@@ -302,6 +302,7 @@ fn seal_opening(
     let mut plain = Vec::new();
     if let Some(title) = &run.title {
         plain.push(Plain {
+            base: None,
             role: Field::Asked,
             media: Media::Text,
             text: title,
@@ -309,6 +310,7 @@ fn seal_opening(
     }
     if !run.environment.is_empty() {
         plain.push(Plain {
+            base: None,
             role: Field::Environment,
             media: Media::Json,
             text: &snapshot,
@@ -316,6 +318,7 @@ fn seal_opening(
     }
     if let Some(rest) = &run.rest {
         plain.push(Plain {
+            base: None,
             role: Field::Source,
             media: Media::Json,
             text: rest,
@@ -371,6 +374,7 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
         .into_iter()
         .filter_map(|(role, text)| {
             text.as_ref().map(|text| Plain {
+                base: None,
                 role,
                 media: text.media,
                 text: &text.text,
@@ -380,6 +384,7 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
     // What the fields say already is not kept twice.
     if !step.said {
         plain.push(Plain {
+            base: None,
             role: Field::Source,
             media: Media::Json,
             text: &step.source,

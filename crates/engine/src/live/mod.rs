@@ -21,6 +21,7 @@
 //! counts what was refused. Nothing here knows a wire: the gateway says what a call is.
 
 mod append;
+mod bodies;
 mod call;
 mod join;
 mod open;
@@ -43,6 +44,7 @@ use tokio_util::task::TaskTracker;
 use crate::{Engine, EngineError};
 
 use self::append::{Appender, Health};
+use self::bodies::Bodies;
 use self::join::Joins;
 use self::runs::Runs;
 use self::subjects::Subjects;
@@ -148,6 +150,7 @@ pub(crate) struct Inner {
     health: Arc<Health>,
     runs: Mutex<Runs>,
     joins: Mutex<Joins>,
+    bodies: Mutex<Bodies>,
     tracer: Mutex<Tracer>,
     subjects: Subjects,
     sealers: Mutex<Vec<Sealer>>,
@@ -191,6 +194,7 @@ impl Recorder {
             health,
             runs: Mutex::new(runs),
             joins: Mutex::new(Joins::default()),
+            bodies: Mutex::new(Bodies::default()),
             subjects,
             sealers: Mutex::new(Vec::new()),
             tasks,

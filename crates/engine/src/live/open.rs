@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use ledger::payload::Sealer;
 use ledger::{Batch, canonical};
 use model::{
-    Agent, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
+    Agent, Base, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
     Evidence, Field, Kind, Media, Proposal, Provenance, RunId, Sealed, Strength, Timestamp,
 };
 use tokio::sync::oneshot;
@@ -154,7 +154,12 @@ impl Inner {
             .as_ref()
             .map(|text| ledger::digest::sha256(text.as_bytes()));
         kept.extend(snapshot.map(|text| (Field::Environment, Media::Json, Cow::Owned(text))));
-        let (sealed, payload) = self.seal(&envelope, begun, kept)?;
+        let kept = self.recordable(kept);
+        let base = match kind {
+            Kind::Inference => self.bodies().keep(place.run.id, decision, &kept[0].2),
+            _ => None,
+        };
+        let (sealed, payload) = self.seal(&envelope, begun, &kept, base)?;
         let mut causes = known.clone();
         let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
         let proposal = Proposal {
@@ -384,39 +389,58 @@ impl Inner {
         (Arc::new(LiveRun { id, subject, key }), event)
     }
 
-    fn seal(
+    /// Frees contents of secrets, and of themselves where the operator keeps none.
+    fn recordable<'t>(
         &self,
-        envelope: &Envelope,
-        event: EventId,
-        kept: Vec<(Field, Media, Cow<'_, str>)>,
-    ) -> Result<SealedContents, RecordError> {
+        kept: Vec<(Field, Media, Cow<'t, str>)>,
+    ) -> Vec<(Field, Media, Cow<'t, str>)> {
         let mut secrets = 0;
-        let kept: Vec<(Field, Media, Cow<'_, str>)> = kept
-            .iter()
+        let kept = kept
+            .into_iter()
             .map(|(field, media, text)| {
-                if !self.options.bodies && *field != Field::Environment {
+                if !self.options.bodies && field != Field::Environment {
                     let stands_for = format!("[{} bytes, not kept]", text.len());
-                    return (*field, Media::Text, Cow::Owned(stands_for));
+                    return (field, Media::Text, Cow::Owned(stands_for));
                 }
                 let Some(redact) = &self.options.redact else {
-                    return (*field, *media, Cow::Borrowed(&**text));
+                    return (field, media, text);
                 };
-                let (text, found) = redact(text);
+                let (clean, found) = redact(&text);
                 secrets += found;
-                (*field, *media, text)
+                match clean {
+                    Cow::Owned(clean) => (field, media, Cow::Owned(clean)),
+                    Cow::Borrowed(_) => (field, media, text),
+                }
             })
             .collect();
         if secrets > 0 {
             metrics::counter!("rescind_secrets_redacted_total").increment(u64::from(secrets));
         }
-        let plain: Vec<Plain<'_>> = kept
+        kept
+    }
+
+    /// Seals contents; of the first, only what `base` does not have.
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        event: EventId,
+        kept: &[(Field, Media, Cow<'_, str>)],
+        base: Option<Base>,
+    ) -> Result<SealedContents, RecordError> {
+        let mut plain: Vec<Plain<'_>> = kept
             .iter()
             .map(|(role, media, text)| Plain {
+                base: None,
                 role: *role,
                 media: *media,
                 text,
             })
             .collect();
+        if let (Some(base), Some(first)) = (base, plain.first_mut()) {
+            let (head, tail) = (base.head as usize, base.tail as usize);
+            first.text = &first.text[head..first.text.len() - tail];
+            first.base = Some(base);
+        }
         let mut sealer = self.sealers().pop().unwrap_or_default();
         let made = envelope.seal(&mut sealer, &*self.engine.entropy, event, &plain);
         self.sealers().push(sealer);
@@ -455,6 +479,10 @@ impl Inner {
 
     pub(super) fn joins(&self) -> std::sync::MutexGuard<'_, super::Joins> {
         self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bodies(&self) -> std::sync::MutexGuard<'_, super::Bodies> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sealers(&self) -> std::sync::MutexGuard<'_, Vec<Sealer>> {
@@ -537,7 +565,8 @@ impl Open {
             .into_iter()
             .map(|(field, media, text)| (field, media, Cow::Owned(text)))
             .collect();
-        let (sealed, payload) = inner.seal(&envelope, id, kept)?;
+        let kept = inner.recordable(kept);
+        let (sealed, payload) = inner.seal(&envelope, id, &kept, None)?;
         let later = causes.split_off(causes.len().min(CAUSES_PER_LEAF));
         let body = Body::Finished {
             causes,

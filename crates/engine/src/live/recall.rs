@@ -99,7 +99,7 @@ impl Inner {
             let Some(sealed) = event.body.sealed() else {
                 continue;
             };
-            let Content::Kept(fields) = self.engine.open(event, sealed).await? else {
+            let Content::Kept(fields) = self.engine.open_whole(event, sealed).await? else {
                 continue;
             };
             for field in fields {

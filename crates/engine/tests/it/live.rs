@@ -476,3 +476,48 @@ async fn a_conversation_goes_on_over_a_restart() {
     end(open, said("It is cancelled.")).await;
     assert!(recorder.engine().why(first, later).await.unwrap().depends);
 }
+
+#[tokio::test]
+async fn what_agents_resend_is_kept_once_and_read_whole() {
+    let recorder = in_memory().await;
+    let history = "This line of the history is sent again with every call. ".repeat(100);
+    let body = |turns: usize| {
+        let turns: String = (0..turns).map(|n| format!(",\"turn {n}\"")).collect();
+        format!("{{\"messages\":[\"{history}\"{turns}],\"model\":\"m-1\"}}")
+    };
+    let mut decisions = Vec::new();
+    for turns in 0..40 {
+        let mut caller = agent("ada");
+        caller.run = Some("one".to_owned());
+        let asked = body(turns);
+        let call = Call {
+            caller,
+            what: What::Inference {
+                model: "m-1",
+                items: Vec::new(),
+            },
+            asked: (Media::Json, &asked),
+            environment: Environment::default(),
+        };
+        let open = recorder.begin(call).await.unwrap();
+        decisions.push(open.decision());
+        end(open, said("yes")).await;
+    }
+    let engine = recorder.engine();
+    let mut kept = 0;
+    for (turns, decision) in decisions.iter().enumerate() {
+        let view = engine.decision(*decision).await.unwrap();
+        let asked = view.contents.iter().find(|c| c.field == "asked").unwrap();
+        assert_eq!(asked.text.as_deref(), Some(&*body(turns)), "turn {turns}");
+        assert_eq!(asked.bytes as usize, body(turns).len());
+        assert_eq!(view.node.summary.as_deref(), Some("yes"));
+        let index = engine.store().events_of(*decision).await.unwrap()[0];
+        let leaf = engine.store().read(index, 1).await.unwrap().remove(0).1;
+        let event = ledger::Leaf::decode(&leaf).unwrap();
+        kept += event.body.sealed().unwrap().len;
+    }
+    assert!(
+        kept < 3 * body(40).len() as u64,
+        "{kept} bytes for 40 calls"
+    );
+}

@@ -118,6 +118,7 @@ impl Maker {
         let sealed = Sealed {
             ct,
             fields: vec![SealedField {
+                base: None,
                 com: ct,
                 len: 1,
                 media: Media::Text,

@@ -29,6 +29,7 @@ pub(crate) fn sealed(role: Field) -> Sealed {
     Sealed {
         ct: Digest([7; 32]),
         fields: vec![SealedField {
+            base: None,
             com: Digest([8; 32]),
             len: 4,
             media: Media::Text,
