@@ -18,6 +18,7 @@ use wire::import::{Format, Options, Run, Step};
 
 use self::at_once::{at_once, cores};
 use self::lot::Feed;
+use crate::text::cut;
 use crate::view::ImportView;
 use crate::{Engine, EngineError};
 
@@ -318,16 +319,4 @@ fn part_of(options: &ImportOptions<'_>, position: &str) -> String {
         .agent
         .map_or(String::new(), |agent| format!(" as {agent}"));
     format!("{}{agent}", cut(position, NAME_BYTES_MAX))
-}
-
-/// Cuts a text to at most `max` bytes, at the border of a character.
-fn cut(text: &str, max: usize) -> String {
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let mut end = max.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }

@@ -13,8 +13,9 @@ use model::{
 use wire::import::{Run, Step};
 
 use super::lot::Times;
-use super::{NAME_BYTES_MAX, Opened, Prepared, cut};
+use super::{NAME_BYTES_MAX, Opened, Prepared};
 use crate::record::{Envelope, Plain};
+use crate::text::{cut, shorten_pointer};
 use crate::view::ImportedRunView;
 use crate::{Engine, EngineError};
 
@@ -237,7 +238,7 @@ impl<'e, 'r> Builder<'e, 'r> {
         let mut causes = self.tracer.observe(&seen);
         for cause in &mut causes {
             if let Evidence::Value { at } = &mut cause.evidence {
-                shorten_pointer(at);
+                shorten_pointer(at, NAME_BYTES_MAX);
             }
         }
         // The strongest first, so that what stands in the leaf is what matters.
@@ -398,18 +399,4 @@ fn encode(event: &Event, position: &str) -> Result<Leaf, EngineError> {
         position: position.to_owned(),
         source,
     })
-}
-
-/// Cuts a JSON Pointer to an ancestor that is short enough: keys of arguments can be of any
-/// length, and a leaf cannot.
-fn shorten_pointer(pointer: &mut String) {
-    if pointer.len() <= NAME_BYTES_MAX {
-        return;
-    }
-    let mut end = NAME_BYTES_MAX;
-    while !pointer.is_char_boundary(end) {
-        end -= 1;
-    }
-    let end = pointer[..end].rfind('/').unwrap_or(0);
-    pointer.truncate(end);
 }
