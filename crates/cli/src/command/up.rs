@@ -16,7 +16,7 @@ use model::Realm;
 use store::disk::{Disk as _, RealDisk};
 use store::{EmbeddedStore, FileJournal};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -138,6 +138,8 @@ impl Service {
 
     async fn run(self, out: &Out) -> Result<Answer, Failure> {
         let address = self.listener.local_addr()?;
+        // Before anybody learns that we are here: who starts us may tell us to stop at once.
+        let mut signals = Signals::listen()?;
         if out.json() {
             out.text(&format!(r#"{{"listening":"http://{address}"}}"#))?;
         } else {
@@ -176,14 +178,14 @@ impl Service {
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = &mut serving => ended,
-            named = stopped() => {
-                out.note(&format!("{}: ending what is under way", named?))?;
+            named = signals.stopped() => {
+                out.note(&format!("{named}: ending what is under way"))?;
                 stop.cancel();
                 let _ = self.stopping.send(true);
                 // A second signal ends the wait; what is open then is unknown in the record.
                 tokio::select! {
                     ended = &mut serving => ended,
-                    _ = stopped() => false,
+                    _ = signals.stopped() => false,
                 }
             }
         };
@@ -214,16 +216,28 @@ async fn nothing_there() -> (http::StatusCode, axum::Json<serde_json::Value>) {
     (http::StatusCode::NOT_FOUND, axum::Json(body))
 }
 
-/// Waits for a signal that ends the process, and names it.
-async fn stopped() -> Result<&'static str, Failure> {
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "told to stop",
-    })
+/// The signals that end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes them from now on, in place of the system, which would end the process.
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one, and names it.
+    async fn stopped(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "told to stop",
+        }
+    }
 }
 
 async fn open(
