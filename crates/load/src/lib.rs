@@ -1,0 +1,22 @@
+//! Load and crashes on real processes.
+//!
+//! ```text
+//!   clients ──────────── direct ───────────► upstream (a process of its own, fixed answers)
+//!      └──► rescind up (a process of its own) ──►┘
+//! ```
+//!
+//! [`bench`] measures what the gateway adds, in windows that alternate with calls that go to the
+//! upstream directly; [`crash`] kills the gateway in the middle of calls and holds its record
+//! against what the upstream saw. Nothing here runs in the gateway's process, and nothing asserts
+//! a time: a window with a failed call is void, and the machine's state stands beside the numbers.
+
+pub mod bench;
+pub mod client;
+pub mod crash;
+pub mod machine;
+pub mod process;
+pub mod record;
+pub mod report;
+pub mod upstream;
+pub mod window;
+pub mod words;

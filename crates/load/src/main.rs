@@ -1,0 +1,184 @@
+//! The `rescind-load` command: an upstream, measurements, crashes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use load::process::Process;
+use load::upstream::{Options, Upstream};
+use load::{bench, crash, report};
+
+/// Load and crashes on real processes of Rescind.
+#[derive(Debug, Parser)]
+#[command(name = "rescind-load")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Serve fixed answers until killed, and say where.
+    Upstream {
+        /// How long an answer takes to begin, in milliseconds.
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
+        /// Pieces of a streamed answer.
+        #[arg(long, default_value_t = 100)]
+        chunks: usize,
+    },
+    /// Measure what the gateway adds to calls.
+    Bench(Bench),
+    /// Kill the gateway in the middle of calls and check its record.
+    Crash(Crash),
+}
+
+/// What both tasks need.
+#[derive(Debug, Args)]
+struct On {
+    /// The binary under test.
+    #[arg(long, default_value = "target/release/rescind")]
+    rescind: PathBuf,
+    /// Directory on the disk that is written to; a temporary one is made in it.
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    #[command(flatten)]
+    on: On,
+    /// Windows of each kind.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Length of a window of the open loop, in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Calls a second in the open loop.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
+    /// Connections in the open loop.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Calls in each window of histories and streams.
+    #[arg(long, default_value_t = 200)]
+    in_turn: usize,
+}
+
+#[derive(Debug, Args)]
+struct Crash {
+    #[command(flatten)]
+    on: On,
+    /// How often the gateway is killed.
+    #[arg(long, default_value_t = 20)]
+    rounds: u64,
+    /// Clients that call at once.
+    #[arg(long, default_value_t = 1_000)]
+    clients: usize,
+    /// How long the upstream thinks, in milliseconds.
+    #[arg(long, default_value_t = 20)]
+    delay_ms: u64,
+    /// Where the points of the kills are drawn from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let task = Cli::parse().task;
+    let done = match task {
+        Task::Upstream { delay_ms, chunks } => upstream(delay_ms, chunks),
+        Task::Bench(task) => measure(&task),
+        Task::Crash(task) => kill(&task),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn upstream(delay_ms: u64, chunks: usize) -> anyhow::Result<bool> {
+    let upstream = Upstream::start(Options {
+        delay: Duration::from_millis(delay_ms),
+        chunks,
+        remembers: false,
+    })?;
+    say(&format!(
+        r#"{{"listening":"http://{}"}}"#,
+        upstream.address()
+    ));
+    upstream.wait();
+    Ok(true)
+}
+
+fn measure(task: &Bench) -> anyhow::Result<bool> {
+    let own = std::env::current_exe()?;
+    let upstream = Process::start(Command::new(own).arg("upstream"))?;
+    let dir = temporary(&task.on.dir)?;
+    let plan = bench::Plan {
+        rounds: task.rounds,
+        lasts: Duration::from_secs(task.seconds),
+        rate: task.rate,
+        connections: task.connections,
+        in_turn: task.in_turn,
+    };
+    let measured = bench::run(&task.on.rescind, &upstream, dir.path(), plan, note)?;
+    if task.on.json {
+        say(&serde_json::to_string(&measured)?);
+    } else {
+        say(&report::measured(&measured));
+    }
+    Ok(true)
+}
+
+fn kill(task: &Crash) -> anyhow::Result<bool> {
+    let dir = temporary(&task.on.dir)?;
+    let plan = crash::Plan {
+        rounds: task.rounds,
+        clients: task.clients,
+        delay: Duration::from_millis(task.delay_ms),
+        seed: task.seed,
+    };
+    let found = crash::run(&task.on.rescind, dir.path(), plan, |number, round| {
+        note(&report::round(number, round));
+    })?;
+    if task.on.json {
+        say(&serde_json::to_string(&found)?);
+    } else {
+        let word = if found.holds {
+            "holds"
+        } else {
+            "does not hold"
+        };
+        say(&format!("the record {word} (seed {})", found.seed));
+    }
+    if !found.holds {
+        note(&format!("the record is kept in {}", dir.keep().display()));
+    }
+    Ok(found.holds)
+}
+
+fn temporary(within: &Path) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("load-")
+        .tempdir_in(within)
+        .with_context(|| format!("could not make a directory in {}", within.display()))
+}
+
+#[expect(clippy::print_stdout, reason = "a command prints")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "a command says what it does")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}

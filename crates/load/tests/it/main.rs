@@ -1,0 +1,5 @@
+//! Tests of what measures and kills, and a short round of crashes.
+
+mod crash;
+mod upstream;
+mod window;

@@ -1,0 +1,59 @@
+//! The upstream answers on every path that the others rely on.
+
+use load::client::Connection;
+use load::process::DIRECT;
+use load::upstream::{Options, TOOLS, Upstream, WORDS};
+use load::words::{MARKER, Words, find};
+
+#[test]
+fn answers_are_of_the_kind_that_was_asked_for() {
+    let upstream = Upstream::start(Options::default()).unwrap();
+    let mut connection = Connection::open(upstream.address()).unwrap();
+    let mut ask = |model, stream| {
+        let body = Words::new(model, stream, 1_024).body("load-marker-1");
+        let answer = connection.call(DIRECT, &body).unwrap();
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body).unwrap()
+    };
+    let (words, tools, stream) = (ask(WORDS, false), ask(TOOLS, false), ask(WORDS, true));
+    for whole in [&words, &tools] {
+        let value: serde_json::Value = serde_json::from_str(whole).unwrap();
+        assert!(value["choices"][0]["message"]["content"].is_string());
+        assert!((900..1_300).contains(&whole.len()), "{}", whole.len());
+    }
+    assert!(tools.contains("get_order") && !words.contains("get_order"));
+    assert_eq!(stream.matches("data: ").count(), 100);
+    assert!(stream.contains("data: [DONE]\n\n"));
+}
+
+#[test]
+fn calls_are_remembered_by_their_markers() {
+    let upstream = Upstream::start(Options {
+        remembers: true,
+        ..Options::default()
+    })
+    .unwrap();
+    let words = Words::new(WORDS, false, 1_024);
+    let mut connection = Connection::open(upstream.address()).unwrap();
+    for number in 0..3 {
+        let body = words.body(&format!("{MARKER}{number}"));
+        connection.call(DIRECT, &body).unwrap();
+    }
+    assert_eq!(
+        upstream.seen().markers(),
+        ["load-marker-0", "load-marker-1", "load-marker-2"]
+    );
+}
+
+#[test]
+fn bodies_have_their_length_and_their_own_words() {
+    let words = Words::new(WORDS, false, 1_024);
+    let (one, other) = (words.body("load-marker-1"), words.body("load-marker-2"));
+    assert_eq!((one.len(), other.len()), (1_024, 1_024));
+    assert_ne!(one[400..900], other[400..900]);
+    let long = Words::new(WORDS, false, 222_000).body("load-marker-a-7");
+    assert!((219_000..224_000).contains(&long.len()), "{}", long.len());
+    assert!(serde_json::from_str::<serde_json::Value>(&long).is_ok());
+    assert_eq!(find(long.as_bytes(), MARKER).unwrap(), "load-marker-a-7");
+    assert_eq!(find(b"no mark", MARKER), None);
+}
