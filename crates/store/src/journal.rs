@@ -138,7 +138,11 @@ impl FileJournal {
         let number = state.next_file;
         let file = self.disk.open(&self.path(number), How::Secret)?;
         state.next_file += 1;
-        file.write_at(0, MAGIC)?;
+        if let Err(error) = file.write_at(0, MAGIC) {
+            // While the disk is full every call comes here; none may leave a file behind.
+            let _ = self.disk.remove(&self.path(number));
+            return Err(error);
+        }
         state.current = Some(Current {
             number,
             file,

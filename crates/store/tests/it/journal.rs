@@ -136,6 +136,23 @@ fn whatever_fails_what_was_acknowledged_is_found() {
 }
 
 #[test]
+fn a_full_disk_is_not_filled_with_files() {
+    let disk = FaultDisk::default();
+    let mut make = Maker::default();
+    let journal = open(&disk).unwrap();
+    disk.plan(disk.operations() + 1, Fault::Full);
+    for _ in 0..5 {
+        assert!(matches!(
+            journal.put(&batch(&mut make, 10)),
+            Err(StoreError::Full { .. })
+        ));
+    }
+    assert!(disk.paths().is_empty());
+    disk.free_space();
+    journal.put(&batch(&mut make, 10)).unwrap();
+}
+
+#[test]
 fn a_torn_record_is_passed_over_and_damage_hides_no_other_file() {
     let disk = FaultDisk::default();
     let mut make = Maker::default();
