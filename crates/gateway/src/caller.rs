@@ -3,6 +3,8 @@
 use engine::live::Caller;
 use http::HeaderMap;
 
+/// What the names of our headers begin with. None of them goes on to an upstream.
+pub(crate) const OURS: &str = "x-rescind-";
 /// Names the agent.
 pub(crate) const AGENT: &str = "x-rescind-agent";
 /// Names the run: one of our ids, or any name of the caller's.

@@ -5,7 +5,9 @@ use http::header::{
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::caller;
+use http::Response;
+
+use crate::{Body, caller};
 
 /// Headers of one connection, which end there (RFC 9110, 7.6.1).
 const OF_CONNECTION: &[HeaderName] = &[
@@ -31,8 +33,13 @@ const OF_CONNECTION_TOO: &[&str] = &[
 pub(crate) fn onwards(headers: &HeaderMap) -> HeaderMap {
     let mut onwards = passed(headers);
     onwards.remove(HOST);
-    for ours in [caller::AGENT, caller::RUN, caller::CAUSE, caller::TOKEN] {
-        onwards.remove(ours);
+    let ours: Vec<HeaderName> = onwards
+        .keys()
+        .filter(|name| name.as_str().starts_with(caller::OURS))
+        .cloned()
+        .collect();
+    for name in ours {
+        onwards.remove(name);
     }
     onwards.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     onwards
@@ -41,6 +48,20 @@ pub(crate) fn onwards(headers: &HeaderMap) -> HeaderMap {
 /// Returns the headers of an answer as they go back.
 pub(crate) fn back(headers: &HeaderMap) -> HeaderMap {
     passed(headers)
+}
+
+/// Whether a request may say in two ways how long its body is. Somebody on the way may have
+/// believed the other one, and taken a part of the body for a request of its own; so nothing that
+/// comes after it on its connection is believed (RFC 9112, 6.1). The length that it also said is
+/// not among the headers any more, so this holds of every request that comes in chunks.
+pub(crate) fn is_ambiguous(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Ends the connection with this answer.
+pub(crate) fn last_on_connection(response: &mut Response<Body>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
 }
 
 fn passed(headers: &HeaderMap) -> HeaderMap {

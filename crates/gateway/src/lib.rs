@@ -177,6 +177,15 @@ impl Gateway {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let ambiguous = headers::is_ambiguous(request.headers());
+        let mut response = self.answer(request).await;
+        if ambiguous {
+            headers::last_on_connection(&mut response);
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let inner = Arc::clone(&self.inner);
         if let Err(refused) = inner.admit(request.headers(), request.uri().host()) {
             return *refused;
@@ -189,10 +198,12 @@ impl Gateway {
         };
         let Ok(place) = Arc::clone(&inner.in_flight).try_acquire_owned() else {
             metrics::counter!("rescind_calls_refused_total", "reason" => "in_flight").increment(1);
-            return reply::plain(
+            return reply::error(
+                route.words(),
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_calls",
                 "too many calls are under way; `limits.in_flight_max` is how many may be",
+                reply::Again::After(1),
             );
         };
         let Route { agent, front } = route;

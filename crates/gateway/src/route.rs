@@ -20,6 +20,26 @@ pub(crate) struct Route {
     pub(crate) front: Front,
 }
 
+impl Route {
+    /// Returns the wire for our own words to the caller.
+    pub(crate) const fn words(&self) -> Api {
+        match &self.front {
+            Front::Llm(target) => target.words(),
+        }
+    }
+}
+
+impl Target {
+    /// Returns the wire for our own words to the caller.
+    pub(crate) const fn words(&self) -> Api {
+        match (self.api, self.wire) {
+            (Some(api), _) => api,
+            (None, Wire::OpenAi) => Api::Chat,
+            (None, Wire::Anthropic) => Api::Messages,
+        }
+    }
+}
+
 /// The front that takes the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Front {

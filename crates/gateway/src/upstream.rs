@@ -160,7 +160,8 @@ impl Client {
             .address(rest)
             .ok_or_else(|| UpstreamError::Address {
                 host: host.to_owned(),
-                rest: rest.to_owned(),
+                // Keys are given in the query too.
+                rest: rest.split('?').next().unwrap_or_default().to_owned(),
             })?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method.clone();
