@@ -51,6 +51,30 @@ impl hyper::body::Body for Pieces {
     }
 }
 
+/// Makes a body like [`pieces`] that can also break off, so that the client sees that it is not
+/// whole.
+pub(crate) fn breakable() -> (mpsc::Sender<std::io::Result<Bytes>>, Body) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    (sender, Breakable(receiver).boxed_unsync())
+}
+
+#[derive(Debug)]
+struct Breakable(mpsc::Receiver<std::io::Result<Bytes>>);
+
+impl hyper::body::Body for Breakable {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
+    }
+}
+
 /// An error before it is known on which wire.
 pub(crate) fn plain(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     json(

@@ -47,14 +47,67 @@ impl Budget {
     }
 }
 
-/// Returns how long to wait before the try after `tried` tries, or none where the upstream asks
-/// for more patience than is allowed. `chance` spreads waits of many calls.
-pub(crate) fn wait(
+/// What would help against a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Helps {
+    /// Asking the same upstream again, later.
+    pub(crate) later: bool,
+    /// Asking another one.
+    pub(crate) elsewhere: bool,
+}
+
+impl Helps {
+    pub(crate) const NOTHING: Self = Self {
+        later: false,
+        elsewhere: false,
+    };
+}
+
+/// What comes after a try that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next upstream, which this call has not asked yet. It has nothing to recover from, so it
+    /// need not be waited for and costs no budget.
+    Elsewhere,
+    /// An upstream that was asked before, after this wait, if the budget allows it.
+    Again(Duration),
+    /// Nothing.
+    GiveUp,
+}
+
+/// Decides what comes after `tried` tries over so many upstreams, which are asked in turn. `asked`
+/// is how long the next of them wants to be left alone.
+pub(crate) fn next(
     options: &Retry,
-    tried: u32,
+    (tried, upstreams): (u32, u32),
+    helps: Helps,
     asked: Option<Duration>,
     chance: u8,
-) -> Option<Duration> {
+) -> Next {
+    if tried >= options.attempts_max {
+        return Next::GiveUp;
+    }
+    if tried < upstreams {
+        return if helps.elsewhere {
+            Next::Elsewhere
+        } else {
+            Next::GiveUp
+        };
+    }
+    if !helps.later {
+        return Next::GiveUp;
+    }
+    let rounds = tried / upstreams.max(1);
+    // Within a round the wait was made already.
+    if !tried.is_multiple_of(upstreams.max(1)) && asked.is_none() {
+        return Next::Again(Duration::ZERO);
+    }
+    wait(options, rounds, asked, chance).map_or(Next::GiveUp, Next::Again)
+}
+
+/// Returns how long to wait before the try after `tried` tries, or none where the upstream asks
+/// for more patience than is allowed. `chance` spreads waits of many calls.
+fn wait(options: &Retry, tried: u32, asked: Option<Duration>, chance: u8) -> Option<Duration> {
     if let Some(asked) = asked {
         return (asked <= options.retry_after_max).then_some(asked);
     }
@@ -81,6 +134,37 @@ mod tests {
         let asked = Some(Duration::from_secs(7));
         assert_eq!(wait(&options, 1, asked, 9), asked);
         assert_eq!(wait(&options, 1, Some(Duration::from_secs(61)), 0), None);
+    }
+
+    #[test]
+    fn every_upstream_is_asked_once_before_any_is_asked_again() {
+        let options = Retry {
+            attempts_max: 4,
+            ..Retry::default()
+        };
+        let all = Helps {
+            later: true,
+            elsewhere: true,
+        };
+        let nexts = |helps| -> Vec<Next> {
+            (1..=4)
+                .map(|tried| next(&options, (tried, 2), helps, None, 255))
+                .collect()
+        };
+        let again = |millis| Next::Again(Duration::from_millis(millis));
+        assert_eq!(
+            nexts(all),
+            [Next::Elsewhere, again(500), again(0), Next::GiveUp]
+        );
+        let elsewhere = Helps {
+            later: false,
+            ..all
+        };
+        assert_eq!(nexts(elsewhere)[..2], [Next::Elsewhere, Next::GiveUp]);
+        assert_eq!(nexts(Helps::NOTHING)[0], Next::GiveUp);
+        let long = Some(Duration::from_secs(3_600));
+        assert_eq!(next(&options, (2, 2), all, long, 0), Next::GiveUp);
+        assert_eq!(next(&options, (1, 1), all, None, 255), again(500));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::live::{Ended, Open};
-use http::header::CONTENT_TYPE;
+use engine::live::{Ended, Open, RecordError, Written};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -14,11 +14,15 @@ use wire::failure::{Class, retry_after};
 use wire::llm::{ProviderError, read_error};
 
 use super::{Asking, kept};
+use crate::retry::{Helps, Next};
 use crate::upstream::{Upstream, UpstreamError};
 use crate::{Body, headers, reply, retry};
 
 /// The longest body of an error that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 1 << 20;
+
+/// How long before its patience ends a caller is told, at most.
+const BEFORE_PATIENCE_ENDS: Duration = Duration::from_secs(1);
 
 /// How one try ended without content.
 pub(super) enum Failed {
@@ -37,6 +41,40 @@ pub(super) enum Failed {
         /// Whether the model may have worked on the call.
         sent: bool,
     },
+}
+
+impl Failed {
+    /// What would help.
+    fn helps(&self, asking: &Asking) -> Helps {
+        // Whether asking again does nothing twice. A model that answers twice has done no harm; of
+        // what nobody here reads that is not known.
+        let harmless = asking.target.api.is_some() || super::is_looking(&asking.method);
+        match self {
+            Self::Answered {
+                response, class, ..
+            } => {
+                let status = response.status().as_u16();
+                let told = response.headers().get(reply::SHOULD_RETRY);
+                let told = told.and_then(|value| value.to_str().ok());
+                let untouched = harmless || matches!(status, 429 | 503 | 529);
+                let later = untouched && class.should_retry(Some(status), told);
+                Helps {
+                    later,
+                    elsewhere: later || untouched && class.should_cool_down(),
+                }
+            }
+            Self::Unanswered { sent: false, .. } => Helps {
+                later: true,
+                elsewhere: true,
+            },
+            Self::Unanswered { .. } if !harmless => Helps::NOTHING,
+            Self::Unanswered { class, .. } => Helps {
+                // Who did not answer in time may be at work on it still.
+                later: *class == FailureClass::Unavailable,
+                elsewhere: *class != FailureClass::TooLarge,
+            },
+        }
+    }
 }
 
 /// One call and its tries.
@@ -58,11 +96,15 @@ pub(super) enum Tried {
 
 impl Tries {
     pub(super) fn new(asking: Asking, open: Option<Open>) -> Self {
-        let until = now() + asking.inner.options.timeouts.total;
+        let total = asking.inner.options.timeouts.total;
+        // A caller that says how long it waits is told what went wrong before it stops waiting.
+        let patience = asking.patience.map_or(total, |patience| {
+            total.min(patience - (patience / 10).min(BEFORE_PATIENCE_ENDS))
+        });
         Self {
+            until: now() + patience,
             asking,
             open,
-            until,
             tried: 0,
         }
     }
@@ -70,34 +112,61 @@ impl Tries {
     /// Tries until the caller has an answer.
     pub(super) async fn run(mut self) {
         let upstreams = self.upstreams();
-        let mut next = upstreams.iter().cycle();
-        let Some(mut upstream) = next.next() else {
-            return;
-        };
+        let count = upstreams.len();
+        // When each of them wants to be asked again.
+        let mut rested = vec![now(); count];
         loop {
-            self.tried += 1;
+            let Some(upstream) = upstreams.get(self.tried as usize % count.max(1)) else {
+                return;
+            };
             let failed = match self.try_at(upstream).await {
                 Tried::Done => return,
                 Tried::Failed(failed) => failed,
             };
-            if !self.may_again(&failed) {
-                return self.give_up(failed).await;
+            if let Failed::Answered {
+                wait: Some(wait), ..
+            } = &failed
+            {
+                rested[self.tried as usize % count] = now() + *wait;
             }
-            // Another upstream is not asked to wait for the first one's sake.
-            if let Some(other) = next.next() {
-                upstream = other;
-            }
-            if (self.tried as usize).is_multiple_of(upstreams.len()) {
-                let Some(wait) = self.wait_for(&failed) else {
-                    return self.give_up(failed).await;
-                };
-                tokio::select! {
-                    () = self.asking.answer.closed() => return self.gone(Ended::with(Outcome::Cancelled)).await,
+            self.tried += 1;
+            let rest = rested[self.tried as usize % count].saturating_duration_since(now());
+            match self.next(&failed, count, rest) {
+                Next::GiveUp => return self.give_up(failed).await,
+                Next::Elsewhere => {}
+                Next::Again(wait) => tokio::select! {
+                    () = self.asking.answer.closed() => {
+                        return self.gone(Ended::with(Outcome::Cancelled)).await;
+                    }
                     () = tokio::time::sleep(wait) => {}
-                }
+                },
             }
             metrics::counter!("rescind_retries_total", "upstream" => self.asking.target.name.clone())
                 .increment(1);
+        }
+    }
+
+    /// Decides what comes after a failure, and pays for it.
+    fn next(&self, failed: &Failed, upstreams: usize, rest: Duration) -> Next {
+        let inner = &self.asking.inner;
+        // The end of an id is random.
+        let chance = self
+            .open
+            .as_ref()
+            .map_or(128, |open| open.decision().as_bytes()[15]);
+        let next = retry::next(
+            &inner.options.retry,
+            (self.tried, u32::try_from(upstreams).unwrap_or(u32::MAX)),
+            failed.helps(&self.asking),
+            (!rest.is_zero()).then_some(rest),
+            chance,
+        );
+        match next {
+            Next::Again(wait) if now() + wait >= self.until || !inner.budget.spend() => {
+                Next::GiveUp
+            }
+            Next::Elsewhere if now() >= self.until => Next::GiveUp,
+            next => next,
         }
     }
 
@@ -110,8 +179,13 @@ impl Tries {
 
     async fn try_at(&mut self, upstream: &Upstream) -> Tried {
         let asking = &mut self.asking;
-        let first = now() + asking.inner.options.timeouts.first_token;
-        let until = first.min(self.until);
+        // The head of a plain answer comes when the model has said everything.
+        let until = if asking.streams {
+            self.until
+                .min(now() + asking.inner.options.timeouts.first_token)
+        } else {
+            self.until
+        };
         let body = model_for(upstream, &asking.body);
         let sending = asking.inner.client.send(
             upstream,
@@ -139,24 +213,34 @@ impl Tries {
             }
         };
         if response.status().is_client_error() || response.status().is_server_error() {
-            return Tried::Failed(self.refused(response, until).await);
+            return self.refused(response, until).await;
         }
-        let streams = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("text/event-stream"));
-        if streams && self.asking.target.api.is_some() {
-            self.stream(response, until, upstream.host()).await
+        let headers = response.headers();
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let streams = text(CONTENT_TYPE).is_some_and(is_event_stream);
+        if self.asking.target.api.is_none() {
+            self.unread(response, upstream.host()).await
+        } else if streams && is_plain_text(text(CONTENT_ENCODING)) {
+            let first = now() + self.asking.inner.options.timeouts.first_token;
+            self.stream(response, until.min(first), upstream.host())
+                .await
         } else {
             self.plain(response, upstream.host()).await
         }
     }
 
     /// Reads an error that the upstream answered with.
-    async fn refused(&self, response: Response<Incoming>, until: Instant) -> Failed {
+    async fn refused(&mut self, response: Response<Incoming>, until: Instant) -> Tried {
         let (parts, body) = response.into_parts();
-        let body = timeout_at(until, Limited::new(body, ERROR_BYTES_MAX).collect()).await;
+        let until = until.min(now() + self.asking.inner.options.timeouts.idle);
+        let reading = timeout_at(until, Limited::new(body, ERROR_BYTES_MAX).collect());
+        let body = tokio::select! {
+            () = self.asking.answer.closed() => {
+                self.gone(Ended::with(Outcome::Cancelled)).await;
+                return Tried::Done;
+            }
+            body = reading => body,
+        };
         let body = match body {
             Ok(Ok(body)) => body.to_bytes(),
             // The status stands, whatever became of the words.
@@ -176,48 +260,11 @@ impl Tries {
         let wait = retry_after(header, now)
             .filter(|_| limited)
             .or(class.retry_after);
-        Failed::Answered {
+        Tried::Failed(Failed::Answered {
             response: Box::new(Response::from_parts(parts, body)),
             class,
             wait,
-        }
-    }
-
-    /// Whether another try may help, is allowed, and is paid for.
-    fn may_again(&self, failed: &Failed) -> bool {
-        let inner = &self.asking.inner;
-        let helps = match failed {
-            Failed::Answered {
-                response, class, ..
-            } => {
-                let told = response.headers().get(reply::SHOULD_RETRY);
-                let told = told.and_then(|value| value.to_str().ok());
-                class.should_retry(Some(response.status().as_u16()), told)
-                    || class.should_cool_down() && self.upstreams().len() > 1
-            }
-            Failed::Unanswered { class, sent, .. } => {
-                // A model that may be working on it is asked again only elsewhere than in time.
-                !sent || *class == FailureClass::Unavailable
-            }
-        };
-        helps
-            && self.tried < inner.options.retry.attempts_max
-            && now() < self.until
-            && inner.budget.spend()
-    }
-
-    fn wait_for(&self, failed: &Failed) -> Option<Duration> {
-        let asked = match failed {
-            Failed::Answered { wait, .. } => *wait,
-            Failed::Unanswered { .. } => None,
-        };
-        // The end of an id is random.
-        let chance = self
-            .open
-            .as_ref()
-            .map_or(128, |open| open.decision().as_bytes()[15]);
-        let wait = retry::wait(&self.asking.inner.options.retry, self.tried, asked, chance)?;
-        (now() + wait < self.until).then_some(wait)
+        })
     }
 
     /// Tells the caller that no try is left, and records it.
@@ -227,14 +274,16 @@ impl Tries {
             Failed::Answered {
                 response, class, ..
             } => {
+                let again = response.status().as_u16();
+                let again = matches!(again, 408 | 409 | 429 | 500..);
                 let (parts, body) = response.into_parts();
                 let text = String::from_utf8_lossy(&body);
                 let ended = kept::refused(class.class, parts.status.as_u16(), &text);
                 let mut back = Response::new(reply::whole(body));
                 *back.status_mut() = parts.status;
                 *back.headers_mut() = headers::back(&parts.headers);
-                if self.tried > 1 || class.should_retry(Some(parts.status.as_u16()), None) {
-                    // There is one owner of retries, and it has made them.
+                if again || self.tried > 1 {
+                    // There is one owner of retries, and it has made those that help.
                     let no = HeaderValue::from_static("false");
                     back.headers_mut().insert(reply::SHOULD_RETRY, no);
                 }
@@ -243,6 +292,7 @@ impl Tries {
             Failed::Unanswered { class, why, .. } => {
                 let (status, code) = match class {
                     FailureClass::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+                    FailureClass::TooLarge => (StatusCode::BAD_GATEWAY, "answer_too_large"),
                     _ => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
                 };
                 let back = reply::error(api, status, code, &why, reply::Again::Never);
@@ -263,14 +313,24 @@ impl Tries {
             &open.run().to_string(),
         );
         // Where it could not be written down, the gap that follows counts it.
-        let _ = open.finish(ended).await;
+        let _ = self.finish(open, ended).await;
     }
 
     /// Records that the caller went away.
     pub(super) async fn gone(&mut self, ended: Ended) {
         if let Some(open) = self.open.take() {
-            let _ = open.finish(ended).await;
+            let _ = self.finish(open, ended).await;
         }
+    }
+
+    /// Records how the call ended, without the keys that it was made with.
+    pub(super) async fn finish(
+        &self,
+        open: Open,
+        mut ended: Ended,
+    ) -> Result<Written, RecordError> {
+        self.asking.keys.strike(&mut ended);
+        open.finish(ended).await
     }
 }
 
@@ -303,6 +363,32 @@ fn hint_for(reason: &str) -> &'static str {
     } else {
         ""
     }
+}
+
+/// The status for an error that came as a success.
+pub(super) fn status_of(class: FailureClass) -> StatusCode {
+    match class {
+        FailureClass::RateLimit | FailureClass::Quota => StatusCode::TOO_MANY_REQUESTS,
+        FailureClass::Overload => StatusCode::SERVICE_UNAVAILABLE,
+        FailureClass::Authentication => StatusCode::UNAUTHORIZED,
+        FailureClass::Denied => StatusCode::FORBIDDEN,
+        FailureClass::NotFound => StatusCode::NOT_FOUND,
+        FailureClass::Invalid
+        | FailureClass::ContextOverflow
+        | FailureClass::MalformedToolHistory
+        | FailureClass::ContentFilter => StatusCode::BAD_REQUEST,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+pub(super) fn is_event_stream(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/event-stream")
+}
+
+/// Whether a body is not compressed, as it was asked to be.
+pub(super) fn is_plain_text(encoding: Option<&str>) -> bool {
+    encoding.is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"))
 }
 
 /// The body with this upstream's word for the model, where it has one of its own.

@@ -84,13 +84,19 @@ fn item(item: llm::Item<'_>) -> OwnedItem {
 }
 
 /// The end of a call that was answered. `raw` is the body of a plain answer, which is kept as it
-/// came; of a stream its sense is kept.
-pub(super) fn ended(answer: Answer, raw: Option<&str>, outcome: Outcome) -> Ended {
+/// came; of a stream its sense is kept, with `why` it stopped before its end.
+pub(super) fn ended(
+    answer: Answer,
+    raw: Option<&str>,
+    outcome: Outcome,
+    why: Option<&str>,
+) -> Ended {
     let asked: Vec<OwnedCall> = answer
         .asked
         .iter()
-        // What the provider carries out itself is no call that an agent makes.
-        .filter(|call| !call.hosted)
+        // What the provider carries out itself is no call that an agent makes, and of an answer
+        // that did not come to its end no call was let out.
+        .filter(|call| !call.hosted && outcome == Outcome::Succeeded)
         .map(|call| OwnedCall {
             id: call.id.clone(),
             name: call.name.clone(),
@@ -111,7 +117,7 @@ pub(super) fn ended(answer: Answer, raw: Option<&str>, outcome: Outcome) -> Ende
     if !answer.reasoning.is_empty() {
         kept.push((Field::Reasoning, Media::Text, answer.reasoning.clone()));
     }
-    let result = raw.map_or_else(|| sense(&answer), str::to_owned);
+    let result = raw.map_or_else(|| sense(&answer, why), str::to_owned);
     kept.push((Field::Result, Media::Json, result));
     Ended {
         outcome,
@@ -124,7 +130,7 @@ pub(super) fn ended(answer: Answer, raw: Option<&str>, outcome: Outcome) -> Ende
 }
 
 /// What a stream said, in one object.
-fn sense(answer: &Answer) -> String {
+fn sense(answer: &Answer, why: Option<&str>) -> String {
     let calls: Vec<_> = answer
         .asked
         .iter()
@@ -153,6 +159,7 @@ fn sense(answer: &Answer) -> String {
         "usage": usage,
         "choices": answer.choices,
         "unread": answer.unread,
+        "stopped": why,
         "error": answer.error.as_ref().map(|error| json!({
             "type": error.kind, "code": error.code, "message": error.message,
         })),

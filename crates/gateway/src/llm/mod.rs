@@ -3,7 +3,8 @@
 //! ```text
 //!          ┌── try ──► head ──┬─► error ──► class ──► again, elsewhere, or back to the caller
 //!   call ──┤                  ├─► plain ──► whole body ──► outcome ──► back
-//!          └── upstreams      └─► stream ─► held until content ──► passed on ──► outcome ──► end
+//!          └── upstreams      ├─► stream ─► held until content ──► passed on ──► outcome ──► end
+//!                             └─► unread ─► passed on ──► outcome ──► end
 //! ```
 //!
 //! Until the first content is out, another try or another upstream costs the caller nothing; after
@@ -12,10 +13,13 @@
 
 mod attempt;
 mod kept;
+mod keys;
 mod plain;
 mod stream;
+mod unread;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::live::{Call, Open, What};
@@ -30,6 +34,11 @@ use crate::route::Target;
 use crate::{Body, Inner, caller, headers, reply};
 
 use self::attempt::Tries;
+use self::keys::Keys;
+
+/// Says for how many seconds a client waits: the SDKs of OpenAI and Anthropic, in Python and in
+/// JavaScript.
+const PATIENCE: &[&str] = &["x-stainless-read-timeout", "x-stainless-timeout"];
 
 /// A call of a model on its way.
 pub(super) struct Asking {
@@ -40,6 +49,11 @@ pub(super) struct Asking {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Whether the answer is asked for piece by piece.
+    pub(super) streams: bool,
+    /// How long the caller waits for a plain answer, where it says so.
+    pub(super) patience: Option<Duration>,
+    pub(super) keys: Keys,
     /// The caller: gone once this is closed.
     pub(super) answer: oneshot::Sender<Response<Body>>,
 }
@@ -53,12 +67,16 @@ pub(super) async fn handle(
     place: OwnedSemaphorePermit,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let api = target.api.unwrap_or(match target.wire {
-        crate::Wire::OpenAi => Api::Chat,
-        crate::Wire::Anthropic => Api::Messages,
-    });
+    let api = target.words();
     let max = inner.options.limits.body_bytes_max;
-    let body = match Limited::new(body, max).collect().await {
+    let within = inner.options.timeouts.total;
+    let reading = tokio::time::timeout(within, Limited::new(body, max).collect());
+    let Ok(body) = reading.await else {
+        let message = "the body of the request did not end in time (`timeouts.total_ms`)";
+        let status = StatusCode::REQUEST_TIMEOUT;
+        return reply::error(api, status, "bad_body", message, reply::Again::Never);
+    };
+    let body = match body {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message = format!("the body has more than {max} bytes (`limits.body_bytes_max`)");
@@ -79,6 +97,7 @@ pub(super) async fn handle(
     let read = target
         .api
         .and_then(|api| llm::read_request(api, &body).ok());
+    let streams = read.as_ref().is_some_and(|read| read.stream);
     let open = if is_looking(&parts.method) {
         None
     } else {
@@ -93,6 +112,9 @@ pub(super) async fn handle(
     let (answer, answered) = oneshot::channel();
     let asking = Asking {
         inner: Arc::clone(&inner),
+        keys: keys(&inner, &target, &parts.headers),
+        streams,
+        patience: patience(&parts.headers).filter(|_| !streams),
         target,
         api,
         method: parts.method,
@@ -115,6 +137,24 @@ pub(super) async fn handle(
             "the call ended without an answer",
             reply::Again::Never,
         )
+    })
+}
+
+/// The keys that a call may be made with: the caller's, and those of the upstreams.
+fn keys(inner: &Inner, target: &Target, headers: &HeaderMap) -> Keys {
+    let mut keys = Keys::of(headers);
+    let upstreams = inner.options.upstreams.get(&target.name);
+    for (_, value) in upstreams.into_iter().flatten().flat_map(|at| &at.headers) {
+        keys.add(value.to_str().unwrap_or_default());
+    }
+    keys
+}
+
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    PATIENCE.iter().find_map(|name| {
+        let seconds: f64 = headers.get(*name)?.to_str().ok()?.trim().parse().ok()?;
+        let patience = Duration::try_from_secs_f64(seconds).ok()?;
+        (!patience.is_zero()).then_some(patience)
     })
 }
 

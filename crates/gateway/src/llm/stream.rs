@@ -19,20 +19,28 @@ use hyper::body::Incoming;
 use model::{FailureClass, Outcome};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use wire::llm::{Answer, Completeness, Moment, ProviderError, Stream, error_event, keep_alive};
+use wire::llm::{
+    Answer, Api, Completeness, Moment, ProviderError, Stream, error_event, keep_alive,
+};
 use wire::sse::{Block, Splitter};
 
-use super::attempt::{Failed, Tried, Tries, now};
+use super::attempt::{Failed, Tried, Tries, now, status_of};
 use super::kept;
 use crate::{headers, reply};
 
 /// After so long without a word, a client that waits gets a sign of life.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
 
+/// How long what follows the end of an answer is waited for, so that the connection to the
+/// upstream can be used again.
+const TAIL_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why a stream stopped.
 enum Stop {
     /// It came to its end, complete or not.
     Ended,
+    /// The end mark of a whole answer came. The upstream may have more to say, or just stay.
+    Complete,
     /// The upstream broke off or said nothing for too long.
     Broke(FailureClass, String),
     /// The upstream says that it failed.
@@ -47,8 +55,12 @@ struct Out {
     held: Vec<u8>,
     /// Once content has come.
     sender: Option<mpsc::Sender<Bytes>>,
-    /// Whether a call is complete, and everything waits for its record.
+    /// Whether a call is complete, or the answer, and everything waits for its record.
     barred: bool,
+    /// When something was let out last.
+    at: Instant,
+    /// Whether a comment would be taken for an event; see [`keep_alive`].
+    numbered: bool,
 }
 
 /// What the caller gets once content has come: the head of the answer, and both ends of its body.
@@ -73,13 +85,15 @@ impl Tries {
             held: Vec::new(),
             sender: None,
             barred: false,
+            at: now(),
+            numbered: false,
         };
         let mut head: Option<Head> = Some((parts, sender, pieces));
         let stop = loop {
             let waiting = out.sender.is_none();
             let idle = now() + self.asking.inner.options.timeouts.idle;
             let until = if waiting { first } else { idle.min(self.until) };
-            let frame = match self.next_frame(&mut body, until, &out, api).await {
+            let frame = match self.next_frame(&mut body, until, &mut out, api).await {
                 Next::Frame(frame) => frame,
                 Next::End => break Stop::Ended,
                 Next::Gone => break Stop::Gone,
@@ -104,22 +118,33 @@ impl Tries {
             let mut piece = Vec::new();
             let mut stop = None;
             for block in blocks {
-                match self.pass(&mut state, &block, &mut out, &mut piece) {
+                match pass(&mut state, &block, &mut out, &mut piece) {
                     None => {}
+                    // What came together with the end goes out with it.
+                    Some(Stop::Complete) => stop = Some(Stop::Complete),
                     Some(end) => {
                         stop = Some(end);
                         break;
                     }
                 }
             }
+            if out.held.len() > self.asking.inner.options.limits.body_bytes_max {
+                let why = "the answer has more bytes to hold than `limits.body_bytes_max`";
+                stop = Some(Stop::Broke(FailureClass::TooLarge, why.to_owned()));
+            }
             if !piece.is_empty() {
                 if let Some(head) = head.take() {
                     self.commit(head, &mut out);
                 }
-                if let Some(sender) = &out.sender
-                    && sender.send(piece.into()).await.is_err()
-                {
-                    break Stop::Gone;
+                if let Some(sender) = &out.sender {
+                    match timeout_at(self.until, sender.send(piece.into())).await {
+                        Ok(Ok(())) => out.at = now(),
+                        Ok(Err(_)) => break Stop::Gone,
+                        Err(_) => {
+                            let why = "the caller did not take the answer in time".to_owned();
+                            break Stop::Broke(FailureClass::Timeout, why);
+                        }
+                    }
                 }
             }
             match (stop, too_long) {
@@ -128,8 +153,18 @@ impl Tries {
                 (None, None) => {}
             }
         };
-        let rest = splitter.rest().to_vec();
-        self.settle(state, stop, out, head, &rest).await
+        let complete = matches!(stop, Stop::Complete);
+        let rest = splitter.rest();
+        let settled = self.settle(state, stop, out, head, rest).await;
+        match settled {
+            Settled::Failed(failed) => Tried::Failed(failed),
+            Settled::Done(sender) => {
+                if let (Some(sender), true) = (sender, complete) {
+                    tail(&mut body, &sender).await;
+                }
+                Tried::Done
+            }
+        }
     }
 
     /// Waits for the next piece of the upstream's, and keeps the caller's end alive meanwhile.
@@ -137,11 +172,21 @@ impl Tries {
         &mut self,
         body: &mut Incoming,
         until: Instant,
-        out: &Out,
-        api: wire::llm::Api,
+        out: &mut Out,
+        api: Api,
     ) -> Next {
         loop {
-            let sign = now() + KEEP_ALIVE_AFTER;
+            let mut wake = until;
+            if let Some(sender) = &out.sender
+                && !(out.numbered && api != Api::Messages)
+            {
+                // The caller may hear nothing although the upstream says much: what is held.
+                if now() >= out.at + KEEP_ALIVE_AFTER {
+                    let _ = sender.try_send(Bytes::from_static(keep_alive(api)));
+                    out.at = now();
+                }
+                wake = until.min(out.at + KEEP_ALIVE_AFTER);
+            }
             let gone = async {
                 match &out.sender {
                     Some(sender) => sender.closed().await,
@@ -150,7 +195,7 @@ impl Tries {
             };
             let next = tokio::select! {
                 () = gone => return Next::Gone,
-                frame = timeout_at(until.min(sign), body.frame()) => frame,
+                frame = timeout_at(wake, body.frame()) => frame,
             };
             match next {
                 Ok(None) => return Next::End,
@@ -162,50 +207,9 @@ impl Tries {
                     }
                 }
                 Err(_) if now() >= until => return Next::Late,
-                Err(_) => {
-                    if let Some(sender) = &out.sender {
-                        let _ = sender.try_send(Bytes::from_static(keep_alive(api)));
-                    }
-                }
+                Err(_) => {}
             }
         }
-    }
-
-    /// Looks at one block: what can go out is added to `piece`, the rest is held. Returns why the
-    /// stream stops with it, if it does.
-    fn pass(
-        &self,
-        state: &mut Stream,
-        block: &Block,
-        out: &mut Out,
-        piece: &mut Vec<u8>,
-    ) -> Option<Stop> {
-        let moment = state.push(block);
-        match moment {
-            Moment::Failed(error) => return Some(Stop::Failed(error)),
-            Moment::Cut => return Some(Stop::Ended),
-            Moment::Preamble if out.sender.is_none() && piece.is_empty() => {
-                out.held.extend_from_slice(&block.raw);
-                return None;
-            }
-            Moment::LastOfToolCall => out.barred = true,
-            Moment::Preamble
-            | Moment::Content
-            | Moment::ToolCall
-            | Moment::Terminal
-            | Moment::Unknown => {}
-        }
-        let ends = matches!(moment, Moment::Terminal);
-        // The end goes out with the outcome written down, whatever the answer carries.
-        if out.barred || ends {
-            out.held.extend_from_slice(&block.raw);
-        } else {
-            if !out.held.is_empty() {
-                piece.append(&mut out.held);
-            }
-            piece.extend_from_slice(&block.raw);
-        }
-        None
     }
 
     /// The first content is out: from here on there is no other upstream.
@@ -227,87 +231,167 @@ impl Tries {
         state: Stream,
         stop: Stop,
         mut out: Out,
-        mut head: Option<Head>,
+        head: Option<Head>,
         rest: &[u8],
-    ) -> Tried {
+    ) -> Settled {
         let api = self.asking.api;
         let answer: Answer = state.end();
-        let whole = matches!(
-            answer.complete,
-            Completeness::Complete | Completeness::Incomplete
-        );
-        // Before any content is out, a try that failed has cost the caller nothing.
-        let nothing_out = out.sender.is_none();
-        let failure = match &stop {
-            _ if whole && !matches!(stop, Stop::Gone | Stop::Failed(_)) => None,
+        let (class, kind, why) = match stop {
             Stop::Gone => {
-                self.gone(kept::ended(answer, None, Outcome::Cancelled))
-                    .await;
-                return Tried::Done;
+                let ended = kept::ended(answer, None, Outcome::Cancelled, None);
+                self.gone(ended).await;
+                return Settled::Done(None);
+            }
+            Stop::Ended | Stop::Complete | Stop::Broke(..) if is_whole(&answer) => {
+                return self.settle_whole(answer, out, head, rest).await;
             }
             Stop::Failed(error) => {
-                let class = kept::class(&self.asking.target, None, error);
-                if nothing_out && !out.barred {
-                    return Tried::Failed(failed_in_stream(head, class, error, api));
+                let class = kept::class(&self.asking.target, None, &error);
+                // Before any content is out, a try that failed has cost the caller nothing.
+                if out.sender.is_none() {
+                    return Settled::Failed(failed_in_stream(head, class, &error, api));
                 }
                 let kind = error.kind.as_deref().unwrap_or("upstream_error");
-                Some((class.class, kind.to_owned(), error.message.clone()))
+                (class.class, kind.to_owned(), error.message)
             }
-            Stop::Broke(class, why) => Some((*class, "stream_interrupted".to_owned(), why.clone())),
-            Stop::Ended => {
-                let why = "the stream ended before the answer was complete".to_owned();
-                Some((
-                    FailureClass::Unavailable,
-                    "stream_truncated".to_owned(),
-                    why,
-                ))
+            Stop::Broke(class, why) => {
+                let kind = match class {
+                    FailureClass::TooLarge => "answer_too_large",
+                    FailureClass::Timeout => "stream_timeout",
+                    _ => "stream_interrupted",
+                };
+                (class, kind.to_owned(), why)
             }
+            Stop::Ended | Stop::Complete => (
+                FailureClass::Unavailable,
+                "stream_truncated".to_owned(),
+                "the stream ended before the answer was complete".to_owned(),
+            ),
         };
-        if let Some((class, _, why)) = &failure
-            && nothing_out
-            && !out.barred
-        {
-            return Tried::Failed(Failed::Unanswered {
-                class: *class,
-                why: why.clone(),
+        let Some(sender) = out.sender.take() else {
+            return Settled::Failed(Failed::Unanswered {
+                class,
+                why,
                 sent: true,
             });
-        }
-        let outcome = match &failure {
-            None => kept::outcome(&self.asking.target, &answer),
-            Some((class, ..)) => Outcome::Failed { class: *class },
         };
+        if let Some(open) = self.open.take() {
+            let outcome = Outcome::Failed { class };
+            let ended = kept::ended(answer, None, outcome, Some(&why));
+            // Nothing that could be acted upon goes out with it.
+            let _ = self.finish(open, ended).await;
+        }
+        self.last(&sender, error_event(api, &kind, &why)).await;
+        Settled::Done(Some(sender))
+    }
+
+    /// Records a whole answer, and lets out what is held of it.
+    async fn settle_whole(
+        &mut self,
+        answer: Answer,
+        mut out: Out,
+        mut head: Option<Head>,
+        rest: &[u8],
+    ) -> Settled {
+        let api = self.asking.api;
         let calls = answer.asked.iter().any(|call| !call.hosted);
         if let Some(head) = head.take() {
             self.commit(head, &mut out);
         }
-        let mut last = std::mem::take(&mut out.held);
-        last.extend_from_slice(if failure.is_none() { rest } else { &[] });
-        let written = match self.open.take() {
-            Some(open) => open.finish(kept::ended(answer, None, outcome)).await,
-            None => return Tried::Done,
+        let (Some(sender), Some(open)) = (out.sender.take(), self.open.take()) else {
+            return Settled::Done(None);
         };
+        let outcome = kept::outcome(&self.asking.target, &answer);
+        let written = self
+            .finish(open, kept::ended(answer, None, outcome, None))
+            .await;
         let recorded = match written {
-            Ok(written) if calls && failure.is_none() => written.durable().await,
+            Ok(written) if calls => written.durable().await,
+            // Words alone do nothing; where they could not be written down, a gap counts them.
             Ok(_) => Ok(()),
             Err(_) if !calls => Ok(()),
             Err(error) => Err(error),
         };
-        let piece = match (failure, recorded) {
-            (None, Ok(())) => last,
+        let released = recorded.is_ok();
+        let piece = match recorded {
+            Ok(()) => {
+                out.held.extend_from_slice(rest);
+                out.held
+            }
             // Calls that are not recorded must not be acted upon: none of what is held goes out.
-            (None, Err(error)) => {
+            Err(error) => {
                 let message =
                     format!("the call was stopped because it cannot be recorded: {error}");
                 error_event(api, "record_unavailable", &message)
             }
-            (Some((_, kind, why)), _) => error_event(api, &kind, &why),
         };
-        if let Some(sender) = out.sender.take() {
-            let _ = sender.send(piece.into()).await;
-        }
-        Tried::Done
+        self.last(&sender, piece).await;
+        Settled::Done(released.then_some(sender))
     }
+
+    /// Lets out the last piece, for which a caller that is slow has a moment at least.
+    async fn last(&self, sender: &mpsc::Sender<Bytes>, piece: Vec<u8>) {
+        let until = self.until.max(now() + TAIL_WITHIN);
+        let _ = timeout_at(until, sender.send(piece.into())).await;
+    }
+}
+
+/// Looks at one block: what can go out is added to `piece`, the rest is held. Returns why the
+/// stream stops with it, if it does.
+fn pass(state: &mut Stream, block: &Block, out: &mut Out, piece: &mut Vec<u8>) -> Option<Stop> {
+    let moment = state.push(block);
+    out.numbered |= block.id.is_some();
+    let mut stop = None;
+    match moment {
+        Moment::Failed(error) => return Some(Stop::Failed(error)),
+        Moment::Cut => return Some(Stop::Ended),
+        Moment::Preamble if out.sender.is_none() && piece.is_empty() => {
+            out.held.extend_from_slice(&block.raw);
+            return None;
+        }
+        Moment::LastOfToolCall => out.barred = true,
+        // The end goes out with the outcome written down, whatever the answer carries.
+        Moment::Terminal => {
+            out.barred = true;
+            stop = Some(Stop::Complete);
+        }
+        Moment::Preamble | Moment::Content | Moment::ToolCall | Moment::Unknown => {}
+    }
+    if out.barred {
+        out.held.extend_from_slice(&block.raw);
+    } else {
+        piece.append(&mut out.held);
+        piece.extend_from_slice(&block.raw);
+    }
+    stop
+}
+
+/// Passes on what an upstream says after the end of the answer, which is recorded by then: as a
+/// rule nothing, but reading to the end lets the connection be used again.
+async fn tail(body: &mut Incoming, sender: &mpsc::Sender<Bytes>) {
+    let until = now() + TAIL_WITHIN;
+    while let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await {
+        if let Ok(data) = frame.into_data()
+            && !matches!(timeout_at(until, sender.send(data)).await, Ok(Ok(())))
+        {
+            return;
+        }
+    }
+}
+
+/// What came of the end of a stream.
+enum Settled {
+    /// It is recorded; what follows may still go out here.
+    Done(Option<mpsc::Sender<Bytes>>),
+    /// No content is out.
+    Failed(Failed),
+}
+
+fn is_whole(answer: &Answer) -> bool {
+    matches!(
+        answer.complete,
+        Completeness::Complete | Completeness::Incomplete
+    )
 }
 
 /// What came of waiting for a piece.
@@ -324,23 +408,13 @@ fn failed_in_stream(
     head: Option<Head>,
     class: wire::failure::Class,
     error: &ProviderError,
-    api: wire::llm::Api,
+    api: Api,
 ) -> Failed {
-    let status = match class.class {
-        FailureClass::RateLimit | FailureClass::Quota => 429,
-        FailureClass::Overload => 503,
-        FailureClass::Authentication => 401,
-        FailureClass::Denied => 403,
-        FailureClass::Invalid
-        | FailureClass::ContextOverflow
-        | FailureClass::MalformedToolHistory
-        | FailureClass::ContentFilter => 400,
-        _ => 502,
-    };
+    let status = status_of(class.class);
     let kind = error.code.as_deref().or(error.kind.as_deref());
     let body = wire::llm::error_body(
         api,
-        status,
+        status.as_u16(),
         kind.unwrap_or("upstream_error"),
         &error.message,
     );
@@ -352,11 +426,10 @@ fn failed_in_stream(
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, json);
-    *response.status_mut() =
-        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status;
     Failed::Answered {
         response: Box::new(response),
         class,
-        wait: None,
+        wait: class.retry_after,
     }
 }
