@@ -1,0 +1,11 @@
+//! What goes through the gateway, and what of it stands in the record.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod faults;
+mod outage;
+mod pass;
+mod refused;
+mod streams;
+mod support;
+mod tries;
