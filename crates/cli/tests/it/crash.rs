@@ -81,7 +81,7 @@ fn c73_killed_imports_lose_nothing_and_are_completed_once() {
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        mark = size_of(&segments) + 150_000;
+        mark = size_of(&segments) + 75_000;
         let output = world.call(&["verify", "--full", "--json"]);
         if output.status.code() == Some(2) {
             // Killed before there was a first checkpoint: nothing was acknowledged either.
