@@ -63,7 +63,8 @@ pub type Redact =
 pub struct Options {
     /// When an answer that carries a tool call goes on. Default: when its outcome is durable.
     pub durability: Durability,
-    /// What happens to calls that change the world while the store is down. Default: refused.
+    /// What happens to calls that change the world, and to answers of models that ask for them,
+    /// while the store is down. Default: refused.
     pub tools_in_outage: InOutage,
     /// What happens to calls of models while the store is down. Default: kept in the journal.
     pub models_in_outage: InOutage,

@@ -545,6 +545,9 @@ impl Open {
             agent,
             ..
         } = &*self.traced;
+        // Whoever gets an answer that asks for tools acts upon it, so it stops where they would.
+        let acts = !ended.asked.is_empty() && inner.options.tools_in_outage == InOutage::Block;
+        let blocks = self.blocks || acts;
         if !ended.asked.is_empty() {
             inner.joins().asked(*run, agent, *decision, &ended.asked);
         }
@@ -586,12 +589,12 @@ impl Open {
         let events: Vec<&Event> = [&event].into_iter().chain(&linked).collect();
         let batch = batch(&events, payload.into_iter().collect())?;
         let durable = inner
-            .write(batch, self.blocks)
+            .write(batch, blocks)
             .inspect_err(|_| inner.health.lost())?;
         Ok(Written {
             inner: Arc::clone(&inner),
             durable,
-            blocks: self.blocks,
+            blocks,
         })
     }
 }

@@ -8,7 +8,7 @@ use ledger::SeededEntropy;
 use store::fault::{Fault, FaultDisk};
 use store::{EmbeddedStore, FileJournal, OpenOptions};
 
-use crate::support::{ANSWER, CHAT, Desk, Stub, json, options};
+use crate::support::{ANSWER, CHAT, Desk, Stub, json, options, piece, streamed};
 
 const CALLS: &str = r#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"cancel_order","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
 
@@ -28,23 +28,44 @@ async fn desk(stub: &Stub, recording: Options) -> (Desk, FaultDisk, tempfile::Te
 }
 
 #[tokio::test]
-async fn c53_calls_of_tools_stop_where_they_cannot_be_recorded_and_words_go_on() {
-    let stub = Stub::start(vec![json(ANSWER), json(ANSWER), json(CALLS)]).await;
-    let blocking = Options {
-        tools_in_outage: InOutage::Block,
-        models_in_outage: InOutage::Spool,
-        ..Options::default()
-    };
-    let (desk, data, _index) = desk(&stub, blocking).await;
+async fn c53_what_a_model_asks_to_be_done_stops_where_it_cannot_be_recorded_and_words_go_on() {
+    let streamed_calls = streamed(&[
+        piece(
+            r#"{"role":"assistant","tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"cancel_order","arguments":"{}"}}]}"#,
+            "null",
+        ),
+        piece("{}", "\"tool_calls\""),
+        "data: [DONE]\n\n".to_owned(),
+    ]);
+    let scripts = vec![
+        json(ANSWER),
+        json(ANSWER),
+        json(CALLS),
+        streamed_calls,
+        json(CALLS),
+    ];
+    let stub = Stub::start(scripts).await;
+    let (desk, data, _index) = desk(&stub, Options::default()).await;
     assert_eq!(desk.chat().await.status, 200);
     data.plan(data.operations(), Fault::Full);
-    assert_eq!(
-        desk.chat().await.text(),
-        ANSWER,
-        "words are kept in the journal"
+    assert_eq!(desk.chat().await.text(), ANSWER, "the journal keeps it");
+    let got = desk.chat().await;
+    assert_eq!(got.status, 503);
+    assert_eq!(got.json()["error"]["code"], "record_unavailable");
+    assert!(!got.text().contains("cancel_order"));
+    let got = desk.chat_stream().await;
+    assert!(got.text().contains("event: error"), "{}", got.text());
+    assert!(got.text().contains("cannot be recorded"), "{}", got.text());
+    assert!(
+        !got.text().contains(r#"_reason":"tool_calls""#),
+        "it is not let end"
     );
+    assert_eq!(desk.recorder.outage().unwrap().refused, 2);
     data.free_space();
-    let _ = desk.chat().await;
+    while desk.recorder.outage().is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.chat().await.text(), CALLS, "it goes on by itself");
 }
 
 #[tokio::test]
