@@ -32,7 +32,7 @@ pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::{Class, EngineError, chain};
 pub use import::{Decoded, ImportOptions, Progress, decode_import};
 pub use ledger::{
-    Entropy, Page, Remedy, SeededEntropy, Store, StoreError, StoreStatus, SystemEntropy,
+    Entropy, Journal, Page, Remedy, SeededEntropy, Store, StoreError, StoreStatus, SystemEntropy,
 };
 pub use news::{INDEX_LAG_EVENTS_MAX, News};
 

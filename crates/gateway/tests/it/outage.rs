@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use engine::SeededEntropy;
 use engine::live::{InOutage, Options};
-use ledger::SeededEntropy;
 use store::fault::{Fault, FaultDisk};
 use store::{EmbeddedStore, FileJournal, OpenOptions};
 
@@ -28,7 +28,7 @@ async fn desk(stub: &Stub, recording: Options) -> (Desk, FaultDisk, tempfile::Te
 }
 
 #[tokio::test]
-async fn c53_what_a_model_asks_to_be_done_stops_where_it_cannot_be_recorded_and_words_go_on() {
+async fn c11_c53_what_a_model_asks_to_be_done_stops_where_it_cannot_be_recorded_and_words_go_on() {
     let streamed_calls = streamed(&[
         piece(
             r#"{"role":"assistant","tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"cancel_order","arguments":"{}"}}]}"#,
@@ -69,7 +69,7 @@ async fn c53_what_a_model_asks_to_be_done_stops_where_it_cannot_be_recorded_and_
 }
 
 #[tokio::test]
-async fn c53_calls_of_models_stop_too_where_policy_says_so() {
+async fn c11_c53_calls_of_models_stop_too_where_policy_says_so() {
     let stub = Stub::start(vec![json(ANSWER)]).await;
     let blocking = Options {
         models_in_outage: InOutage::Block,

@@ -305,7 +305,7 @@ async fn signs_of_life_are_those_that_the_clients_of_a_wire_pass_over() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_what_came_so_far_and_ends_the_call_upstream() {
+async fn c161_a_client_that_goes_away_leaves_what_came_so_far_and_ends_the_call_upstream() {
     let mut script = vec![stream()];
     script.extend(message().iter().map(chunk));
     script.push(Act::Stall);
@@ -325,7 +325,7 @@ async fn a_client_that_goes_away_leaves_what_came_so_far_and_ends_the_call_upstr
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_before_the_answer_cancels_the_call() {
+async fn c161_a_client_that_goes_away_before_the_answer_cancels_the_call() {
     for head in [Vec::new(), vec![stream()]] {
         let mut script = head;
         script.push(Act::Stall);
@@ -346,7 +346,7 @@ async fn a_client_that_goes_away_before_the_answer_cancels_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_holds_up_neither_memory_nor_the_end() {
+async fn c169_a_client_that_does_not_read_holds_up_neither_memory_nor_the_end() {
     let piece = chunk(piece(
         &format!(r#"{{"content":"{}"}}"#, "x".repeat(64 << 10)),
         "null",

@@ -22,13 +22,18 @@ fn slow_down(retry_after: &str) -> Vec<Act> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c100_retry_after_is_obeyed() {
+async fn c100_c156_retry_after_is_obeyed_and_the_same_is_sent_again() {
     let (desk, stub) = Desk::open(vec![slow_down("7"), json(ANSWER)]).await;
     let begun = Instant::now();
     let got = desk.chat().await;
     assert_eq!((got.status.as_u16(), stub.count()), (200, 2));
     assert!(begun.elapsed() >= Duration::from_secs(7));
     assert!(begun.elapsed() < Duration::from_secs(8));
+    let seen = stub.seen();
+    assert_eq!(
+        (&seen[0].line, &seen[0].body),
+        (&seen[1].line, &seen[1].body)
+    );
     assert_eq!(desk.outcome().await, "succeeded");
 }
 
@@ -70,7 +75,7 @@ async fn tries_are_bounded_and_clients_are_told_not_to_add_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c99_what_cannot_help_is_tried_once() {
+async fn c99_c154_what_cannot_help_is_tried_once() {
     for (status, kind, outcome) in [
         (400, "invalid_request_error", "failed: invalid"),
         (401, "authentication_error", "failed: authentication"),
