@@ -127,6 +127,16 @@ pub(super) const STEPS: &[Step] = &[
             variables: &[],
         }],
     },
+    Step {
+        name: "clients",
+        about: "the SDKs that agents use work through the gateway, and notice every fault",
+        needs: &["cc", "node", "npm", "python3"],
+        commands: &[Line {
+            program: "clients/run",
+            arguments: &["--strict"],
+            variables: &[],
+        }],
+    },
 ];
 
 impl Step {
