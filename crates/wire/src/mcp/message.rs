@@ -162,7 +162,20 @@ pub struct Meta<'a> {
     pub client: Option<Client<'a>>,
     /// The task that it belongs to.
     pub related_task: Option<Cow<'a, str>>,
+    /// The id under which a model asked for the call. No specification has it; clients that tell it
+    /// do so under names of their own, such as `claudecode/toolUseId`.
+    pub call_id: Option<Cow<'a, str>>,
 }
+
+/// Names of the last part of keys under which clients tell the id of a model's call.
+const CALL_ID: [&str; 6] = [
+    "toolUseId",
+    "tool_use_id",
+    "toolCallId",
+    "tool_call_id",
+    "callId",
+    "call_id",
+];
 
 impl<'a> Meta<'a> {
     /// Reads `_meta` of the parameters of a request, or of a result.
@@ -179,6 +192,12 @@ impl<'a> Meta<'a> {
         let token = meta.get("progressToken").map(Json::validated);
         let task = meta.get("io.modelcontextprotocol/related-task");
         let task = task.and_then(|raw| Json::validated(raw).object().filled("taskId"));
+        let tells_id = |key: &str| {
+            CALL_ID
+                .iter()
+                .any(|name| key.rsplit('/').next() == Some(*name))
+        };
+        let call_id = meta.pairs().find(|(key, _)| tells_id(key));
         Self {
             traceparent: meta.filled("traceparent"),
             baggage: meta.filled("baggage"),
@@ -188,6 +207,7 @@ impl<'a> Meta<'a> {
                 .get("io.modelcontextprotocol/clientInfo")
                 .and_then(Client::read),
             related_task: task,
+            call_id: call_id.and_then(|(key, _)| meta.filled(key)),
         }
     }
 }

@@ -31,6 +31,9 @@ fn show(call: &Call<'_>) -> String {
     if let Some(trace) = &call.meta.traceparent {
         out += &format!(", trace {trace}");
     }
+    if let Some(id) = &call.meta.call_id {
+        out += &format!(", asked for as {id}");
+    }
     if let Some(version) = &call.meta.protocol_version {
         out += &format!(", revision {version}");
     }
@@ -60,6 +63,11 @@ fn c82_calls_of_every_revision_are_captured() {
         (
             r#"{"id":"x","method":"tools/call","params":{"name":"now"}}"#,
             r#"call `now` {}, id "x""#,
+        ),
+        // Some clients tell under which id the model asked for it.
+        (
+            r#"{"id":1,"method":"tools/call","params":{"name":"now","_meta":{"claudecode/toolUseId":"toolu_1"}}}"#,
+            "call `now` {}, id 1, asked for as toolu_1",
         ),
         // Nobody waits for it, and a server may run it.
         (
