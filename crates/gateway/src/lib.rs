@@ -18,9 +18,12 @@
 mod caller;
 mod headers;
 mod llm;
+mod mcp;
+mod parked;
 mod reply;
 mod retry;
 mod route;
+mod rpc;
 mod serve;
 mod upstream;
 
@@ -33,10 +36,12 @@ use engine::live::Recorder;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+pub use self::mcp::McpServer;
 pub use self::reply::Body;
 pub use self::serve::{Sockets, serve};
-pub use self::upstream::{Pool, Upstream, UpstreamError, Wire, plain_client};
+pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client};
 
 use self::retry::Budget;
 use self::route::{Front, Route};
@@ -47,6 +52,10 @@ use self::upstream::Client;
 pub struct Options {
     /// Where calls go, by the name in the URL; of several, the first that works.
     pub upstreams: BTreeMap<String, Vec<Upstream>>,
+    /// The MCP servers, by the name in the URL.
+    pub mcp: BTreeMap<String, McpServer>,
+    /// The agents, by the name in the URL: the address of each, or that of its card.
+    pub a2a: BTreeMap<String, Endpoint>,
     /// How much is taken at once.
     pub limits: Limits,
     /// How long is waited.
@@ -141,6 +150,9 @@ struct Inner {
     client: Client,
     budget: Budget,
     in_flight: Arc<Semaphore>,
+    mcp: mcp::Shared,
+    /// Told when what only listens is to end.
+    stop: CancellationToken,
 }
 
 impl Gateway {
@@ -154,7 +166,11 @@ impl Gateway {
         options: Options,
     ) -> Result<Self, UpstreamError> {
         let upstreams = options.upstreams.values().flatten();
-        let client = Client::new(upstreams, options.timeouts.connect)?;
+        let upstreams = upstreams.map(|upstream| (upstream.host(), upstream.ca.as_deref()));
+        let endpoints = options.mcp.values().filter_map(McpServer::endpoint);
+        let endpoints = endpoints.chain(options.a2a.values());
+        let endpoints = endpoints.map(|endpoint| (endpoint.host(), endpoint.ca.as_deref()));
+        let client = Client::new(upstreams.chain(endpoints), options.timeouts.connect)?;
         let budget = Budget::new(options.retry.budget_percent);
         let in_flight = Arc::new(Semaphore::new(options.limits.in_flight_max));
         Ok(Self {
@@ -165,6 +181,8 @@ impl Gateway {
                 client,
                 budget,
                 in_flight,
+                mcp: mcp::Shared::default(),
+                stop: CancellationToken::new(),
             }),
         })
     }
@@ -209,7 +227,16 @@ impl Gateway {
         let Route { agent, front } = route;
         match front {
             Front::Llm(target) => llm::handle(inner, agent, target, request, place).await,
+            Front::Mcp(below) => mcp::handle(inner, agent, below, request, place).await,
+            Front::A2a(_) => reply::plain(StatusCode::NOT_IMPLEMENTED, "a2a", "not yet"),
         }
+    }
+
+    /// Ends what only listens, so that a stop need not wait for it, and gives up waiting for calls
+    /// that went on after their first answer: they read as unknown.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.mcp.stop().await;
     }
 }
 

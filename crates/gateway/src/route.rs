@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! /openai/v1/chat/completions               /agents/<agent>/openai/v1/chat/completions
+//! /mcp/<server>                             /agents/<agent>/mcp/<server>
+//! /a2a/<agent>[/.well-known/…]              /agents/<agent>/a2a/<agent>[/.well-known/…]
 //! ```
 //!
 //! A path is taken apart as it came, without decoding: what an upstream would read differently
@@ -21,10 +23,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Returns the wire for our own words to the caller.
+    /// Returns the wire for our own words to the caller, before its front has read anything.
     pub(crate) const fn words(&self) -> Api {
         match &self.front {
             Front::Llm(target) => target.words(),
+            Front::Mcp(_) | Front::A2a(_) => Api::Chat,
         }
     }
 }
@@ -45,6 +48,23 @@ impl Target {
 pub(crate) enum Front {
     /// A model's.
     Llm(Target),
+    /// That of an MCP server.
+    Mcp(Below),
+    /// That of an agent.
+    A2a(Below),
+}
+
+/// An address of a configured server or agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Below {
+    /// Its name.
+    pub(crate) name: String,
+    /// Our path for it, without a slash at its end.
+    pub(crate) own: String,
+    /// What stands below that path, beginning with a slash, or nothing.
+    pub(crate) path: String,
+    /// The query, without its mark.
+    pub(crate) query: Option<String>,
 }
 
 /// An address of a provider.
@@ -71,9 +91,15 @@ pub(crate) enum BadPath {
     /// Nothing is there.
     #[error(
         "nothing is there; agents call `/openai/v1/…`, `/anthropic/v1/…` or another configured \
-         upstream, or the same below `/agents/<agent>/`"
+         upstream, `/mcp/<server>`, `/a2a/<agent>`, or the same below `/agents/<agent>/`"
     )]
     Unknown,
+    /// No server of that name is configured.
+    #[error("no such MCP server is configured; `[mcp.<server>]` in rescind.toml names them")]
+    UnknownServer,
+    /// No agent of that name is configured.
+    #[error("no such agent is configured; `[a2a.<agent>]` in rescind.toml names them")]
+    UnknownAgent,
 }
 
 /// Whether a path is the gateway's, legal or not.
@@ -83,7 +109,7 @@ pub(crate) fn takes(path: &str, options: &Options) -> bool {
         .split('/')
         .next()
         .unwrap_or_default();
-    first == "agents" || options.upstreams.contains_key(first)
+    matches!(first, "agents" | "mcp" | "a2a") || options.upstreams.contains_key(first)
 }
 
 /// Reads a path.
@@ -101,6 +127,21 @@ pub(crate) fn read(uri: &Uri, options: &Options) -> Result<Route, BadPath> {
         rest = after;
     }
     let (name, below) = rest.split_once('/').ok_or(BadPath::Unknown)?;
+    match name {
+        "mcp" => {
+            let below = below_of(path, below, uri).ok_or(BadPath::Name("server"))?;
+            let known = options.mcp.contains_key(&below.name);
+            let front = Front::Mcp(known.then_some(below).ok_or(BadPath::UnknownServer)?);
+            return Ok(Route { agent, front });
+        }
+        "a2a" => {
+            let below = below_of(path, below, uri).ok_or(BadPath::Name("agent"))?;
+            let known = options.a2a.contains_key(&below.name);
+            let front = Front::A2a(known.then_some(below).ok_or(BadPath::UnknownAgent)?);
+            return Ok(Route { agent, front });
+        }
+        _ => {}
+    }
     let upstreams = options.upstreams.get(name).ok_or(BadPath::Unknown)?;
     let wire = upstreams.first().ok_or(BadPath::Unknown)?.wire;
     // The base of an upstream ends with the version, as the base URL of the SDKs does.
@@ -122,6 +163,19 @@ pub(crate) fn read(uri: &Uri, options: &Options) -> Result<Route, BadPath> {
             api,
             wire,
         }),
+    })
+}
+
+/// Takes apart what stands behind `/mcp/` or `/a2a/`.
+fn below_of(path: &str, rest: &str, uri: &Uri) -> Option<Below> {
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (name, below) = rest.split_at(end);
+    let own = path.strip_suffix(below).unwrap_or(path);
+    Some(Below {
+        name: decoded(name)?,
+        own: own.to_owned(),
+        path: below.trim_end_matches('/').to_owned(),
+        query: uri.query().map(str::to_owned),
     })
 }
 

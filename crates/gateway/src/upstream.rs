@@ -64,10 +64,39 @@ impl Upstream {
 
     /// Returns host and port, for messages.
     pub(crate) fn host(&self) -> &str {
-        self.url
-            .authority()
-            .map_or("", |authority| authority.as_str())
+        host(&self.url)
     }
+}
+
+/// An address that is called as it stands: that of an MCP server, or of an A2A agent.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Where it is.
+    pub url: Uri,
+    /// Certificates to trust besides the usual ones, in PEM.
+    pub ca: Option<Vec<u8>>,
+    /// Headers that are set on every call.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl fmt::Debug for Endpoint {
+    /// Shows no header: they may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Returns host and port, for messages.
+    pub(crate) fn host(&self) -> &str {
+        host(&self.url)
+    }
+}
+
+fn host(url: &Uri) -> &str {
+    url.authority().map_or("", |authority| authority.as_str())
 }
 
 /// Why an upstream cannot be used, or did not answer.
@@ -120,15 +149,16 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    /// Makes a client of the places that are called, each with the certificates that it is to be
+    /// trusted by besides the usual ones.
     pub(crate) fn new<'a>(
-        upstreams: impl Iterator<Item = &'a Upstream>,
+        places: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
         connect: Duration,
     ) -> Result<Self, UpstreamError> {
         let usual = pool(roots(), connect);
         let mut own: Vec<(String, Pool)> = Vec::new();
-        for upstream in upstreams {
-            let host = upstream.host();
-            let Some(pem) = &upstream.ca else { continue };
+        for (host, pem) in places {
+            let Some(pem) = pem else { continue };
             let failed = |reason: String| UpstreamError::Certificates {
                 host: host.to_owned(),
                 reason,
@@ -163,13 +193,28 @@ impl Client {
                 // Keys are given in the query too.
                 rest: rest.split('?').next().unwrap_or_default().to_owned(),
             })?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers.clone();
-        for (name, value) in &upstream.headers {
-            request.headers_mut().insert(name.clone(), value.clone());
-        }
+        let request = request(method, uri, headers, &upstream.headers, body);
+        self.exchange(host, request).await
+    }
+
+    /// Calls an address of an endpoint's host and returns the head of the answer.
+    pub(crate) async fn call(
+        &self,
+        endpoint: &Endpoint,
+        method: &Method,
+        uri: Uri,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let request = request(method, uri, headers, &endpoint.headers, body);
+        self.exchange(endpoint.host(), request).await
+    }
+
+    async fn exchange(
+        &self,
+        host: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let own = self.own.iter().find(|(of, _)| of == host);
         let pool = own.map_or(&self.usual, |(_, pool)| pool);
         pool.request(request).await.map_err(|error| {
@@ -187,6 +232,23 @@ impl Client {
 #[must_use]
 pub fn plain_client() -> Pool {
     pool(roots(), Duration::from_secs(5))
+}
+
+fn request(
+    method: &Method,
+    uri: Uri,
+    headers: &HeaderMap,
+    set: &[(HeaderName, HeaderValue)],
+    body: Bytes,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers.clone();
+    for (name, value) in set {
+        request.headers_mut().insert(name.clone(), value.clone());
+    }
+    request
 }
 
 fn roots() -> RootCertStore {

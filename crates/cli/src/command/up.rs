@@ -152,6 +152,7 @@ impl Service {
         }
         let stop = CancellationToken::new();
         let (gateway, server) = (self.gateway, self.server);
+        let carrying = gateway.clone();
         let answer = move |request: http::Request<hyper::body::Incoming>| {
             let (gateway, server) = (gateway.clone(), server.clone());
             async move {
@@ -182,6 +183,7 @@ impl Service {
                 out.note(&format!("{named}: ending what is under way"))?;
                 stop.cancel();
                 let _ = self.stopping.send(true);
+                carrying.stop().await;
                 // A second signal ends the wait; what is open then is unknown in the record.
                 tokio::select! {
                     ended = &mut serving => ended,
@@ -326,9 +328,23 @@ fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Optio
             .collect();
         upstreams.insert(name.clone(), list?);
     }
+    let mut mcp = std::collections::BTreeMap::new();
+    for (name, server) in &config.mcp {
+        mcp.insert(name.clone(), mcp_server(name, server, environment)?);
+    }
+    let mut a2a = std::collections::BTreeMap::new();
+    for (name, agent) in &config.a2a {
+        let ca_file = agent.ca_file.as_deref();
+        let endpoint = endpoint(&agent.url, ca_file, &agent.headers, environment);
+        let endpoint =
+            endpoint.map_err(|wrong| Failure::new(format!("agent `{name}`: {wrong}")))?;
+        a2a.insert(name.clone(), endpoint);
+    }
     let millis = Duration::from_millis;
     Ok(gateway::Options {
         upstreams,
+        mcp,
+        a2a,
         limits: gateway::Limits {
             body_bytes_max: size(config.limits.body_bytes_max),
             sse_line_bytes_max: size(config.limits.sse_line_bytes_max),
@@ -374,6 +390,38 @@ fn at(
         ca,
         headers: given_headers(&upstream.headers, environment).map_err(wrong)?,
         models: upstream.models.clone(),
+    })
+}
+
+fn mcp_server(
+    name: &str,
+    server: &config::McpServer,
+    environment: &Environment,
+) -> Result<gateway::McpServer, Failure> {
+    let what = format!("MCP server `{name}`");
+    let Some(url) = &server.url else {
+        return Err(Failure::new(format!("{what}: it has no `url`")));
+    };
+    let endpoint = endpoint(url, server.ca_file.as_deref(), &server.headers, environment);
+    Ok(gateway::McpServer::Http(endpoint.map_err(|wrong| {
+        Failure::new(format!("{what}: {wrong}"))
+    })?))
+}
+
+/// What is called by its whole URL.
+fn endpoint(
+    url: &str,
+    ca_file: Option<&std::path::Path>,
+    headers: &std::collections::BTreeMap<String, config::Given>,
+    environment: &Environment,
+) -> Result<gateway::Endpoint, String> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| format!("could not read `{}`: {error}", path.display()))
+    };
+    Ok(gateway::Endpoint {
+        url: url.parse::<Uri>().map_err(|error| error.to_string())?,
+        ca: ca_file.map(read).transpose()?,
+        headers: given_headers(headers, environment)?,
     })
 }
 

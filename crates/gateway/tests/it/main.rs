@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod faults;
+mod mcp;
 mod outage;
 mod pass;
 mod refused;
 mod streams;
 mod support;
+mod support_mcp;
 mod tries;

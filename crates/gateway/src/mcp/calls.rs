@@ -1,0 +1,404 @@
+//! The calls of one request, from their intents to their outcomes.
+
+use std::sync::Arc;
+
+use ::http::{Response, StatusCode};
+use engine::live::{Call, Caller, Ended, Open, RecordError, What as Deed};
+use model::{EffectClass, Environment, Field, Media, Outcome};
+use wire::jsonrpc::{Id, Json, RpcError};
+use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
+
+use crate::rpc::{self, Refusal};
+use crate::{Body, Inner, reply};
+
+use super::Origin;
+use super::shared::Key;
+
+/// A request, and what it is.
+pub(super) struct Said<'a> {
+    pub(super) id: Option<Id<'a>>,
+    pub(super) what: What<'a>,
+}
+
+/// What one POST asks for. Of GET and DELETE it is empty, and may still learn how earlier calls
+/// ended.
+pub(super) struct Calls {
+    inner: Arc<Inner>,
+    origin: Origin,
+    /// Requests that get a reply.
+    ids: Vec<Id<'static>>,
+    /// Those of them that wait for it.
+    waiting: Answers,
+    /// Requests for lists of tools.
+    lists: Vec<Id<'static>>,
+    /// Requests about tasks, and which.
+    tasks: Vec<(Id<'static>, TaskDeed, String)>,
+    /// The calls.
+    open: Vec<(Option<Id<'static>>, Open)>,
+    /// Whether its stream stays open for good.
+    listens: bool,
+    batch: bool,
+}
+
+impl Calls {
+    pub(super) fn new(inner: Arc<Inner>, origin: Origin) -> Self {
+        Self {
+            inner,
+            origin,
+            ids: Vec::new(),
+            waiting: Answers::new([]),
+            lists: Vec::new(),
+            tasks: Vec::new(),
+            open: Vec::new(),
+            listens: false,
+            batch: false,
+        }
+    }
+
+    /// Records the intents of the calls, and waits until they are durable.
+    pub(super) async fn begin(
+        &mut self,
+        from: Caller,
+        said: Vec<Said<'_>>,
+        batch: bool,
+    ) -> Result<(), Refusal> {
+        let owned = |id: &Option<Id<'_>>| id.clone().map(Id::into_owned);
+        self.batch = batch;
+        self.ids = said.iter().filter_map(|said| owned(&said.id)).collect();
+        self.listens = said.iter().any(|said| said.what == What::Listen);
+        let listening = |said: &&Said<'_>| said.what != What::Listen;
+        let ids = said.iter().filter(listening);
+        self.waiting = Answers::new(ids.filter_map(|said| owned(&said.id)));
+        for Said { id, what } in said {
+            let id = id.map(Id::into_owned);
+            match (what, id) {
+                (What::Call(call), id) => {
+                    let open = self.intend(from.clone(), &call).await;
+                    let open = open.map_err(|error| Refusal::unrecorded(&error))?;
+                    self.open.push((id, open));
+                }
+                (What::ListTools, Some(id)) => self.lists.push(id),
+                (What::Task(deed, task), Some(id)) => {
+                    self.tasks.push((id, deed, task.into_owned()));
+                }
+                (What::Cancelled(Some(id)), _) => {
+                    if let Some(key) = self.key(id.into_owned()) {
+                        self.inner.mcp.cancel(key);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (_, open) in &mut self.open {
+            let durable = open.durable().await;
+            durable.map_err(|error| Refusal::unrecorded(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn intend(
+        &self,
+        mut from: Caller,
+        call: &wire::mcp::Call<'_>,
+    ) -> Result<Open, RecordError> {
+        let server = &self.origin.server;
+        if from.trace.is_none() {
+            let trace = call.meta.traceparent.as_deref();
+            from.trace = trace
+                .and_then(wire::trace::traceparent)
+                .map(|parent| parent.trace_id);
+        }
+        let session = self.origin.session.as_ref();
+        from.session = session.map(|session| format!("{server}:{session}"));
+        let known = self.inner.mcp.tool(server, &call.tool);
+        let mut environment = Environment::default();
+        let mut note = |name: &str, value: &str| {
+            environment.0.insert(name.to_owned(), value.to_owned());
+        };
+        note("mcp.server", server);
+        if let Some(known) = &known {
+            note("tool.definition", &known.raw);
+        }
+        let arguments = call.arguments_text();
+        let begun = self.inner.recorder.begin(Call {
+            caller: from,
+            what: Deed::ToolCall {
+                server,
+                tool: &call.tool,
+                arguments,
+                class: known.map_or(EffectClass::Unreviewed, |known| known.class),
+                call_id: call.meta.call_id.as_deref(),
+            },
+            asked: (Media::Json, arguments),
+            environment,
+        });
+        // Boxed: the future is long, and few of its kind are under way.
+        Box::pin(begun).await
+    }
+
+    /// Returns the requests that get a reply.
+    pub(super) fn ids(&self) -> &[Id<'static>] {
+        &self.ids
+    }
+
+    /// Returns whether the answer is not expected to end.
+    pub(super) const fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// Returns whether every request was answered.
+    pub(super) fn is_complete(&self) -> bool {
+        self.waiting.is_complete()
+    }
+
+    /// Returns whether the client may take up the stream again, on which the answers then come.
+    pub(super) fn is_resumable(&self) -> bool {
+        let resumable = matches!(
+            self.waiting.end(),
+            End::Truncated {
+                resumable: true,
+                ..
+            }
+        );
+        resumable && self.origin.session.is_some() && !self.origin.is_stateless()
+    }
+
+    /// Says in an answer which decision the call is.
+    pub(super) fn name(&self, response: &mut Response<Body>) {
+        if let Some((_, open)) = self.open.first() {
+            let (decision, run) = (open.decision().to_string(), open.run().to_string());
+            reply::name(response, &decision, &run);
+        }
+    }
+
+    /// Takes in what the server says, and records how calls ended by it. On return it may go out.
+    ///
+    /// # Errors
+    /// The requests whose answers must not go out, because they are not recorded.
+    pub(super) async fn hear(
+        &mut self,
+        data: &str,
+        has_id: bool,
+    ) -> Result<(), (Vec<Id<'static>>, Refusal)> {
+        // What is no message passes as it came, and answers nothing.
+        let Ok((Some(messages), answered)) = self.waiting.push(data, has_id) else {
+            return Ok(());
+        };
+        let mut lost = Vec::new();
+        let mut why = None;
+        for answer in &answered {
+            if let Err(error) = self.ended(answer).await {
+                lost.push(answer.id.clone().into_owned());
+                why = Some(Refusal::withheld(&error));
+            }
+        }
+        for response in messages.responses() {
+            let Some(id) = &response.id else { continue };
+            if let Err(error) = self.taken_up(id, &response.result).await {
+                lost.push(id.clone().into_owned());
+                why = Some(Refusal::withheld(&error));
+            }
+        }
+        for request in messages.requests() {
+            if let Ok(What::TaskStatus(task)) = What::of(request) {
+                // A notification tells nothing that the client may act on before it asks.
+                let _ = self.task_stands(&task, None).await;
+            }
+        }
+        match why {
+            Some(why) => Err((lost, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// A request of this POST was answered.
+    async fn ended(&mut self, answer: &Answered<'_>) -> Result<(), RecordError> {
+        if let Ok(result) = answer.result
+            && self.lists.contains(&answer.id)
+        {
+            self.inner.mcp.learn(&self.origin.server, result);
+        }
+        let about = self.tasks.iter().find(|(id, ..)| *id == answer.id);
+        if let Some((_, deed, task)) = about.cloned() {
+            return self.task_told(deed, &task, &answer.result).await;
+        }
+        let at = |(id, _): &(Option<Id<'_>>, Open)| id.as_ref() == Some(&answer.id);
+        let Some(at) = self.open.iter().position(at) else {
+            return Ok(());
+        };
+        let (id, open) = self.open.swap_remove(at);
+        self.close(id, open, &answer.result).await
+    }
+
+    /// An answer came on another stream than that of its request.
+    async fn taken_up(
+        &self,
+        id: &Id<'_>,
+        result: &Result<Json<'_>, RpcError<'_>>,
+    ) -> Result<(), RecordError> {
+        let id = id.clone().into_owned();
+        let Some(key) = self.key(id.clone()) else {
+            return Ok(());
+        };
+        for open in self.inner.mcp.parked.take(&key) {
+            self.close(Some(id.clone()), open, result).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how a call ended, unless it goes on as a task.
+    async fn close(
+        &self,
+        id: Option<Id<'static>>,
+        open: Open,
+        result: &Result<Json<'_>, RpcError<'_>>,
+    ) -> Result<(), RecordError> {
+        let cancelled = id
+            .and_then(|id| self.key(id))
+            .is_some_and(|key| self.inner.mcp.was_cancelled(&key));
+        let ended = match result {
+            Ok(json) => {
+                let read = CallResult::read(*json);
+                if let CallState::Task(task) = &read.state
+                    && !task.status.is_terminal()
+                {
+                    let key = self.task_key(&task.id);
+                    self.inner.mcp.parked.put(key, open);
+                    return Ok(());
+                }
+                of_result(*json, &read, read.outcome())
+            }
+            Err(error) => {
+                let mut ended = of_error(error);
+                if cancelled {
+                    ended.outcome = Outcome::Cancelled;
+                }
+                ended
+            }
+        };
+        open.finish(ended).await?.durable().await
+    }
+
+    /// A request about a task was answered.
+    async fn task_told(
+        &self,
+        deed: TaskDeed,
+        task: &str,
+        result: &Result<Json<'_>, RpcError<'_>>,
+    ) -> Result<(), RecordError> {
+        let Ok(json) = result else { return Ok(()) };
+        match deed {
+            TaskDeed::Result => {
+                let read = CallResult::read(*json);
+                self.task_ended(task, || of_result(*json, &read, read.outcome()))
+                    .await
+            }
+            TaskDeed::Get | TaskDeed::Update | TaskDeed::Cancel => match Task::read(*json) {
+                Some(stands) => self.task_stands(&stands, Some(*json)).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    async fn task_stands(
+        &self,
+        task: &Task<'_>,
+        json: Option<Json<'_>>,
+    ) -> Result<(), RecordError> {
+        use wire::mcp::TaskStatus::Completed;
+        // Up to 2025-11-25 a task that was completed says so before it tells its result, and the
+        // result may be that the tool failed.
+        if !task.status.is_terminal() || task.status == Completed && task.result.is_none() {
+            return Ok(());
+        }
+        let ended = || match task.result {
+            Some(result) => of_result(result, &CallResult::read(result), task.outcome()),
+            None => {
+                let mut ended = Ended::with(task.outcome());
+                let said = json.map_or_else(
+                    || task.message.as_deref().unwrap_or_default().to_owned(),
+                    |json| json.text().to_owned(),
+                );
+                ended.kept.push((Field::Result, Media::Text, said));
+                ended
+            }
+        };
+        self.task_ended(&task.id, ended).await
+    }
+
+    async fn task_ended(&self, task: &str, ended: impl Fn() -> Ended) -> Result<(), RecordError> {
+        for open in self.inner.mcp.parked.take(&self.task_key(task)) {
+            open.finish(ended()).await?.durable().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up waiting for the answers on this stream, because the client may take it up again.
+    pub(super) fn park(&mut self) {
+        for (id, open) in std::mem::take(&mut self.open) {
+            if let Some(key) = id.and_then(|id| self.key(id)) {
+                self.inner.mcp.parked.put(key, open);
+            }
+        }
+    }
+
+    /// Records that no answer came. Returns the requests that still wait for one.
+    pub(super) async fn unanswered(&mut self, outcome: &Outcome, why: &str) -> Vec<Id<'static>> {
+        for (_, open) in std::mem::take(&mut self.open) {
+            // Where it cannot be written down it reads as unknown, and nothing here depends on it.
+            let _ = open.finish(rpc::unanswered(outcome.clone(), why)).await;
+        }
+        match self.waiting.end() {
+            End::Complete => Vec::new(),
+            End::Truncated { open, .. } => open,
+        }
+    }
+
+    /// Records that a body was the answer in which there is no reply to the calls.
+    pub(super) async fn answered_by(&mut self, status: StatusCode, body: &[u8]) {
+        for (_, open) in std::mem::take(&mut self.open) {
+            let _ = open.finish(rpc::answered_by(status, body)).await;
+        }
+    }
+
+    /// Answers in place of the server.
+    pub(super) fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        refusal.answer(&self.ids, self.batch)
+    }
+
+    fn key(&self, id: Id<'static>) -> Option<Key> {
+        Some(Key::Request {
+            server: self.origin.server.clone(),
+            session: self.origin.session.clone()?,
+            id,
+        })
+    }
+
+    fn task_key(&self, task: &str) -> Key {
+        Key::Task {
+            server: self.origin.server.clone(),
+            task: task.to_owned(),
+        }
+    }
+}
+
+fn of_result(json: Json<'_>, read: &CallResult<'_>, outcome: Outcome) -> Ended {
+    let structured = read.structured.map(Json::text);
+    let output = match structured {
+        Some(structured) if read.text.is_empty() => structured.to_owned(),
+        _ => read.text.clone(),
+    };
+    let mut ended = Ended::with(outcome);
+    ended.output = output;
+    let kept = json.text().to_owned();
+    ended.kept.push((Field::Result, Media::Json, kept));
+    ended
+}
+
+fn of_error(error: &RpcError<'_>) -> Ended {
+    let mut ended = Ended::with(outcome_of(error));
+    ended.output = error.message.clone().into_owned();
+    let kept = serde_json::json!({ "code": error.code, "message": error.message }).to_string();
+    ended.kept.push((Field::Result, Media::Json, kept));
+    ended
+}

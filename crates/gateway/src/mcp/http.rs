@@ -1,0 +1,322 @@
+//! Servers at an address.
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, Method, Response, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use model::Outcome;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use wire::mcp::http::is_stream;
+use wire::sse::{Block, Splitter};
+
+use crate::rpc::{self, Refusal};
+use crate::upstream::{Endpoint, UpstreamError};
+use crate::{Body, Inner, headers, reply};
+
+use super::Origin;
+use super::calls::Calls;
+
+/// One request of a client on its way to the server.
+pub(super) struct Exchange {
+    pub(super) inner: Arc<Inner>,
+    pub(super) endpoint: Endpoint,
+    pub(super) origin: Origin,
+    pub(super) method: Method,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) calls: Calls,
+    /// The client: gone once this is closed.
+    pub(super) answer: oneshot::Sender<Response<Body>>,
+}
+
+/// What came of waiting.
+enum Next<T> {
+    Came(T),
+    /// The client went away, and has thereby cancelled what it asked for.
+    Gone,
+    Late,
+    /// The gateway stops, and this is nothing that has an end of its own.
+    Stop,
+}
+
+impl Exchange {
+    /// Sends it, and passes back what comes.
+    pub(super) async fn run(mut self) {
+        let until = now() + self.inner.options.timeouts.total;
+        let Some(uri) = address(&self.endpoint.url, self.query.as_deref()) else {
+            let host = self.endpoint.host().to_owned();
+            let rest = self.query.clone().unwrap_or_default();
+            return self.unreached(&UpstreamError::Address { host, rest }).await;
+        };
+        let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
+        let (method, headers) = (self.method.clone(), self.headers.clone());
+        let sending = inner
+            .client
+            .call(&endpoint, &method, uri, &headers, self.body.clone());
+        let response = match self.wait(sending, until).await {
+            Next::Came(Ok(response)) => response,
+            Next::Came(Err(error)) => return self.unreached(&error).await,
+            Next::Gone | Next::Stop => return self.gone().await,
+            Next::Late => return self.late().await,
+        };
+        let (status, host) = (response.status(), self.endpoint.host());
+        if let Err(refusal) = rpc::passable(status, response.headers(), host) {
+            // The server ran what it was asked, or it did not.
+            return self.refuse(&refusal, &Outcome::Unknown).await;
+        }
+        if is_stream(rpc::kind_of(response.headers())) {
+            self.stream(response, until).await;
+        } else {
+            self.plain(response, until).await;
+        }
+    }
+
+    /// Waits for something of the server.
+    async fn wait<T>(&mut self, coming: impl Future<Output = T>, until: Instant) -> Next<T> {
+        let stateless = self.origin.is_stateless();
+        let unasked = self.method != Method::POST;
+        let listens = self.calls.listens() || unasked;
+        let stop = self.inner.stop.clone();
+        tokio::select! {
+            came = coming => Next::Came(came),
+            () = self.answer.closed(), if stateless || unasked => Next::Gone,
+            () = stop.cancelled(), if listens => Next::Stop,
+            () = sleep_until(until), if !listens => Next::Late,
+        }
+    }
+
+    /// Passes back an answer in one piece.
+    async fn plain(mut self, response: Response<Incoming>, until: Instant) {
+        let (parts, body) = response.into_parts();
+        let max = self.inner.options.limits.body_bytes_max;
+        let reading = Limited::new(body, max).collect();
+        let body = match self.wait(reading, until).await {
+            Next::Came(Ok(body)) => body.to_bytes(),
+            Next::Came(Err(error)) => {
+                let host = self.endpoint.host();
+                let message = if error.is::<LengthLimitError>() {
+                    format!("the answer has more than {max} bytes (`limits.body_bytes_max`)")
+                } else {
+                    format!("the answer of `{host}` broke off: {error}")
+                };
+                let refusal = Refusal::new("answer_broken", message);
+                return self.refuse(&refusal, &Outcome::Unknown).await;
+            }
+            Next::Gone | Next::Stop => return self.gone().await,
+            Next::Late => return self.late().await,
+        };
+        let mut back = Response::new(reply::whole(body.clone()));
+        *back.status_mut() = parts.status;
+        *back.headers_mut() = headers::back(&parts.headers);
+        self.calls.name(&mut back);
+        let named = back.headers().clone();
+        let heard = match std::str::from_utf8(&body) {
+            Ok(text) => self.calls.hear(text, false).await,
+            Err(_) => Ok(()),
+        };
+        self.calls.answered_by(parts.status, &body).await;
+        if let Err((_, refusal)) = heard {
+            back = self.calls.refuse(&refusal);
+            for name in [crate::caller::DECISION, crate::caller::RUN] {
+                if let Some(value) = named.get(name) {
+                    back.headers_mut().insert(name, value.clone());
+                }
+            }
+        }
+        let _ = self.answer.send(back);
+    }
+
+    /// Passes back a stream, event by event.
+    async fn stream(mut self, response: Response<Incoming>, until: Instant) {
+        let (parts, mut body) = response.into_parts();
+        let (sender, pieces) = reply::pieces();
+        let mut back = Response::new(pieces);
+        *back.status_mut() = parts.status;
+        *back.headers_mut() = headers::back(&parts.headers);
+        self.calls.name(&mut back);
+        // Who is gone already is noticed when the first piece goes out.
+        let (unused, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut self.answer, unused).send(back);
+        let mut splitter = Splitter::new(self.inner.options.limits.sse_line_bytes_max);
+        let mut client = Some(sender);
+        let why = loop {
+            let frame = match self.next(&mut body, client.as_ref(), until).await {
+                Next::Came(Some(Ok(frame))) => frame,
+                Next::Came(None) => break None,
+                Next::Came(Some(Err(error))) => {
+                    break Some(format!(
+                        "the stream of `{}` broke off: {error}",
+                        self.endpoint.host()
+                    ));
+                }
+                Next::Late => break Some(late(self.endpoint.host())),
+                Next::Stop => return,
+                Next::Gone => {
+                    if self.drops_with_client() {
+                        return self.gone().await;
+                    }
+                    client = None;
+                    continue;
+                }
+            };
+            // Trailers say nothing here.
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let (blocks, too_long) = match splitter.push(&data) {
+                Ok(blocks) => (blocks, None),
+                Err(error) => {
+                    let max = error.line_bytes_max;
+                    let why =
+                        format!("a line has more than {max} bytes (`limits.sse_line_bytes_max`)");
+                    (error.blocks, Some(why))
+                }
+            };
+            for block in blocks {
+                let piece = self.pass(block).await;
+                if let Some(to) = &client
+                    && to.send(piece).await.is_err()
+                {
+                    client = None;
+                }
+            }
+            if client.is_none() && self.drops_with_client() {
+                return self.gone().await;
+            }
+            if too_long.is_some() {
+                break too_long;
+            }
+        };
+        self.end(why, client, splitter.rest()).await;
+    }
+
+    /// Waits for the next piece. That a client is gone is told once.
+    async fn next(
+        &self,
+        body: &mut Incoming,
+        client: Option<&mpsc::Sender<Bytes>>,
+        until: Instant,
+    ) -> Next<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
+        let listens = self.calls.listens() || self.method != Method::POST;
+        let gone = async {
+            match client {
+                Some(client) => client.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            frame = body.frame() => Next::Came(frame),
+            () = gone => Next::Gone,
+            () = self.inner.stop.cancelled(), if listens => Next::Stop,
+            () = sleep_until(until), if !listens => Next::Late,
+        }
+    }
+
+    /// Whether nobody reads on for a client that went away: it cancelled by that, or takes the
+    /// stream up again, or waits for nothing that is recorded.
+    fn drops_with_client(&self) -> bool {
+        self.origin.is_stateless()
+            || self.method != Method::POST
+            || self.calls.is_resumable()
+            || self.calls.is_complete()
+    }
+
+    /// Looks at one event. Returns what goes out in its place.
+    async fn pass(&mut self, block: Block) -> Bytes {
+        let Some(data) = &block.data else {
+            return block.raw.into();
+        };
+        match self.calls.hear(data, block.id.is_some()).await {
+            Ok(()) => block.raw.into(),
+            Err((ids, refusal)) => {
+                let events: Vec<_> = ids.iter().map(|id| refusal.event(Some(id))).collect();
+                events.concat().into()
+            }
+        }
+    }
+
+    /// The stream is over; `why` says so if it broke off.
+    async fn end(mut self, why: Option<String>, client: Option<mpsc::Sender<Bytes>>, rest: &[u8]) {
+        let last = if self.method != Method::POST || self.calls.is_complete() {
+            rest.to_vec()
+        } else if self.calls.is_resumable() {
+            self.calls.park();
+            Vec::new()
+        } else {
+            let why = why.unwrap_or_else(|| {
+                format!(
+                    "the stream of `{}` ended before it answered; whether the call was carried \
+                     out is not known",
+                    self.endpoint.host()
+                )
+            });
+            let refusal = Refusal::new("stream_truncated", why);
+            let open = self
+                .calls
+                .unanswered(&Outcome::Unknown, &refusal.message)
+                .await;
+            let events: Vec<_> = open.iter().map(|id| refusal.event(Some(id))).collect();
+            events.concat()
+        };
+        if let Some(client) = client
+            && !last.is_empty()
+        {
+            let _ = client.send(last.into()).await;
+        }
+    }
+
+    async fn unreached(self, error: &UpstreamError) {
+        let (refusal, outcome) = rpc::unreached(error);
+        self.refuse(&refusal, &outcome).await;
+    }
+
+    async fn late(self) {
+        let refusal = Refusal::new("upstream_timeout", late(self.endpoint.host()));
+        self.refuse(&refusal, &Outcome::Unknown).await;
+    }
+
+    /// Answers in place of the server, which did not.
+    async fn refuse(mut self, refusal: &Refusal, outcome: &Outcome) {
+        let mut back = self.calls.refuse(refusal);
+        self.calls.name(&mut back);
+        self.calls.unanswered(outcome, &refusal.message).await;
+        let _ = self.answer.send(back);
+    }
+
+    /// The client is gone, and the call at the server ends with its connection.
+    async fn gone(mut self) {
+        if self.calls.is_resumable() {
+            return self.calls.park();
+        }
+        let why = "the client went away before the answer; whether the call was carried out is \
+                   not known";
+        self.calls.unanswered(&Outcome::Unknown, why).await;
+    }
+}
+
+fn late(host: &str) -> String {
+    format!(
+        "`{host}` did not answer in time (`timeouts.total_ms`); whether the call was carried out \
+         is not known"
+    )
+}
+
+/// The server's address, with the query of the request added.
+fn address(url: &Uri, query: Option<&str>) -> Option<Uri> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Some(url.clone());
+    };
+    let between = if url.query().is_some() { '&' } else { '?' };
+    let whole = url.path_and_query().map_or("/", |whole| whole.as_str());
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(format!("{whole}{between}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,165 @@
+//! Calls of tools, over MCP.
+//!
+//! ```text
+//!   POST ──► messages ──► each tools/call: intent, durable ──► server ──► its answer, in one piece
+//!                              │ not recorded                   │         or event by event
+//!                              ▼                                ▼
+//!                          an error in its place            each result: outcome, durable ──► out
+//! ```
+//!
+//! Only `tools/call` is recorded; every other message passes, in both directions. A body that two
+//! readers may understand differently is refused, so that what runs is what is in the record. What
+//! a server says of its tools is remembered, because a call alone does not say what it may do.
+//!
+//! *Who goes away.* Up to 2025-11-25 a client that goes away does not cancel its call: the answer
+//! is awaited, or comes with the stream that takes up this one, and is recorded. In later revisions
+//! it does, and what became of the call is unknown.
+
+mod calls;
+mod http;
+mod shared;
+
+use std::sync::Arc;
+
+use ::http::header::{ALLOW, HeaderValue, ORIGIN};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode};
+use engine::live::Caller;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use wire::jsonrpc::{self, Body as Messages};
+use wire::mcp::What;
+use wire::mcp::http::{PROTOCOL_VERSION, Revision, SESSION_ID};
+
+use crate::route::Below;
+use crate::upstream::Endpoint;
+use crate::{Body, Inner, caller, headers, reply, rpc};
+
+use self::calls::{Calls, Said};
+
+pub(crate) use self::shared::Shared;
+
+/// Where an MCP server is.
+#[derive(Clone, Debug)]
+pub enum McpServer {
+    /// At an address, where it speaks streamable HTTP.
+    Http(Endpoint),
+}
+
+impl McpServer {
+    /// Returns its address, if it has one.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Http(endpoint) => Some(endpoint),
+        }
+    }
+}
+
+/// Where a request comes from, as far as its headers say.
+#[derive(Clone, Debug)]
+struct Origin {
+    server: String,
+    /// The session, up to 2025-11-25.
+    session: Option<String>,
+    /// The revision that it names.
+    revision: Option<Revision>,
+}
+
+impl Origin {
+    fn read(server: &str, headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            server: server.to_owned(),
+            session: text(SESSION_ID).map(str::to_owned),
+            revision: text(PROTOCOL_VERSION).and_then(Revision::parse),
+        }
+    }
+
+    /// Whether a client that goes away has cancelled what it asked for.
+    fn is_stateless(&self) -> bool {
+        self.revision.is_some_and(Revision::is_stateless)
+    }
+}
+
+/// Answers one request.
+pub(super) async fn handle(
+    inner: Arc<Inner>,
+    agent: Option<String>,
+    below: Below,
+    request: Request<Incoming>,
+    place: OwnedSemaphorePermit,
+) -> Response<Body> {
+    if !below.path.is_empty() {
+        let message = format!("the server is at `{}`, and nothing is below it", below.own);
+        return reply::plain(StatusCode::NOT_FOUND, "not_found", &message);
+    }
+    let (parts, body) = request.into_parts();
+    let origin = Origin::read(&below.name, &parts.headers);
+    let max = inner.options.limits.body_bytes_max;
+    let body = match rpc::body_of(body, max).await {
+        Ok(body) => body,
+        Err(refused) => return *refused,
+    };
+    let mut calls = Calls::new(Arc::clone(&inner), origin.clone());
+    match parts.method {
+        Method::POST => {
+            let from = caller::read(&parts.headers, agent);
+            if let Err(refused) = take(&mut calls, from, &body).await {
+                return *refused;
+            }
+        }
+        Method::GET | Method::DELETE => {}
+        _ => {
+            let message = "MCP is spoken with POST, GET and DELETE";
+            let mut refused = reply::plain(StatusCode::METHOD_NOT_ALLOWED, "method", message);
+            let allowed = HeaderValue::from_static("GET, POST, DELETE");
+            refused.headers_mut().insert(ALLOW, allowed);
+            return refused;
+        }
+    }
+    let (answer, answered) = oneshot::channel();
+    let mut onwards = headers::onwards(&parts.headers);
+    // It named us, and was checked here.
+    onwards.remove(ORIGIN);
+    let task = match inner.options.mcp.get(&below.name) {
+        Some(McpServer::Http(endpoint)) => http::Exchange {
+            inner: Arc::clone(&inner),
+            endpoint: endpoint.clone(),
+            origin,
+            method: parts.method,
+            query: below.query,
+            headers: onwards,
+            body,
+            calls,
+            answer,
+        },
+        None => return reply::plain(StatusCode::NOT_FOUND, "not_found", "no such server"),
+    };
+    inner.recorder.tasks().spawn(async move {
+        task.run().await;
+        drop(place);
+    });
+    answered.await.unwrap_or_else(|_| {
+        let message = "the call ended without an answer";
+        reply::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    })
+}
+
+/// Takes in what a POST says, and records the calls in it.
+async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<(), Box<Response<Body>>> {
+    let messages: Messages<'_> =
+        jsonrpc::read(body).map_err(|error| Box::new(rpc::unreadable(None, &error)))?;
+    let mut said: Vec<Said<'_>> = Vec::new();
+    for request in messages.requests() {
+        let what = What::of(request)
+            .map_err(|error| Box::new(rpc::unreadable(request.id.as_ref(), &error)))?;
+        said.push(Said {
+            id: request.id.clone(),
+            what,
+        });
+    }
+    let batch = matches!(messages, Messages::Batch(_));
+    match calls.begin(from, said, batch).await {
+        Ok(()) => Ok(()),
+        Err(refusal) => Err(Box::new(refusal.answer(calls.ids(), batch))),
+    }
+}

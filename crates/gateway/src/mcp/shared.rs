@@ -1,0 +1,100 @@
+//! What is remembered between requests.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use model::EffectClass;
+use wire::jsonrpc::{Id, Json};
+use wire::mcp::read_tools;
+
+use crate::parked::Parked;
+
+/// Tools that are remembered of one server.
+const TOOLS_MAX: usize = 4_096;
+
+/// Cancellations that are remembered.
+const CANCELLED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// What will tell of the end of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// The answer to a request of a session, on another stream.
+    Request {
+        server: String,
+        session: String,
+        id: Id<'static>,
+    },
+    /// A task that the server made of it.
+    Task { server: String, task: String },
+}
+
+/// What is remembered of a tool.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// How its effect can be taken back, as far as the server says.
+    pub(super) class: EffectClass,
+    /// Its description as it came.
+    pub(super) raw: Arc<str>,
+}
+
+/// What is remembered between requests, of all servers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    tools: Mutex<HashMap<String, HashMap<String, Known>>>,
+    cancelled: Mutex<LruCache<Key, ()>>,
+    pub(super) parked: Parked<Key>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            tools: Mutex::default(),
+            cancelled: Mutex::new(LruCache::new(CANCELLED_MAX)),
+            parked: Parked::default(),
+        }
+    }
+}
+
+impl Shared {
+    /// Remembers the tools of a `tools/list`. A list has pages, so what it does not name stays.
+    pub(super) fn learn(&self, server: &str, result: Json<'_>) {
+        let mut all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let tools = all.entry(server.to_owned()).or_default();
+        for tool in read_tools(result) {
+            let known = Known {
+                class: tool.effect_class(),
+                raw: tool.raw.text().into(),
+            };
+            if tools.len() < TOOLS_MAX || tools.contains_key(&*tool.name) {
+                tools.insert(tool.name.into_owned(), known);
+            }
+        }
+    }
+
+    pub(super) fn tool(&self, server: &str, tool: &str) -> Option<Known> {
+        let all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(server)?.get(tool).cloned()
+    }
+
+    /// Remembers that who asked no longer waits.
+    pub(super) fn cancel(&self, key: Key) {
+        self.cancelled().put(key, ());
+    }
+
+    /// Returns whether who asked had said that it no longer waits, and forgets it.
+    pub(super) fn was_cancelled(&self, key: &Key) -> bool {
+        self.cancelled().pop(key).is_some()
+    }
+
+    fn cancelled(&self) -> std::sync::MutexGuard<'_, LruCache<Key, ()>> {
+        self.cancelled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.parked.clear();
+    }
+}

@@ -1,0 +1,52 @@
+//! Calls whose end comes another way than their answer: they go on as a task, or their stream is
+//! taken up again later.
+//!
+//! What nobody asks about any more is forgotten, the least used first; its intent then stands
+//! without an outcome, which reads as unknown.
+
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use engine::live::Open;
+use lru::LruCache;
+
+/// How many calls are waited for.
+const PARKED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// Calls that are waited for, by what will tell of their end.
+pub(crate) struct Parked<K>(Mutex<LruCache<K, Vec<Open>>>);
+
+impl<K: Hash + Eq> Default for Parked<K> {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(PARKED_MAX)))
+    }
+}
+
+impl<K> fmt::Debug for Parked<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parked").finish_non_exhaustive()
+    }
+}
+
+impl<K: Hash + Eq> Parked<K> {
+    /// Waits for one more call under a key.
+    pub(crate) fn put(&self, key: K, open: Open) {
+        self.all().get_or_insert_mut(key, Vec::new).push(open);
+    }
+
+    /// Returns the calls of a key, which are no longer waited for.
+    pub(crate) fn take(&self, key: &K) -> Vec<Open> {
+        self.all().pop(key).unwrap_or_default()
+    }
+
+    /// Waits for none any more.
+    pub(crate) fn clear(&self) {
+        self.all().clear();
+    }
+
+    fn all(&self) -> MutexGuard<'_, LruCache<K, Vec<Open>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
