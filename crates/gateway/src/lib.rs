@@ -15,6 +15,7 @@
 //! goes away. What the gateway does not do: judge (the engine does), store (the store does),
 //! answer questions about the record (the server does).
 
+mod a2a;
 mod caller;
 mod headers;
 mod llm;
@@ -151,6 +152,7 @@ struct Inner {
     budget: Budget,
     in_flight: Arc<Semaphore>,
     mcp: mcp::Shared,
+    a2a: a2a::Shared,
     /// Told when what only listens is to end.
     stop: CancellationToken,
 }
@@ -182,6 +184,7 @@ impl Gateway {
                 budget,
                 in_flight,
                 mcp: mcp::Shared::default(),
+                a2a: a2a::Shared::default(),
                 stop: CancellationToken::new(),
             }),
         })
@@ -228,7 +231,7 @@ impl Gateway {
         match front {
             Front::Llm(target) => llm::handle(inner, agent, target, request, place).await,
             Front::Mcp(below) => mcp::handle(inner, agent, below, request, place).await,
-            Front::A2a(_) => reply::plain(StatusCode::NOT_IMPLEMENTED, "a2a", "not yet"),
+            Front::A2a(below) => a2a::handle(inner, agent, below, request, place).await,
         }
     }
 
@@ -236,6 +239,7 @@ impl Gateway {
     /// that went on after their first answer: they read as unknown.
     pub async fn stop(&self) {
         self.inner.stop.cancel();
+        self.inner.a2a.stop();
         self.inner.mcp.stop().await;
     }
 }

@@ -9,35 +9,34 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine::live::Open;
 use lru::LruCache;
 
 /// How many calls are waited for.
 const PARKED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// Calls that are waited for, by what will tell of their end.
-pub(crate) struct Parked<K>(Mutex<LruCache<K, Vec<Open>>>);
+pub(crate) struct Parked<K, V>(Mutex<LruCache<K, Vec<V>>>);
 
-impl<K: Hash + Eq> Default for Parked<K> {
+impl<K: Hash + Eq, V> Default for Parked<K, V> {
     fn default() -> Self {
         Self(Mutex::new(LruCache::new(PARKED_MAX)))
     }
 }
 
-impl<K> fmt::Debug for Parked<K> {
+impl<K, V> fmt::Debug for Parked<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parked").finish_non_exhaustive()
     }
 }
 
-impl<K: Hash + Eq> Parked<K> {
+impl<K: Hash + Eq, V> Parked<K, V> {
     /// Waits for one more call under a key.
-    pub(crate) fn put(&self, key: K, open: Open) {
+    pub(crate) fn put(&self, key: K, open: V) {
         self.all().get_or_insert_mut(key, Vec::new).push(open);
     }
 
     /// Returns the calls of a key, which are no longer waited for.
-    pub(crate) fn take(&self, key: &K) -> Vec<Open> {
+    pub(crate) fn take(&self, key: &K) -> Vec<V> {
         self.all().pop(key).unwrap_or_default()
     }
 
@@ -46,7 +45,7 @@ impl<K: Hash + Eq> Parked<K> {
         self.all().clear();
     }
 
-    fn all(&self) -> MutexGuard<'_, LruCache<K, Vec<Open>>> {
+    fn all(&self) -> MutexGuard<'_, LruCache<K, Vec<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

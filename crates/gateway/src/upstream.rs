@@ -95,6 +95,18 @@ impl Endpoint {
     }
 }
 
+/// Returns an address with the query of a request added; none if that makes no address.
+pub(crate) fn with_query(url: &Uri, query: Option<&str>) -> Option<Uri> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Some(url.clone());
+    };
+    let between = if url.query().is_some() { '&' } else { '?' };
+    let whole = url.path_and_query().map_or("/", |whole| whole.as_str());
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(format!("{whole}{between}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 fn host(url: &Uri) -> &str {
     url.authority().map_or("", |authority| authority.as_str())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, Method, Response, Uri};
+use ::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -13,7 +13,7 @@ use wire::mcp::http::is_stream;
 use wire::sse::{Block, Splitter};
 
 use crate::rpc::{self, Refusal};
-use crate::upstream::{Endpoint, UpstreamError};
+use crate::upstream::{Endpoint, UpstreamError, with_query};
 use crate::{Body, Inner, headers, reply};
 
 use super::Origin;
@@ -47,7 +47,7 @@ impl Exchange {
     /// Sends it, and passes back what comes.
     pub(super) async fn run(mut self) {
         let until = now() + self.inner.options.timeouts.total;
-        let Some(uri) = address(&self.endpoint.url, self.query.as_deref()) else {
+        let Some(uri) = with_query(&self.endpoint.url, self.query.as_deref()) else {
             let host = self.endpoint.host().to_owned();
             let rest = self.query.clone().unwrap_or_default();
             return self.unreached(&UpstreamError::Address { host, rest }).await;
@@ -303,18 +303,6 @@ fn late(host: &str) -> String {
         "`{host}` did not answer in time (`timeouts.total_ms`); whether the call was carried out \
          is not known"
     )
-}
-
-/// The server's address, with the query of the request added.
-fn address(url: &Uri, query: Option<&str>) -> Option<Uri> {
-    let Some(query) = query.filter(|query| !query.is_empty()) else {
-        return Some(url.clone());
-    };
-    let between = if url.query().is_some() { '&' } else { '?' };
-    let whole = url.path_and_query().map_or("/", |whole| whole.as_str());
-    let mut parts = url.clone().into_parts();
-    parts.path_and_query = Some(format!("{whole}{between}{query}").parse().ok()?);
-    Uri::from_parts(parts).ok()
 }
 
 fn now() -> Instant {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::live::Open;
 use lru::LruCache;
 use model::EffectClass;
 use wire::jsonrpc::{Id, Json};
@@ -44,7 +45,7 @@ pub(super) struct Known {
 pub(crate) struct Shared {
     tools: Mutex<HashMap<String, HashMap<String, Known>>>,
     cancelled: Mutex<LruCache<Key, ()>>,
-    pub(super) parked: Parked<Key>,
+    pub(super) parked: Parked<Key, Open>,
 }
 
 impl Default for Shared {

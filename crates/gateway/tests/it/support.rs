@@ -283,8 +283,8 @@ pub(crate) fn options(stubs: &[&Stub]) -> Options {
             .collect()
     };
     Options {
-        mcp: BTreeMap::new(),
-        a2a: BTreeMap::new(),
+        mcp: std::collections::BTreeMap::new(),
+        a2a: std::collections::BTreeMap::new(),
         upstreams: [
             ("openai".to_owned(), of(Wire::OpenAi)),
             ("anthropic".to_owned(), of(Wire::Anthropic)),

@@ -1,0 +1,383 @@
+//! One request on its way to an agent, and what comes back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::live::{Open, RecordError};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method as Verb, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use model::{Cause, FailureClass, Outcome};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use wire::a2a::{End, Event, Method, Step, TaskStream, read_event, rewrite_card_answer};
+use wire::jsonrpc::Id;
+use wire::mcp::http::is_stream;
+use wire::sse::{Block, Splitter};
+
+use crate::rpc::{self, Refusal};
+use crate::upstream::{Endpoint, with_query};
+use crate::{Body, Inner, caller, headers, reply};
+
+use super::card;
+use super::told::Told;
+
+/// One request of a caller on its way to the agent.
+pub(super) struct Exchange {
+    pub(super) inner: Arc<Inner>,
+    pub(super) agent: String,
+    pub(super) endpoint: Endpoint,
+    /// Our own address for the agent.
+    pub(super) own: String,
+    pub(super) version: Option<String>,
+    pub(super) query: Option<String>,
+    /// What is asked for, where it is known.
+    pub(super) method: Option<Method>,
+    pub(super) id: Option<Id<'static>>,
+    /// The task that it is about.
+    pub(super) task: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// The record of a message.
+    pub(super) open: Option<Open>,
+    pub(super) causes: Vec<Cause>,
+    /// The caller: gone once this is closed.
+    pub(super) answer: oneshot::Sender<Response<Body>>,
+}
+
+impl Exchange {
+    /// Sends it, and passes back what comes.
+    pub(super) async fn run(self) {
+        let until = now() + self.inner.options.timeouts.total;
+        let found = card::interface(
+            &self.inner,
+            &self.agent,
+            &self.endpoint,
+            &self.headers,
+            self.version.as_deref(),
+            &self.own,
+        );
+        let uri = match timeout_at(until, found).await {
+            Ok(Ok(uri)) => {
+                let query = self.query.as_deref();
+                with_query(&uri, query).unwrap_or(uri)
+            }
+            // Nothing was sent yet.
+            Ok(Err(refusal)) => return self.refuse(&refusal, &unsent()).await,
+            Err(_) => return self.late(&unsent()).await,
+        };
+        let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
+        let body = self.body.clone();
+        let sending = inner
+            .client
+            .call(&endpoint, &Verb::POST, uri, &self.headers, body);
+        let response = match timeout_at(until, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let (refusal, outcome) = rpc::unreached(&error);
+                return self.refuse(&refusal, &outcome).await;
+            }
+            Err(_) => return self.late(&Outcome::Unknown).await,
+        };
+        let (status, host) = (response.status(), self.endpoint.host());
+        if let Err(refusal) = rpc::passable(status, response.headers(), host) {
+            return self.refuse(&refusal, &Outcome::Unknown).await;
+        }
+        if is_stream(rpc::kind_of(response.headers())) {
+            self.stream(response).await;
+        } else {
+            self.plain(response, until).await;
+        }
+    }
+
+    /// Passes back an answer in one piece.
+    async fn plain(mut self, response: Response<Incoming>, until: Instant) {
+        let (parts, body) = response.into_parts();
+        let max = self.inner.options.limits.body_bytes_max;
+        let reading = Limited::new(body, max).collect();
+        let body = match timeout_at(until, reading).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => {
+                let host = self.endpoint.host();
+                let message = if error.is::<LengthLimitError>() {
+                    format!("the answer has more than {max} bytes (`limits.body_bytes_max`)")
+                } else {
+                    format!("the answer of `{host}` broke off: {error}")
+                };
+                let refusal = Refusal::new("answer_broken", message);
+                return self.refuse(&refusal, &Outcome::Unknown).await;
+            }
+            Err(_) => return self.late(&Outcome::Unknown).await,
+        };
+        let mut passed = body.clone();
+        if self.method == Some(Method::ExtendedCard) {
+            match rewrite_card_answer(&body, &self.own) {
+                Ok(Some(card)) => passed = card.card.into(),
+                Ok(None) => {}
+                Err(error) => {
+                    return self.refuse(&card::unfit(&error), &Outcome::Unknown).await;
+                }
+            }
+        }
+        let mut back = Response::new(reply::whole(passed));
+        *back.status_mut() = parts.status;
+        *back.headers_mut() = headers::back(&parts.headers);
+        back.headers_mut().remove(CONTENT_LENGTH);
+        self.name(&mut back);
+        let text = std::str::from_utf8(&body).unwrap_or_default();
+        let recorded = match read_event(text) {
+            Ok(event) if !matches!(event, Event::Other) => {
+                let mut told = Told::default();
+                told.take(&event, max);
+                let mut state = TaskStream::new();
+                state.push(&event);
+                self.stands(&told, state.end()).await
+            }
+            // Nothing that says how it went: the status is all there is.
+            _ => {
+                if let Some(open) = self.open.take() {
+                    let _ = open.finish(rpc::answered_by(parts.status, &body)).await;
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = recorded {
+            let mut refused = self.refusal(&Refusal::withheld(&error));
+            for name in [caller::DECISION, caller::RUN] {
+                if let Some(value) = back.headers().get(name) {
+                    refused.headers_mut().insert(name, value.clone());
+                }
+            }
+            back = refused;
+        }
+        let _ = self.answer.send(back);
+    }
+
+    /// Passes back a stream, event by event, with one end.
+    async fn stream(mut self, response: Response<Incoming>) {
+        let (parts, mut body) = response.into_parts();
+        let (sender, pieces) = reply::pieces();
+        let mut back = Response::new(pieces);
+        *back.status_mut() = parts.status;
+        *back.headers_mut() = headers::back(&parts.headers);
+        self.name(&mut back);
+        let (unused, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut self.answer, unused).send(back);
+        let mut splitter = Splitter::new(self.inner.options.limits.sse_line_bytes_max);
+        let (mut state, mut told) = (TaskStream::new(), Told::default());
+        let why = loop {
+            // Agents may think for long: what is limited is the silence, not the stream.
+            let until = now() + self.inner.options.timeouts.total;
+            let frame = tokio::select! {
+                () = sender.closed() => return self.gone(&told, state.end()).await,
+                () = self.inner.stop.cancelled(), if self.open.is_none() => return,
+                frame = timeout_at(until, body.frame()) => frame,
+            };
+            let frame = match frame {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => break None,
+                Ok(Some(Err(error))) => {
+                    let host = self.endpoint.host();
+                    break Some(format!("the stream of `{host}` broke off: {error}"));
+                }
+                Err(_) => break Some(late(&self.endpoint).message),
+            };
+            // Trailers say nothing here.
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let (blocks, too_long) = match splitter.push(&data) {
+                Ok(blocks) => (blocks, None),
+                Err(error) => {
+                    let max = error.line_bytes_max;
+                    let why =
+                        format!("a line has more than {max} bytes (`limits.sse_line_bytes_max`)");
+                    (error.blocks, Some(why))
+                }
+            };
+            for block in blocks {
+                if let Some(piece) = self.pass(block, &mut state, &mut told).await
+                    && sender.send(piece).await.is_err()
+                {
+                    return self.gone(&told, state.end()).await;
+                }
+            }
+            if too_long.is_some() {
+                break too_long;
+            }
+        };
+        let last = self.end(why, &told, state.end(), splitter.rest()).await;
+        if !last.is_empty() {
+            let _ = sender.send(last.into()).await;
+        }
+    }
+
+    /// Looks at one event. Returns what goes out in its place, if anything does.
+    async fn pass(
+        &mut self,
+        block: Block,
+        state: &mut TaskStream,
+        told: &mut Told,
+    ) -> Option<Bytes> {
+        let event = block.data.as_deref().map(read_event);
+        // What is no message passes as it came, and says nothing.
+        let Some(Ok(event)) = event else {
+            return Some(block.raw.into());
+        };
+        match state.push(&event) {
+            // One end is passed on, and what comes after it is not.
+            Step::Repeated(_) | Step::Contradicted | Step::Foreign => {
+                metrics::counter!("rescind_a2a_events_dropped_total").increment(1);
+                None
+            }
+            Step::Going | Step::Paused(_) => {
+                told.take(&event, self.inner.options.limits.body_bytes_max);
+                self.learn(told);
+                Some(block.raw.into())
+            }
+            Step::Terminal(_) | Step::Answered | Step::Refused => {
+                told.take(&event, self.inner.options.limits.body_bytes_max);
+                match self.stands(told, state.end()).await {
+                    Ok(()) => Some(block.raw.into()),
+                    Err(error) => {
+                        let refusal = Refusal::withheld(&error);
+                        Some(refusal.event(self.id.as_ref()).into())
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stream is over; `why` says so if it broke off. Returns what goes out last.
+    async fn end(&mut self, why: Option<String>, told: &Told, end: End, rest: &[u8]) -> Vec<u8> {
+        match end {
+            End::Terminal(_) | End::Answered | End::Refused(_) => rest.to_vec(),
+            End::Paused(_) if why.is_none() => {
+                // The pause itself changes nothing that the caller may not see without a record.
+                let _ = self.stands(told, end).await;
+                rest.to_vec()
+            }
+            End::Paused(_) | End::Truncated(_) => {
+                let why = why.unwrap_or_else(|| {
+                    format!(
+                        "the stream of `{}` ended before the task did",
+                        self.endpoint.host()
+                    )
+                });
+                self.park(told).await;
+                Refusal::new("stream_truncated", why).event(self.id.as_ref())
+            }
+        }
+    }
+
+    /// Records how a message stands by what its agent answered: that it ended, or that it goes on.
+    async fn stands(&mut self, told: &Told, end: End) -> Result<(), RecordError> {
+        self.learn(told);
+        let goes_on = match end {
+            End::Truncated(Some(_)) => true,
+            // The agent waits for another message: this one has its answer.
+            End::Paused(state) => !state.is_interrupted(),
+            End::Terminal(_) | End::Answered | End::Refused(_) | End::Truncated(None) => false,
+        };
+        if goes_on {
+            self.park(told).await;
+            return Ok(());
+        }
+        let mut ended = Vec::new();
+        if let Some(open) = self.open.take() {
+            let causes = std::mem::take(&mut self.causes);
+            ended.push((open, told.ended(end.outcome(), causes)));
+        }
+        // An earlier message may have waited for the end of this task; an error says nothing of
+        // it.
+        if let (End::Terminal(_), Some(task)) = (end, &told.task) {
+            let key = (self.agent.clone(), task.clone());
+            let waited = self.inner.a2a.parked.take(&key);
+            let waited = waited.into_iter();
+            ended.extend(waited.map(|(open, causes)| (open, told.ended(end.outcome(), causes))));
+        }
+        for (open, ended) in ended {
+            open.finish(ended).await?.durable().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for another answer to tell how the task ended.
+    async fn park(&mut self, told: &Told) {
+        let Some(open) = self.open.take() else { return };
+        let causes = std::mem::take(&mut self.causes);
+        match told.task.as_ref().or(self.task.as_ref()) {
+            Some(task) => {
+                let key = (self.agent.clone(), task.clone());
+                self.inner.a2a.parked.put(key, (open, causes));
+            }
+            None => {
+                let _ = open.finish(told.ended(Outcome::Unknown, causes)).await;
+            }
+        }
+    }
+
+    /// The caller is gone; the agent goes on.
+    async fn gone(mut self, told: &Told, end: End) {
+        match end {
+            End::Truncated(_) | End::Paused(_) => self.park(told).await,
+            // It was recorded before it went out.
+            End::Terminal(_) | End::Answered | End::Refused(_) => {}
+        }
+    }
+
+    fn learn(&self, told: &Told) {
+        if let Some(open) = &self.open {
+            let names = (told.task.as_deref(), told.context.as_deref());
+            let known = (open.decision(), open.run());
+            self.inner.a2a.learn(&self.agent, names, known);
+        }
+    }
+
+    /// Says in an answer which decision the message is.
+    fn name(&self, response: &mut Response<Body>) {
+        if let Some(open) = &self.open {
+            let (decision, run) = (open.decision().to_string(), open.run().to_string());
+            reply::name(response, &decision, &run);
+        }
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Response<Body> {
+        refusal.answer(self.id.as_slice(), false)
+    }
+
+    async fn late(self, outcome: &Outcome) {
+        let refusal = late(&self.endpoint);
+        self.refuse(&refusal, outcome).await;
+    }
+
+    /// Answers in place of the agent, which did not.
+    async fn refuse(mut self, refusal: &Refusal, outcome: &Outcome) {
+        let mut back = self.refusal(refusal);
+        self.name(&mut back);
+        if let Some(open) = self.open.take() {
+            let ended = rpc::unanswered(outcome.clone(), &refusal.message);
+            let _ = open.finish(ended).await;
+        }
+        let _ = self.answer.send(back);
+    }
+}
+
+const fn unsent() -> Outcome {
+    Outcome::Failed {
+        class: FailureClass::Unavailable,
+    }
+}
+
+fn late(endpoint: &Endpoint) -> Refusal {
+    let message = format!(
+        "`{}` said nothing in time (`timeouts.total_ms`)",
+        endpoint.host()
+    );
+    Refusal::new("upstream_timeout", message)
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
