@@ -1,7 +1,13 @@
 //! What goes into the log, in order, and what happens while the log takes nothing.
 //!
-//! Batches are handed to the store as they come, so that the store can make many durable with one
-//! sync. After a failure that may pass they wait in line and are tried again; who waits for one of
+//! ```text
+//!   put ──► gathered ──► one batch under way ──► durable: told, taken out of the journal
+//!             │  goes when somebody waits for it, at the latest after some milliseconds
+//! ```
+//!
+//! Batches are gathered while nobody waits for them, or while an append is under way, and go to
+//! the store as one, so that many calls share one sync and an outcome never overtakes its intent.
+//! After a failure that may pass they wait in line and are tried again; who waits for one of
 //! them is told at once. When the store takes batches again, the first thing it gets is a gap that
 //! counts what was refused meanwhile.
 
@@ -10,18 +16,27 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use ledger::{Batch, Journal, Leaf, Place, Remedy, StoreError};
+use ledger::{Appended, Batch, Journal, Leaf, Place, Remedy, StoreError};
 use model::{Body, HybridTime};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{Clock, Engine, EngineError};
 
 /// How long the store is left alone between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How long what nobody waits for is gathered, so that many calls share one sync. It survives the
+/// end of the process meanwhile; a loss of power may cost so much of it.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Batches that go into the log together at most.
+const ITEMS_MAX: usize = 512;
+
+/// Payloads that go into the log together, in bytes, as far as each batch is smaller.
+const BYTES_MAX: usize = 2 << 20;
 
 /// Why something is not durable.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -188,6 +203,7 @@ pub(super) struct Appender {
     inbox: Mutex<Option<mpsc::UnboundedSender<Item>>>,
     clock: Arc<dyn Clock>,
     health: Arc<Health>,
+    hurry: Arc<Notify>,
     ended: Arc<Notify>,
 }
 
@@ -200,26 +216,28 @@ impl Appender {
     ) -> Self {
         let (inbox, items) = mpsc::unbounded_channel();
         let ended = Arc::new(Notify::new());
+        let hurry = Arc::new(Notify::new());
         let line = Line {
             engine: engine.clone(),
             journal,
             health: Arc::clone(&health),
             stuck: VecDeque::new(),
         };
-        let told = Arc::clone(&ended);
+        let (told, hurried) = (Arc::clone(&ended), Arc::clone(&hurry));
         tasks.spawn(async move {
-            line.run(items).await;
+            line.run(items, &hurried).await;
             told.notify_one();
         });
         Self {
             inbox: Mutex::new(Some(inbox)),
             clock: Arc::clone(&engine.clock),
             health,
+            hurry,
             ended,
         }
     }
 
-    /// Puts a batch in line. The order of calls is the order of the log, as far as streams need it.
+    /// Puts a batch in line. The order of calls is the order of the log.
     pub(super) fn put(
         &self,
         batch: Batch,
@@ -238,6 +256,11 @@ impl Appender {
             let _ = inbox.send(item);
         }
         answer
+    }
+
+    /// Says that somebody waits for what is in line, so that it goes into the log at once.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// Lets nothing more in, and waits until everything in line is in the log or `patience` is
@@ -260,27 +283,45 @@ struct Line {
     stuck: VecDeque<Item>,
 }
 
-type Appending = BoxFuture<'static, (Item, Result<u64, StoreError>)>;
+/// What became of one round.
+#[derive(Default)]
+struct Round {
+    /// What is in the log, or can never be; in the latter case why.
+    landed: Vec<(Item, Result<(), RecordError>)>,
+    /// The size of the log after it.
+    size: u64,
+    /// What has to wait, in order, and why.
+    waits: Option<(Vec<Item>, StoreError)>,
+}
 
 impl Line {
-    async fn run(mut self, mut items: mpsc::UnboundedReceiver<Item>) {
-        let mut under_way: FuturesUnordered<Appending> = FuturesUnordered::new();
+    async fn run(mut self, mut items: mpsc::UnboundedReceiver<Item>, hurry: &Notify) {
+        let mut under_way: Option<BoxFuture<'static, Round>> = None;
+        let mut gathered = Gathered::default();
         let mut open = true;
         loop {
+            if under_way.is_none() && !gathered.items.is_empty() && (gathered.hurried || !open) {
+                under_way = Some(append(self.engine.clone(), gathered.take()));
+            }
+            let due = gathered.due;
             tokio::select! {
                 biased;
-                item = items.recv(), if open => match item {
-                    Some(item) if self.stuck.is_empty() => under_way.push(self.append(item)),
+                item = items.recv(), if open && !gathered.is_full() => match item {
+                    Some(item) if self.stuck.is_empty() => gathered.push(item),
                     Some(mut item) => {
                         self.tell_stuck(&mut item);
                         self.stuck.push_back(item);
                     }
                     None => open = false,
                 },
-                Some((item, result)) = under_way.next(), if !under_way.is_empty() => {
-                    self.settle(item, result);
+                round = async { under_way.as_mut().expect("checked before").await },
+                    if under_way.is_some() => {
+                    under_way = None;
+                    self.settle(round, &mut gathered);
                 }
-                () = tokio::time::sleep(AGAIN_AFTER), if under_way.is_empty() && !self.stuck.is_empty() => {
+                () = hurry.notified(), if !gathered.hurried => gathered.hurried = true,
+                () = until(due), if due.is_some() && !gathered.hurried => gathered.hurried = true,
+                () = tokio::time::sleep(AGAIN_AFTER), if under_way.is_none() && !self.stuck.is_empty() => {
                     if open {
                         self.try_again().await;
                     } else {
@@ -290,41 +331,28 @@ impl Line {
                 }
                 else => return,
             }
+            if !open && under_way.is_none() && gathered.items.is_empty() && self.stuck.is_empty() {
+                return;
+            }
         }
     }
 
-    fn append(&self, item: Item) -> Appending {
-        let store = Arc::clone(self.engine.store());
-        // The item is needed again if the store does not take it now.
-        let batch = item.batch.clone();
-        Box::pin(async move {
-            let result = store.append(batch).await;
-            let size = result.map(|appended| appended.seqs.last().map_or(0, |last| last + 1));
-            (item, size)
-        })
-    }
-
-    fn settle(&mut self, mut item: Item, result: Result<u64, StoreError>) {
-        match result {
-            Ok(size) => {
-                self.engine.announce(size);
-                self.landed(item, Ok(()));
-            }
-            Err(error) if passes(&error) => {
-                self.engine.refused(&error);
-                self.health.fell(self.engine.next_time(), in_words(&error));
-                self.tell_stuck(&mut item);
-                // Those that were under way together come back in any order; their streams do
-                // not: an outcome never overtakes its intent, because both carry their time.
-                let at = time_of(&item);
-                let after = self.stuck.partition_point(|other| time_of(other) <= at);
-                self.stuck.insert(after, item);
-            }
-            Err(error) => {
-                metrics::counter!("rescind_records_unfit_total").increment(1);
-                let reason = in_words(&error);
-                self.landed(item, Err(RecordError::Unfit { reason }));
-            }
+    fn settle(&mut self, round: Round, gathered: &mut Gathered) {
+        if !round.landed.is_empty() {
+            self.engine.announce(round.size);
+        }
+        for (item, result) in round.landed {
+            self.landed(item, result);
+        }
+        let Some((items, error)) = round.waits else {
+            return;
+        };
+        self.engine.refused(&error);
+        self.health.fell(self.engine.next_time(), in_words(&error));
+        // What was gathered meanwhile came after it, and stays behind it.
+        for mut item in items.into_iter().chain(gathered.take()) {
+            self.tell_stuck(&mut item);
+            self.stuck.push_back(item);
         }
     }
 
@@ -351,16 +379,27 @@ impl Line {
         }
     }
 
-    /// Tries the oldest that waits, and after it all others.
+    /// Tries the oldest that wait, and after them all others.
     async fn try_again(&mut self) {
-        while let Some(item) = self.stuck.pop_front() {
-            let (item, result) = self.append(item).await;
-            match result {
-                Err(error) if passes(&error) => {
+        while !self.stuck.is_empty() {
+            let mut gathered = Gathered::default();
+            while !gathered.is_full()
+                && let Some(item) = self.stuck.pop_front()
+            {
+                gathered.push(item);
+            }
+            let round = append(self.engine.clone(), gathered.take()).await;
+            if !round.landed.is_empty() {
+                self.engine.announce(round.size);
+            }
+            for (item, result) in round.landed {
+                self.landed(item, result);
+            }
+            if let Some((items, _)) = round.waits {
+                for item in items.into_iter().rev() {
                     self.stuck.push_front(item);
-                    return;
                 }
-                result => self.settle(item, result),
+                return;
             }
         }
         let Some(outage) = self.health.outage() else {
@@ -382,6 +421,96 @@ impl Line {
     }
 }
 
+/// What goes into the log together next.
+#[derive(Default)]
+struct Gathered {
+    items: Vec<Item>,
+    bytes: usize,
+    /// When it goes at the latest.
+    due: Option<Instant>,
+    /// Whether it goes as soon as the round before has ended.
+    hurried: bool,
+}
+
+impl Gathered {
+    fn push(&mut self, item: Item) {
+        self.bytes += item
+            .batch
+            .payloads
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .sum::<usize>();
+        if self.items.is_empty() {
+            self.due = Some(Instant::now() + GATHER);
+        }
+        self.items.push(item);
+        self.hurried |= self.is_full();
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= ITEMS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    fn take(&mut self) -> Vec<Item> {
+        std::mem::take(self).items
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+/// Appends all items as one batch. Where the store finds one of them unfit, each goes by itself, so
+/// that no other suffers for it.
+fn append(engine: Engine, items: Vec<Item>) -> BoxFuture<'static, Round> {
+    Box::pin(async move {
+        let store = engine.store();
+        let mut all = Batch::default();
+        for item in &items {
+            // The items are needed again if the store does not take them now.
+            all.leaves.extend(item.batch.leaves.iter().cloned());
+            all.payloads.extend(item.batch.payloads.iter().cloned());
+        }
+        let end = |appended: &Appended| appended.seqs.last().map_or(0, |last| last + 1);
+        let mut round = Round::default();
+        match store.append(all).await {
+            Ok(appended) => {
+                round.size = end(&appended);
+                round.landed = items.into_iter().map(|item| (item, Ok(()))).collect();
+                return round;
+            }
+            Err(error) if passes(&error) => {
+                round.waits = Some((items, error));
+                return round;
+            }
+            Err(_) => {}
+        }
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
+            match store.append(item.batch.clone()).await {
+                Ok(appended) => {
+                    round.size = round.size.max(end(&appended));
+                    round.landed.push((item, Ok(())));
+                }
+                Err(error) if passes(&error) => {
+                    round.waits = Some(([item].into_iter().chain(items).collect(), error));
+                    break;
+                }
+                Err(error) => {
+                    metrics::counter!("rescind_records_unfit_total").increment(1);
+                    let reason = in_words(&error);
+                    round
+                        .landed
+                        .push((item, Err(RecordError::Unfit { reason })));
+                }
+            }
+        }
+        round
+    })
+}
+
 /// Whether the same append may go through later.
 fn passes(error: &StoreError) -> bool {
     error.remedy() == Remedy::Retry
@@ -396,13 +525,6 @@ fn in_words(error: &StoreError) -> String {
         source = inner.source();
     }
     text
-}
-
-fn time_of(item: &Item) -> HybridTime {
-    item.batch
-        .leaves
-        .first()
-        .map_or(HybridTime::default(), |leaf| leaf.keys().at)
 }
 
 /// Appends what an earlier process left in the journal, and says so in the record.

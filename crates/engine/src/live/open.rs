@@ -632,6 +632,7 @@ async fn durably(
     blocks: bool,
     inner: &Inner,
 ) -> Result<(), RecordError> {
+    inner.appender.hurry();
     match durable.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(RecordError::Outage { spooled: true, .. })) if !blocks => Ok(()),

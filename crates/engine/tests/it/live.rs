@@ -243,6 +243,27 @@ async fn a_run_is_what_the_caller_says_before_anything_that_shows() {
 }
 
 #[tokio::test]
+async fn however_many_calls_there_are_no_outcome_overtakes_its_intent() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions::new(
+        dir.path(),
+        Arc::new(SeededEntropy::new(1)),
+        Arc::new(|| NOW / 1_000_000),
+    );
+    let store = Arc::new(EmbeddedStore::open(options).unwrap());
+    let recorder = over(store, None, Options::default()).await;
+    let mut written = Vec::new();
+    // More than a task of the runtime does in one go.
+    for _ in 0..1_000 {
+        let open = ask(&recorder, agent("ada"), Vec::new()).await;
+        written.push(open.finish(said("Yes.")).await.unwrap());
+    }
+    for written in written {
+        written.durable().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn c7_a_call_that_nobody_ends_is_unknown() {
     let recorder = in_memory().await;
     let open = ask(&recorder, agent("ada"), Vec::new()).await;
