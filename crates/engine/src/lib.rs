@@ -81,6 +81,12 @@ impl Engine {
         &self.clock
     }
 
+    /// Returns the source of randomness.
+    #[must_use]
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
     /// Returns the time of the next event: later than every event that this engine made or found.
     #[must_use]
     pub fn next_time(&self) -> HybridTime {

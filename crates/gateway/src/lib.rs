@@ -39,7 +39,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::mcp::McpServer;
+pub use self::mcp::{McpServer, Program};
 pub use self::reply::Body;
 pub use self::serve::{Sockets, serve};
 pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client};

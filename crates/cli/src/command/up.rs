@@ -400,12 +400,44 @@ fn mcp_server(
 ) -> Result<gateway::McpServer, Failure> {
     let what = format!("MCP server `{name}`");
     let Some(url) = &server.url else {
-        return Err(Failure::new(format!("{what}: it has no `url`")));
+        let program = program(server, environment);
+        return program
+            .map(gateway::McpServer::Program)
+            .map_err(|wrong| Failure::new(format!("{what}: {wrong}")));
     };
     let endpoint = endpoint(url, server.ca_file.as_deref(), &server.headers, environment);
     Ok(gateway::McpServer::Http(endpoint.map_err(|wrong| {
         Failure::new(format!("{what}: {wrong}"))
     })?))
+}
+
+/// Variables of our own environment that every program needs, and that are no secrets.
+const INHERITED: [&str; 9] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR",
+];
+
+/// A server that we start.
+fn program(
+    server: &config::McpServer,
+    environment: &Environment,
+) -> Result<gateway::Program, String> {
+    let inherited = INHERITED.iter().filter_map(|name| {
+        let value = environment.raw(name)?.to_str()?;
+        Some(((*name).to_owned(), value.to_owned()))
+    });
+    let mut env: std::collections::BTreeMap<String, String> = inherited.collect();
+    for (name, given) in &server.env {
+        let value = given
+            .text(environment)
+            .ok_or_else(|| format!("the variable for `env.{name}` is not set"))?;
+        env.insert(name.clone(), value.to_owned());
+    }
+    Ok(gateway::Program {
+        command: server.command.clone(),
+        env,
+        cwd: server.cwd.clone(),
+        backoff_max: Duration::from_millis(server.restart_backoff_ms_max),
+    })
 }
 
 /// What is called by its whole URL.

@@ -16,8 +16,11 @@
 //! it does, and what became of the call is unknown.
 
 mod calls;
+mod child;
+mod children;
 mod http;
 mod shared;
+mod stdio;
 
 use std::sync::Arc;
 
@@ -26,9 +29,9 @@ use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use engine::live::Caller;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use wire::jsonrpc::{self, Body as Messages};
-use wire::mcp::What;
+use wire::jsonrpc::{self, Body as Messages, Id};
 use wire::mcp::http::{PROTOCOL_VERSION, Revision, SESSION_ID};
+use wire::mcp::{Meta, What};
 
 use crate::route::Below;
 use crate::upstream::Endpoint;
@@ -36,6 +39,7 @@ use crate::{Body, Inner, caller, headers, reply, rpc};
 
 use self::calls::{Calls, Said};
 
+pub use self::child::Program;
 pub(crate) use self::shared::Shared;
 
 /// Where an MCP server is.
@@ -43,6 +47,8 @@ pub(crate) use self::shared::Shared;
 pub enum McpServer {
     /// At an address, where it speaks streamable HTTP.
     Http(Endpoint),
+    /// A program that we start, and speak to over its standard input and output.
+    Program(Program),
 }
 
 impl McpServer {
@@ -50,6 +56,7 @@ impl McpServer {
     pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Http(endpoint) => Some(endpoint),
+            Self::Program(_) => None,
         }
     }
 }
@@ -100,11 +107,13 @@ pub(super) async fn handle(
         Err(refused) => return *refused,
     };
     let mut calls = Calls::new(Arc::clone(&inner), origin.clone());
+    let mut begins = Begins::default();
     match parts.method {
         Method::POST => {
             let from = caller::read(&parts.headers, agent);
-            if let Err(refused) = take(&mut calls, from, &body).await {
-                return *refused;
+            match take(&mut calls, from, &body).await {
+                Ok(read) => begins = read,
+                Err(refused) => return *refused,
             }
         }
         Method::GET | Method::DELETE => {}
@@ -120,38 +129,75 @@ pub(super) async fn handle(
     let mut onwards = headers::onwards(&parts.headers);
     // It named us, and was checked here.
     onwards.remove(ORIGIN);
-    let task = match inner.options.mcp.get(&below.name) {
-        Some(McpServer::Http(endpoint)) => http::Exchange {
-            inner: Arc::clone(&inner),
-            endpoint: endpoint.clone(),
-            origin,
-            method: parts.method,
-            query: below.query,
-            headers: onwards,
-            body,
-            calls,
-            answer,
-        },
-        None => return reply::plain(StatusCode::NOT_FOUND, "not_found", "no such server"),
+    let Some(server) = inner.options.mcp.get(&below.name).cloned() else {
+        return reply::plain(StatusCode::NOT_FOUND, "not_found", "no such server");
     };
-    inner.recorder.tasks().spawn(async move {
-        task.run().await;
-        drop(place);
-    });
+    let tasks = inner.recorder.tasks().clone();
+    match server {
+        McpServer::Http(endpoint) => {
+            let exchange = http::Exchange {
+                inner,
+                endpoint,
+                origin,
+                method: parts.method,
+                query: below.query,
+                headers: onwards,
+                body,
+                calls,
+                answer,
+            };
+            tasks.spawn(async move {
+                exchange.run().await;
+                drop(place);
+            });
+        }
+        McpServer::Program(program) => {
+            let exchange = stdio::Exchange {
+                inner,
+                program,
+                origin,
+                method: parts.method,
+                body,
+                initializes: begins.initializes,
+                tokens: begins.tokens,
+                calls,
+                answer,
+            };
+            tasks.spawn(async move {
+                exchange.run().await;
+                drop(place);
+            });
+        }
+    }
     answered.await.unwrap_or_else(|_| {
         let message = "the call ended without an answer";
         reply::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     })
 }
 
+/// What a POST begins, beside its calls.
+#[derive(Debug, Default)]
+struct Begins {
+    /// A session.
+    initializes: bool,
+    /// Progress, under these tokens.
+    tokens: Vec<Id<'static>>,
+}
+
 /// Takes in what a POST says, and records the calls in it.
-async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<(), Box<Response<Body>>> {
+async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<Begins, Box<Response<Body>>> {
     let messages: Messages<'_> =
         jsonrpc::read(body).map_err(|error| Box::new(rpc::unreadable(None, &error)))?;
     let mut said: Vec<Said<'_>> = Vec::new();
+    let mut begins = Begins::default();
     for request in messages.requests() {
         let what = What::of(request)
             .map_err(|error| Box::new(rpc::unreadable(request.id.as_ref(), &error)))?;
+        begins.initializes |= matches!(what, What::Initialize(_));
+        let token = request
+            .params
+            .and_then(|params| Meta::read(params).progress_token);
+        begins.tokens.extend(token.map(Id::into_owned));
         said.push(Said {
             id: request.id.clone(),
             what,
@@ -159,7 +205,7 @@ async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<(), Box<Re
     }
     let batch = matches!(messages, Messages::Batch(_));
     match calls.begin(from, said, batch).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(begins),
         Err(refusal) => Err(Box::new(refusal.answer(calls.ids(), batch))),
     }
 }

@@ -12,6 +12,8 @@ use wire::mcp::read_tools;
 
 use crate::parked::Parked;
 
+use super::children::Children;
+
 /// Tools that are remembered of one server.
 const TOOLS_MAX: usize = 4_096;
 
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     tools: Mutex<HashMap<String, HashMap<String, Known>>>,
     cancelled: Mutex<LruCache<Key, ()>>,
     pub(super) parked: Parked<Key, Open>,
+    children: Children,
 }
 
 impl Default for Shared {
@@ -54,6 +57,7 @@ impl Default for Shared {
             tools: Mutex::default(),
             cancelled: Mutex::new(LruCache::new(CANCELLED_MAX)),
             parked: Parked::default(),
+            children: Children::default(),
         }
     }
 }
@@ -95,7 +99,14 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the programs that run.
+    pub(super) const fn children(&self) -> &Children {
+        &self.children
+    }
+
+    /// Waits for nothing any more, and ends the programs.
     pub(crate) async fn stop(&self) {
         self.parked.clear();
+        self.children.stop().await;
     }
 }

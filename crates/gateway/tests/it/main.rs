@@ -5,6 +5,7 @@
 mod a2a;
 mod faults;
 mod mcp;
+mod mcp_program;
 mod outage;
 mod pass;
 mod refused;

@@ -1,0 +1,288 @@
+//! MCP servers that are programs of ours.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway::{McpServer, Program};
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support_mcp::{Answer, World, next};
+
+/// A server of a few lines. It leaves files that tell what became of it.
+const SERVER: &str = r#"
+import json, os, sys
+
+def say(message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+print("starting up", flush=True)
+sys.stderr.write("a word for the log\n")
+open(f"pid-{os.getpid()}", "w").close()
+asked = {}
+for line in sys.stdin:
+    message = json.loads(line)
+    id, method = message.get("id"), message.get("method")
+    tool = message.get("params", {}).get("name") if method == "tools/call" else None
+    reply = lambda text: say({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}})
+    if method == "initialize":
+        say({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18", "capabilities": {}}})
+    elif tool == "pid":
+        reply(str(os.getpid()))
+    elif tool == "env":
+        reply(",".join(sorted(os.environ)))
+    elif tool == "ask":
+        asked["s"] = id
+        token = message["params"]["_meta"]["progressToken"]
+        say({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
+        say({"jsonrpc": "2.0", "id": "s", "method": "sampling/createMessage", "params": {}})
+    elif tool == "tell":
+        say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "x:y"}})
+        reply("told")
+    elif tool == "wait":
+        pass
+    elif tool == "crash":
+        os._exit(3)
+    elif method is None and id in asked:
+        id = asked.pop(id)
+        reply("heard " + message["result"]["text"])
+    elif method == "notifications/cancelled":
+        open("cancelled", "w").close()
+    elif method == "server/touch":
+        say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "x:z"}})
+        say({"jsonrpc": "2.0", "id": id, "result": {}})
+open(f"ended-{os.getpid()}", "w").close()
+"#;
+
+struct Desk {
+    world: World,
+    dir: TempDir,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("server.py");
+        std::fs::write(&script, SERVER).unwrap();
+        let script = script.display().to_string();
+        let command = vec!["python3".to_owned(), script];
+        let world = World::with_mcp(program(command, dir.path())).await;
+        Self { world, dir }
+    }
+
+    async fn session(&self) -> String {
+        let body = request(0, "initialize", &json!({ "protocolVersion": "2025-06-18" }));
+        let answer = self.world.post("/mcp/desk", &[], &body).await;
+        assert_eq!(answer.json()["result"]["protocolVersion"], "2025-06-18");
+        answer.header("mcp-session-id").unwrap().to_owned()
+    }
+
+    async fn call(&self, session: &str, id: u32, tool: &str) -> Answer {
+        let headers = [("mcp-session-id", session)];
+        self.world
+            .post("/mcp/desk", &headers, &call(id, tool))
+            .await
+    }
+
+    fn files(&self, prefix: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let named = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with(prefix)
+        };
+        paths.filter(named).collect()
+    }
+
+    async fn outcomes(&self) -> Vec<String> {
+        let record = self.world.record().await;
+        record.into_iter().map(|view| view.outcome).collect()
+    }
+}
+
+fn program(command: Vec<String>, cwd: &Path) -> McpServer {
+    #[expect(clippy::disallowed_methods, reason = "python is found by it")]
+    let path = std::env::var("PATH").unwrap();
+    McpServer::Program(Program {
+        command,
+        env: BTreeMap::from([
+            ("PATH".to_owned(), path),
+            ("DESK".to_owned(), "1".to_owned()),
+        ]),
+        cwd: Some(cwd.to_owned()),
+        backoff_max: Duration::from_millis(1),
+    })
+}
+
+fn request(id: u32, method: &str, params: &Value) -> String {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
+}
+
+fn call(id: u32, tool: &str) -> String {
+    let params = json!({ "name": tool, "arguments": {}, "_meta": { "progressToken": id } });
+    request(id, "tools/call", &params)
+}
+
+fn said(answer: &Answer) -> String {
+    let said = answer.json();
+    said["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn each_session_has_a_program_of_its_own() {
+    let desk = Desk::open().await;
+    let (one, two) = (desk.session().await, desk.session().await);
+    let first = said(&desk.call(&one, 1, "pid").await);
+    assert_ne!(first, said(&desk.call(&two, 1, "pid").await));
+    assert_eq!(first, said(&desk.call(&one, 2, "pid").await));
+    // What is configured reaches it, and nothing else.
+    let variables = said(&desk.call(&one, 3, "env").await);
+    assert!(
+        variables.contains("DESK") && !variables.contains("CARGO"),
+        "{variables}"
+    );
+    assert_eq!(desk.outcomes().await, ["succeeded"; 4]);
+    assert_eq!(
+        desk.files("ended-").len(),
+        2,
+        "both were let end by themselves"
+    );
+}
+
+#[tokio::test]
+async fn what_the_program_asks_reaches_who_called_it() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let headers = [("mcp-session-id", &*session)];
+    let response = desk
+        .world
+        .send(Method::POST, "/mcp/desk", &headers, &call(5, "ask"))
+        .await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(response.headers().contains_key("x-rescind-decision"));
+    let mut body = response.into_body();
+    let mut got = String::new();
+    while !got.contains("sampling/createMessage") {
+        got.push_str(&next(&mut body).await);
+    }
+    assert!(got.contains("notifications/progress"), "{got}");
+    let answer = r#"{"jsonrpc":"2.0","id":"s","result":{"text":"yes"}}"#;
+    let accepted = desk.world.post("/mcp/desk", &headers, answer).await;
+    assert_eq!(accepted.status, 202);
+    assert!(next(&mut body).await.contains("heard yes"));
+    assert_eq!(desk.outcomes().await, ["succeeded"]);
+}
+
+#[tokio::test]
+async fn who_listens_hears_what_nobody_asked_for() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let headers = [("mcp-session-id", &*session)];
+    let response = desk
+        .world
+        .send(Method::GET, "/mcp/desk", &headers, "")
+        .await;
+    assert_eq!(response.status(), 200);
+    // Two wait, so that a line is for none of them more than for the other.
+    let wait = desk.call(&session, 1, "wait");
+    let touch = async {
+        while !desk.recorded(1).await {}
+        let touch = request(2, "server/touch", &json!({}));
+        desk.world.post("/mcp/desk", &headers, &touch).await;
+        let mut body = response.into_body();
+        assert!(next(&mut body).await.contains("x:z"));
+        desk.world
+            .send(Method::DELETE, "/mcp/desk", &headers, "")
+            .await
+    };
+    let (waited, deleted) = tokio::join!(wait, touch);
+    assert_eq!(deleted.status(), 204);
+    assert_eq!(waited.json()["error"]["data"]["code"], "program_ended");
+    assert_eq!(desk.call(&session, 3, "pid").await.status, 404);
+    assert_eq!(desk.outcomes().await, ["unknown", "failed: not-found"]);
+}
+
+#[tokio::test]
+async fn a_program_that_ends_says_so_and_is_started_again() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let crashed = desk.call(&session, 1, "crash").await;
+    let error = &crashed.json()["error"];
+    assert_eq!(error["data"]["code"], "program_ended");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("exit status: 3"), "{message}");
+    assert_eq!(desk.call(&session, 2, "pid").await.status, 404);
+    let again = desk.session().await;
+    said(&desk.call(&again, 3, "pid").await);
+    assert_eq!(
+        desk.outcomes().await,
+        ["unknown", "failed: not-found", "succeeded"]
+    );
+}
+
+#[tokio::test]
+async fn stateless_requests_share_a_program_unless_their_ids_are_the_same() {
+    let desk = Desk::open().await;
+    let headers = [("mcp-protocol-version", "2026-07-28")];
+    let pid = |id| {
+        let body = call(id, "pid");
+        let world = &desk.world;
+        async move { said(&world.post("/mcp/desk", &headers, &body).await) }
+    };
+    let one = pid(1).await;
+    assert_eq!(one, pid(2).await);
+    // A client that goes away has cancelled, and the program is told.
+    let wait = call(7, "wait");
+    let waiting = desk.world.send(Method::POST, "/mcp/desk", &headers, &wait);
+    let other = async {
+        while !desk.recorded(3).await {}
+        let other = pid(7).await;
+        assert_ne!(one, other);
+    };
+    tokio::select! {
+        _ = waiting => panic!("nothing answers it"),
+        () = other => {}
+    }
+    while desk.files("cancelled").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        desk.outcomes().await,
+        ["succeeded", "succeeded", "unknown", "succeeded"]
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::with_mcp(program(vec!["no-such-program".to_owned()], dir.path())).await;
+    let body = request(0, "initialize", &json!({}));
+    let answer = world.post("/mcp/desk", &[], &body).await;
+    let said = answer.json();
+    assert_eq!(said["error"]["data"]["code"], "program_start");
+    let message = said["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no-such-program"), "{message}");
+    // A session begins with `initialize`, and is asked for by its own name alone.
+    assert_eq!(
+        world.post("/mcp/desk", &[], &call(1, "pid")).await.status,
+        400
+    );
+    let unknown = [("mcp-session-id", "no-such-session")];
+    assert_eq!(world.get("/mcp/desk", &unknown).await.status, 404);
+}
+
+impl Desk {
+    /// Whether so many calls are in the record.
+    async fn recorded(&self, calls: u64) -> bool {
+        let engine = self.world.recorder.engine();
+        let runs = engine.runs(engine::Page::first(100)).await.unwrap().runs;
+        tokio::task::yield_now().await;
+        runs.iter().map(|run| run.decisions).sum::<u64>() >= calls
+    }
+}
