@@ -1,5 +1,8 @@
 //! Answers of our own, and the bodies of all.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -42,36 +45,80 @@ impl hyper::body::Body for Pieces {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.0
             .poll_recv(context)
             .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
-/// Makes a body like [`pieces`] that can also break off, so that the client sees that it is not
-/// whole.
-pub(crate) fn breakable() -> (mpsc::Sender<std::io::Result<Bytes>>, Body) {
+/// Makes a body that ends only when it is told to: one whose [`Writer`] is dropped breaks off, so
+/// that no client takes what came for everything.
+pub(crate) fn written() -> (Writer, Body) {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    (sender, Breakable(receiver).boxed_unsync())
+    let body = Written {
+        pieces: receiver,
+        ended: false,
+    };
+    (Writer(sender), body.boxed_unsync())
+}
+
+/// The caller is gone.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// Writes a body piece by piece; see [`written`].
+#[derive(Debug)]
+pub(crate) struct Writer(mpsc::Sender<Option<Bytes>>);
+
+impl Writer {
+    /// Sends a piece, once there is room for it.
+    pub(crate) async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
+        self.0.send(Some(piece.into())).await.map_err(|_| Gone)
+    }
+
+    /// Sends a piece if there is room for it.
+    pub(crate) fn offer(&self, piece: &'static [u8]) {
+        let _ = self.0.try_send(Some(Bytes::from_static(piece)));
+    }
+
+    /// Waits until the caller is gone.
+    pub(crate) async fn gone(&self) {
+        self.0.closed().await;
+    }
+
+    /// Ends the body, once there is room to say so.
+    pub(crate) async fn end(self) {
+        let _ = self.0.send(None).await;
+    }
 }
 
 #[derive(Debug)]
-struct Breakable(mpsc::Receiver<std::io::Result<Bytes>>);
+struct Written {
+    pieces: mpsc::Receiver<Option<Bytes>>,
+    ended: bool,
+}
 
-impl hyper::body::Body for Breakable {
+impl hyper::body::Body for Written {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0
-            .poll_recv(context)
-            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(self.pieces.poll_recv(context));
+        self.ended = !matches!(next, Some(Some(_)));
+        Poll::Ready(match next {
+            Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+            Some(None) => None,
+            None => Some(Err("the answer broke off".into())),
+        })
     }
 }
 

@@ -231,13 +231,20 @@ impl Recorder {
         self.inner.recalled.cancelled().await;
     }
 
+    /// Returns what is cancelled when recording [stops](Self::stop): who carries calls then ends
+    /// them, so that each has an end in the record.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
     /// Returns the outage that lasts, if one does.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         self.inner.health.outage()
     }
 
-    /// Stops: waits until every open call has ended or `patience` is over, appends what is left,
+    /// Stops: says so to who carries calls, waits until every open call has ended or `patience` is over, appends what is left,
     /// signs. Returns how many calls were still open; they read as unknown.
     ///
     /// # Errors

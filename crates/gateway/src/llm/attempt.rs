@@ -24,6 +24,9 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// How long before its patience ends a caller is told, at most.
 const BEFORE_PATIENCE_ENDS: Duration = Duration::from_secs(1);
 
+/// What a caller hears when this process stops before its call has ended.
+pub(super) const STOPPING: &str = "rescind is stopping";
+
 /// How one try ended without content.
 pub(super) enum Failed {
     /// The upstream answered with an error.
@@ -138,6 +141,9 @@ impl Tries {
                     () = self.asking.answer.closed() => {
                         return self.gone(Ended::with(Outcome::Cancelled)).await;
                     }
+                    () = self.asking.stopping.cancelled() => {
+                        return self.stopping(Ended::with(Outcome::Cancelled)).await;
+                    }
                     () = tokio::time::sleep(wait) => {}
                 },
             }
@@ -179,6 +185,7 @@ impl Tries {
 
     async fn try_at(&mut self, upstream: &Upstream) -> Tried {
         let asking = &mut self.asking;
+        let stopping = asking.stopping.clone();
         // The head of a plain answer comes when the model has said everything.
         let until = if asking.streams {
             self.until
@@ -197,6 +204,10 @@ impl Tries {
         let response = tokio::select! {
             () = asking.answer.closed() => {
                 self.gone(Ended::with(Outcome::Cancelled)).await;
+                return Tried::Done;
+            }
+            () = stopping.cancelled() => {
+                self.stopping(Ended::with(Outcome::Cancelled)).await;
                 return Tried::Done;
             }
             response = timeout_at(until, sending) => response,
@@ -237,6 +248,10 @@ impl Tries {
         let body = tokio::select! {
             () = self.asking.answer.closed() => {
                 self.gone(Ended::with(Outcome::Cancelled)).await;
+                return Tried::Done;
+            }
+            () = self.asking.stopping.cancelled() => {
+                self.stopping(Ended::with(Outcome::Cancelled)).await;
                 return Tried::Done;
             }
             body = reading => body,
@@ -321,6 +336,14 @@ impl Tries {
         if let Some(open) = self.open.take() {
             let _ = self.finish(open, ended).await;
         }
+    }
+
+    /// Records that this process stops, and tells the caller, who has heard nothing yet.
+    pub(super) async fn stopping(&mut self, ended: Ended) {
+        let (status, again) = (StatusCode::SERVICE_UNAVAILABLE, reply::Again::After(1));
+        let mut back = reply::error(self.asking.api, status, "gateway_stopping", STOPPING, again);
+        self.end(ended, &mut back).await;
+        self.answer(back);
     }
 
     /// Records how the call ended, without the keys that it was made with.

@@ -28,6 +28,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::CancellationToken;
 use wire::llm::{self, Api};
 
 use crate::route::Target;
@@ -54,6 +55,8 @@ pub(super) struct Asking {
     /// How long the caller waits for a plain answer, where it says so.
     pub(super) patience: Option<Duration>,
     pub(super) keys: Keys,
+    /// Cancelled when this process stops and calls must end.
+    pub(super) stopping: CancellationToken,
     /// The caller: gone once this is closed.
     pub(super) answer: oneshot::Sender<Response<Body>>,
 }
@@ -112,6 +115,7 @@ pub(super) async fn handle(
     let (answer, answered) = oneshot::channel();
     let asking = Asking {
         inner: Arc::clone(&inner),
+        stopping: inner.recorder.stopping().clone(),
         keys: keys(&inner, &target, &parts.headers),
         streams,
         patience: patience(&parts.headers).filter(|_| !streams),

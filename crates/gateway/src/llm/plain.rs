@@ -28,6 +28,10 @@ impl Tries {
                 self.gone(Ended::with(Outcome::Cancelled)).await;
                 return Tried::Done;
             }
+            () = self.asking.stopping.cancelled() => {
+                self.stopping(Ended::with(Outcome::Cancelled)).await;
+                return Tried::Done;
+            }
             read = whole(body, max, idle, self.until) => read,
         };
         let (class, why) = match read {

@@ -17,15 +17,15 @@ use http::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use model::{FailureClass, Outcome};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use wire::llm::{
     Answer, Api, Completeness, Moment, ProviderError, Stream, error_event, keep_alive,
 };
 use wire::sse::{Block, Splitter};
 
-use super::attempt::{Failed, Tried, Tries, now, status_of};
+use super::attempt::{Failed, STOPPING, Tried, Tries, now, status_of};
 use super::kept;
+use crate::reply::Writer;
 use crate::{headers, reply};
 
 /// After so long without a word, a client that waits gets a sign of life.
@@ -47,6 +47,8 @@ enum Stop {
     Failed(ProviderError),
     /// The caller is gone.
     Gone,
+    /// This process is told to stop.
+    Stopping,
 }
 
 /// Pieces on their way to the caller.
@@ -54,7 +56,7 @@ struct Out {
     /// Not yet let out.
     held: Vec<u8>,
     /// Once content has come.
-    sender: Option<mpsc::Sender<Bytes>>,
+    sender: Option<Writer>,
     /// Whether a call is complete, or the answer, and everything waits for its record.
     barred: bool,
     /// When something was let out last.
@@ -64,7 +66,7 @@ struct Out {
 }
 
 /// What the caller gets once content has come: the head of the answer, and both ends of its body.
-type Head = (http::response::Parts, mpsc::Sender<Bytes>, crate::Body);
+type Head = (http::response::Parts, Writer, crate::Body);
 
 impl Tries {
     /// Passes on an answer that comes piece by piece.
@@ -80,7 +82,7 @@ impl Tries {
         };
         let mut splitter = Splitter::new(self.asking.inner.options.limits.sse_line_bytes_max);
         let mut state = Stream::new(api);
-        let (sender, pieces) = reply::pieces();
+        let (sender, pieces) = reply::written();
         let mut out = Out {
             held: Vec::new(),
             sender: None,
@@ -97,6 +99,7 @@ impl Tries {
                 Next::Frame(frame) => frame,
                 Next::End => break Stop::Ended,
                 Next::Gone => break Stop::Gone,
+                Next::Stopping => break Stop::Stopping,
                 Next::Broke(error) => {
                     let why = format!("the stream of `{host}` broke off: {error}");
                     break Stop::Broke(FailureClass::Unavailable, why);
@@ -137,7 +140,7 @@ impl Tries {
                     self.commit(head, &mut out);
                 }
                 if let Some(sender) = &out.sender {
-                    match timeout_at(self.until, sender.send(piece.into())).await {
+                    match timeout_at(self.until, sender.send(piece)).await {
                         Ok(Ok(())) => out.at = now(),
                         Ok(Err(_)) => break Stop::Gone,
                         Err(_) => {
@@ -153,15 +156,17 @@ impl Tries {
                 (None, None) => {}
             }
         };
-        let complete = matches!(stop, Stop::Complete);
         let rest = splitter.rest();
         let settled = self.settle(state, stop, out, head, rest).await;
         match settled {
             Settled::Failed(failed) => Tried::Failed(failed),
-            Settled::Done(sender) => {
-                if let (Some(sender), true) = (sender, complete) {
+            Settled::Gone => Tried::Done,
+            Settled::Done { sender, more } => {
+                if more {
                     tail(&mut body, &sender).await;
                 }
+                let until = self.until.max(now() + TAIL_WITHIN);
+                let _ = timeout_at(until, sender.end()).await;
                 Tried::Done
             }
         }
@@ -182,19 +187,21 @@ impl Tries {
             {
                 // The caller may hear nothing although the upstream says much: what is held.
                 if now() >= out.at + KEEP_ALIVE_AFTER {
-                    let _ = sender.try_send(Bytes::from_static(keep_alive(api)));
+                    sender.offer(keep_alive(api));
                     out.at = now();
                 }
                 wake = until.min(out.at + KEEP_ALIVE_AFTER);
             }
             let gone = async {
                 match &out.sender {
-                    Some(sender) => sender.closed().await,
+                    Some(sender) => sender.gone().await,
                     None => self.asking.answer.closed().await,
                 }
             };
+            let stopping = self.asking.stopping.clone();
             let next = tokio::select! {
                 () = gone => return Next::Gone,
+                () = stopping.cancelled() => return Next::Stopping,
                 frame = timeout_at(wake, body.frame()) => frame,
             };
             match next {
@@ -237,10 +244,11 @@ impl Tries {
         let api = self.asking.api;
         let answer: Answer = state.end();
         let (class, kind, why) = match stop {
+            Stop::Stopping => return self.settle_stopping(answer, out).await,
             Stop::Gone => {
                 let ended = kept::ended(answer, None, Outcome::Cancelled, None);
                 self.gone(ended).await;
-                return Settled::Done(None);
+                return Settled::Gone;
             }
             Stop::Ended | Stop::Complete | Stop::Broke(..) if is_whole(&answer) => {
                 return self.settle_whole(answer, out, head, rest).await;
@@ -282,7 +290,26 @@ impl Tries {
             let _ = self.finish(open, ended).await;
         }
         self.last(&sender, error_event(api, &kind, &why)).await;
-        Settled::Done(Some(sender))
+        Settled::Done {
+            sender,
+            more: false,
+        }
+    }
+
+    /// Records that this process stops, and tells the caller.
+    async fn settle_stopping(&mut self, answer: Answer, mut out: Out) -> Settled {
+        let ended = kept::ended(answer, None, Outcome::Cancelled, Some(STOPPING));
+        let Some(sender) = out.sender.take() else {
+            self.stopping(ended).await;
+            return Settled::Gone;
+        };
+        self.gone(ended).await;
+        let event = error_event(self.asking.api, "gateway_stopping", STOPPING);
+        self.last(&sender, event).await;
+        Settled::Done {
+            sender,
+            more: false,
+        }
     }
 
     /// Records a whole answer, and lets out what is held of it.
@@ -298,21 +325,22 @@ impl Tries {
         if let Some(head) = head.take() {
             self.commit(head, &mut out);
         }
-        let (Some(sender), Some(open)) = (out.sender.take(), self.open.take()) else {
-            return Settled::Done(None);
+        let Some(sender) = out.sender.take() else {
+            return Settled::Gone;
         };
         let outcome = kept::outcome(&self.asking.target, &answer);
-        let written = self
-            .finish(open, kept::ended(answer, None, outcome, None))
-            .await;
-        let recorded = match written {
-            Ok(written) if calls => written.durable().await,
-            // Words alone do nothing; where they could not be written down, a gap counts them.
-            Ok(_) => Ok(()),
-            Err(_) if !calls => Ok(()),
-            Err(error) => Err(error),
+        let ended = kept::ended(answer, None, outcome, None);
+        let recorded = match self.open.take() {
+            None => Ok(()),
+            Some(open) => match self.finish(open, ended).await {
+                Ok(written) if calls => written.durable().await,
+                // Words alone do nothing; where they could not be written down, a gap counts them.
+                Ok(_) => Ok(()),
+                Err(_) if !calls => Ok(()),
+                Err(error) => Err(error),
+            },
         };
-        let released = recorded.is_ok();
+        let more = recorded.is_ok();
         let piece = match recorded {
             Ok(()) => {
                 out.held.extend_from_slice(rest);
@@ -326,13 +354,13 @@ impl Tries {
             }
         };
         self.last(&sender, piece).await;
-        Settled::Done(released.then_some(sender))
+        Settled::Done { sender, more }
     }
 
     /// Lets out the last piece, for which a caller that is slow has a moment at least.
-    async fn last(&self, sender: &mpsc::Sender<Bytes>, piece: Vec<u8>) {
+    async fn last(&self, sender: &Writer, piece: Vec<u8>) {
         let until = self.until.max(now() + TAIL_WITHIN);
-        let _ = timeout_at(until, sender.send(piece.into())).await;
+        let _ = timeout_at(until, sender.send(piece)).await;
     }
 }
 
@@ -368,7 +396,7 @@ fn pass(state: &mut Stream, block: &Block, out: &mut Out, piece: &mut Vec<u8>) -
 
 /// Passes on what an upstream says after the end of the answer, which is recorded by then: as a
 /// rule nothing, but reading to the end lets the connection be used again.
-async fn tail(body: &mut Incoming, sender: &mpsc::Sender<Bytes>) {
+async fn tail(body: &mut Incoming, sender: &Writer) {
     let until = now() + TAIL_WITHIN;
     while let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await {
         if let Ok(data) = frame.into_data()
@@ -381,8 +409,10 @@ async fn tail(body: &mut Incoming, sender: &mpsc::Sender<Bytes>) {
 
 /// What came of the end of a stream.
 enum Settled {
-    /// It is recorded; what follows may still go out here.
-    Done(Option<mpsc::Sender<Bytes>>),
+    /// It is recorded, and nobody is left to hear of it.
+    Gone,
+    /// It is recorded, and its end is out. What follows may still go out, if it is whole.
+    Done { sender: Writer, more: bool },
     /// No content is out.
     Failed(Failed),
 }
@@ -401,6 +431,7 @@ enum Next {
     Broke(String),
     Late,
     Gone,
+    Stopping,
 }
 
 /// A stream that said only that it failed is an error like any other, and may be tried again.

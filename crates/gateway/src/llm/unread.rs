@@ -4,8 +4,6 @@
 //! transport ended. One that breaks off breaks off for the caller too: its connection is cut, so
 //! that no client takes what came for everything.
 
-use std::io;
-
 use bytes::Bytes;
 use engine::live::Ended;
 use http::Response;
@@ -26,7 +24,7 @@ impl Tries {
     /// Passes on an answer that nobody here reads.
     pub(super) async fn unread(&mut self, response: Response<Incoming>, host: &str) -> Tried {
         let (parts, mut body) = response.into_parts();
-        let (sender, pieces) = reply::breakable();
+        let (sender, pieces) = reply::written();
         let mut back = Response::new(pieces);
         *back.status_mut() = parts.status;
         *back.headers_mut() = headers::back(&parts.headers);
@@ -48,7 +46,11 @@ impl Tries {
                 .until
                 .min(now() + self.asking.inner.options.timeouts.idle);
             let next = tokio::select! {
-                () = sender.closed() => {
+                () = sender.gone() => {
+                    self.gone(came.ended(Outcome::Cancelled, None)).await;
+                    return Tried::Done;
+                }
+                () = self.asking.stopping.cancelled() => {
                     self.gone(came.ended(Outcome::Cancelled, None)).await;
                     return Tried::Done;
                 }
@@ -70,7 +72,7 @@ impl Tries {
                 }
             };
             came.add(&piece);
-            let sent = timeout_at(self.until, sender.send(Ok(piece))).await;
+            let sent = timeout_at(self.until, sender.send(piece)).await;
             if !matches!(sent, Ok(Ok(()))) {
                 self.gone(came.ended(Outcome::Cancelled, None)).await;
                 return Tried::Done;
@@ -84,10 +86,10 @@ impl Tries {
         if let Some(open) = self.open.take() {
             // The answer alone does nothing; where it could not be written down, the gap that
             // follows counts it.
-            let _ = self.finish(open, came.ended(outcome, why.clone())).await;
+            let _ = self.finish(open, came.ended(outcome, why.as_deref())).await;
         }
-        if let Some(why) = why {
-            let _ = timeout_at(self.until, sender.send(Err(io::Error::other(why)))).await;
+        if why.is_none() {
+            let _ = timeout_at(self.until, sender.end()).await;
         }
         Tried::Done
     }
@@ -110,7 +112,7 @@ impl Came {
         }
     }
 
-    fn ended(self, outcome: Outcome, why: Option<String>) -> Ended {
+    fn ended(self, outcome: Outcome, why: Option<&str>) -> Ended {
         if let (Outcome::Failed { class }, Some(why)) = (&outcome, why) {
             return kept::unanswered(*class, &format!("{why}, after {} bytes", self.bytes));
         }

@@ -412,3 +412,43 @@ async fn a_stream_without_its_end_mark_is_whole_where_the_wire_says_so() {
     assert_eq!(desk.chat_stream().await.text(), said.concat());
     assert_eq!(desk.outcome().await, "succeeded");
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_stop_cuts_short_end_truthfully_for_record_and_caller() {
+    let role = chunk(&words(&[])[0]);
+    let said: Vec<Act> = words(&["On "])[..2].iter().map(chunk).collect();
+    let begun = [vec![stream()], said].concat();
+    for (script, streams, out) in [
+        (begun, true, true),
+        (vec![stream(), role], true, false),
+        (Vec::new(), false, false),
+    ] {
+        let script = [script, vec![Act::Stall]].concat();
+        let (desk, stub) = Desk::open(vec![script]).await;
+        let asking = async {
+            if streams {
+                desk.chat_stream().await
+            } else {
+                desk.chat().await
+            }
+        };
+        let stopping = async {
+            while stub.count() == 0 {
+                tokio::task::yield_now().await;
+            }
+            // Virtual time: all that is said is out by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            desk.recorder.stop(Duration::from_secs(1)).await.unwrap()
+        };
+        let (got, open) = tokio::join!(asking, stopping);
+        assert_eq!(open, 0, "every call has an end");
+        if out {
+            assert!(got.text().contains("event: error"), "{}", got.text());
+            assert!(got.text().contains("gateway_stopping"));
+        } else {
+            assert_eq!(got.status, 503);
+            assert_eq!(got.json()["error"]["code"], "gateway_stopping");
+        }
+        assert_eq!(desk.outcome().await, "cancelled");
+    }
+}
