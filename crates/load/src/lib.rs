@@ -5,7 +5,7 @@
 //!      └──► rescind up (a process of its own) ──►┘
 //! ```
 //!
-//! [`bench`] measures what the gateway adds, in windows that alternate with calls that go to the
+//! [`mod@bench`] measures what the gateway adds, in windows that alternate with calls that go to the
 //! upstream directly; [`crash`] kills the gateway in the middle of calls and holds its record
 //! against what the upstream saw. Nothing here runs in the gateway's process, and nothing asserts
 //! a time: a window with a failed call is void, and the machine's state stands beside the numbers.
