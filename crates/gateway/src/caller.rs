@@ -3,7 +3,7 @@
 use engine::live::Caller;
 use http::HeaderMap;
 
-/// What the names of our headers begin with. None of them goes on to an upstream.
+/// What the names of our headers begin with. None of them goes on to an upstream or comes from one.
 pub(crate) const OURS: &str = "x-rescind-";
 /// Names the agent.
 pub(crate) const AGENT: &str = "x-rescind-agent";

@@ -33,19 +33,12 @@ const OF_CONNECTION_TOO: &[&str] = &[
 pub(crate) fn onwards(headers: &HeaderMap) -> HeaderMap {
     let mut onwards = passed(headers);
     onwards.remove(HOST);
-    let ours: Vec<HeaderName> = onwards
-        .keys()
-        .filter(|name| name.as_str().starts_with(caller::OURS))
-        .cloned()
-        .collect();
-    for name in ours {
-        onwards.remove(name);
-    }
     onwards.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     onwards
 }
 
-/// Returns the headers of an answer as they go back.
+/// Returns the headers of an answer as they go back: without those of the connection, and without
+/// any that pass for ours.
 pub(crate) fn back(headers: &HeaderMap) -> HeaderMap {
     passed(headers)
 }
@@ -75,7 +68,8 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
     headers
         .iter()
         .filter(|(name, _)| {
-            !OF_CONNECTION.contains(name)
+            !name.as_str().starts_with(caller::OURS)
+                && !OF_CONNECTION.contains(name)
                 && !OF_CONNECTION_TOO.contains(&name.as_str())
                 && !named
                     .iter()

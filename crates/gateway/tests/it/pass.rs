@@ -114,7 +114,8 @@ async fn looking_is_passed_on_and_not_recorded() {
 
 #[tokio::test]
 async fn our_headers_and_those_of_the_connection_end_here() {
-    let (desk, stub) = Desk::open(vec![answers(ANSWER)]).await;
+    let passing_for_ours = ["x-rescind-run: made-up", "x-rescind-odd: 1", "x-odd: 1"];
+    let (desk, stub) = Desk::open(vec![plain(200, &passing_for_ours, ANSWER)]).await;
     let headers = [
         ("x-rescind-agent", "ada"),
         ("x-rescind-run", "ticket-7"),
@@ -125,8 +126,11 @@ async fn our_headers_and_those_of_the_connection_end_here() {
         ("accept-encoding", "gzip, br"),
         ("x-odd", "goes on"),
     ];
-    desk.send("/openai/v1/chat/completions", CHAT, &headers)
+    let got = desk
+        .send("/openai/v1/chat/completions", CHAT, &headers)
         .await;
+    assert_eq!(got.header("x-rescind-odd"), None);
+    assert_eq!(got.header("x-odd"), Some("1"));
     let seen = &stub.seen()[0];
     let head = seen.head.to_ascii_lowercase();
     assert!(!head.contains("x-rescind"), "{head}");
@@ -140,6 +144,7 @@ async fn our_headers_and_those_of_the_connection_end_here() {
     );
     let decision = desk.decision().await;
     assert_eq!(decision.node.agent, "ada");
+    assert_eq!(got.header("x-rescind-run"), Some(&*decision.node.run));
 }
 
 #[tokio::test]
