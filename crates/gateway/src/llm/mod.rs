@@ -25,9 +25,9 @@ use bytes::Bytes;
 use engine::live::{Call, Open, What};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::llm::{self, Api};
 
@@ -36,6 +36,7 @@ use crate::{Body, Inner, caller, headers, reply};
 
 use self::attempt::Tries;
 use self::keys::Keys;
+use self::plain::Read;
 
 /// Says for how many seconds a client waits: the SDKs of OpenAI and Anthropic, in Python and in
 /// JavaScript.
@@ -72,29 +73,23 @@ pub(super) async fn handle(
     let (parts, body) = request.into_parts();
     let api = target.words();
     let max = inner.options.limits.body_bytes_max;
-    let within = inner.options.timeouts.total;
-    let reading = tokio::time::timeout(within, Limited::new(body, max).collect());
-    let Ok(body) = reading.await else {
-        let message = "the body of the request did not end in time (`timeouts.total_ms`)";
-        let status = StatusCode::REQUEST_TIMEOUT;
-        return reply::error(api, status, "bad_body", message, reply::Again::Never);
-    };
-    let body = match body {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+    let timeouts = inner.options.timeouts;
+    let until = Instant::now() + timeouts.total;
+    let refused =
+        |status, code, message: &str| reply::error(api, status, code, message, reply::Again::Never);
+    let body = match plain::whole(body, max, timeouts.idle, until).await {
+        Read::Whole(body) => body,
+        Read::TooLong => {
             let message = format!("the body has more than {max} bytes (`limits.body_bytes_max`)");
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return reply::error(api, status, "body_too_large", &message, reply::Again::Never);
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message);
         }
-        Err(error) => {
+        Read::Late => {
+            let message = "the rest of the request's body did not come in time";
+            return refused(StatusCode::REQUEST_TIMEOUT, "bad_body", message);
+        }
+        Read::Broke(error) => {
             let message = format!("the body of the request broke off: {error}");
-            return reply::error(
-                api,
-                StatusCode::BAD_REQUEST,
-                "bad_body",
-                &message,
-                reply::Again::Never,
-            );
+            return refused(StatusCode::BAD_REQUEST, "bad_body", &message);
         }
     };
     let read = target

@@ -151,7 +151,7 @@ enum Understood {
 }
 
 /// What came of reading a body.
-enum Read {
+pub(super) enum Read {
     Whole(Bytes),
     TooLong,
     Broke(String),
@@ -159,7 +159,7 @@ enum Read {
 }
 
 /// Reads a whole body, which may not fall silent for longer than `idle`.
-async fn whole(mut body: Incoming, max: usize, idle: Duration, until: Instant) -> Read {
+pub(super) async fn whole(mut body: Incoming, max: usize, idle: Duration, until: Instant) -> Read {
     let mut came = Bytes::new();
     let mut more: Vec<u8> = Vec::new();
     loop {

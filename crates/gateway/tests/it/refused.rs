@@ -198,3 +198,13 @@ async fn an_error_in_plain_text_is_passed_on_and_classed_by_its_status() {
     assert_eq!((got.status.as_u16(), got.text()), (401, "who are you?"));
     assert_eq!(desk.outcome().await, "failed: authentication");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_waited_for_with_a_limit() {
+    let (desk, stub) = Desk::open(vec![json(ANSWER)]).await;
+    let line = "POST /anthropic/v1/messages";
+    let answer = send_raw(&desk, line, "content-length: 9\r\n", "{}").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains(r#"{"type":"error","error":"#), "{answer}");
+    assert_eq!(stub.count(), 0);
+}
