@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A route says which wire a call is on; the wire's front reads what it needs of the call, has the
-//! [`Recorder`](engine::live::Recorder) write down the intent, passes the bytes on, watches the
+//! [`Recorder`] write down the intent, passes the bytes on, watches the
 //! answer and has the outcome written down. What carries a tool call is not let out before its
 //! record is durable. Bytes that no rule changed go through as they came, in both directions.
 //!
