@@ -240,8 +240,7 @@ fn start(home: &Home) -> anyhow::Result<Duration> {
 
 fn first_answer(gateway: &Process) -> anyhow::Result<()> {
     let words = Words::new(WORDS, false, 1_024);
-    let answer =
-        Connection::open(gateway.address())?.call(THROUGH, &words.body("load-marker-first"))?;
+    let answer = Connection::open(gateway.address())?.call(THROUGH, &words.body("first", 0))?;
     anyhow::ensure!(
         answer.status == 200,
         "the first call was answered with {}",

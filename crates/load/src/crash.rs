@@ -178,13 +178,14 @@ fn calls(address: SocketAddr, round: u64, client: usize, answered: &Mutex<Vec<St
     let words = [WORDS, TOOLS].map(|model| Words::new(model, false, 1_024));
     let streamed = Words::new(WORDS, true, 1_024);
     for number in 0.. {
-        let marker = format!("{MARKER}{round}-{client}-{number}");
+        let label = format!("{round}-{client}");
+        let marker = format!("{MARKER}{label}-{number}");
         let words = match number % 3 {
             0 => &words[0],
             1 => &words[1],
             _ => &streamed,
         };
-        match connection.call(THROUGH, &words.body(&marker)) {
+        match connection.call(THROUGH, &words.body(&label, number)) {
             Ok(answer) if answer.status == 200 => {
                 // A stream that broke says so in its own words.
                 let whole = !answer.body.windows(12).any(|part| part == b"event: error");

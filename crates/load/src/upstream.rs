@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::words::{MARKER, find};
+use crate::words::{MARKER, answer as text_of_answers, find};
 
 /// The model whose answers ask for a tool.
 pub const TOOLS: &str = "stub-tools";
@@ -239,7 +239,7 @@ struct Answers {
 
 impl Answers {
     fn new(chunks: usize) -> Self {
-        let text = "The parcel left the depot this morning and arrives on Thursday. ".repeat(12);
+        let text = text_of_answers();
         let whole = |message: &str, finish: &str| {
             Bytes::from(format!(
                 "{{\"id\":\"chatcmpl-load\",\"object\":\"chat.completion\",\"created\":1764000000,\

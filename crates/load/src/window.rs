@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::client::{Answer, Connection, request};
 use crate::machine::now;
-use crate::words::{MARKER, Words};
+use crate::words::Words;
 
 /// How long the last answers of a window are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,7 +155,7 @@ fn send(
     let begun = now();
     let all = std::mem::take(&mut senders);
     for number in 0..count {
-        let body = words.body(&format!("{MARKER}{label}-{number}"));
+        let body = words.body(label, usize::try_from(number)?);
         let bytes = request(target.path, &body);
         let due = begun + between * number;
         let early = due.saturating_duration_since(now());
@@ -199,7 +199,7 @@ pub fn in_turn(
     let mut connection = Connection::open(target.address).context("could not connect")?;
     let mut times = Vec::with_capacity(count);
     for number in 0..count {
-        let body = words.body(&format!("{MARKER}{label}-{number}"));
+        let body = words.body(label, number);
         let since = now();
         let answer = connection
             .call(target.path, &body)

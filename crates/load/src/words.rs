@@ -26,61 +26,98 @@ pub fn find(body: &[u8], begins: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&rest[..len]).into_owned())
 }
 
+/// Calls in one conversation with a long history: the first resends what nobody has seen, the
+/// others what was resent before and one turn more.
+const TURNS: usize = 10;
+
+/// What the upstream says, in every answer.
+#[must_use]
+pub fn answer() -> String {
+    "The parcel left the depot this morning and arrives on Thursday. ".repeat(12)
+}
+
 /// Makes the bodies of one leg.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Words {
     model: &'static str,
     stream: bool,
     bytes: usize,
-    history: String,
 }
 
 impl Words {
     /// Bodies of about `bytes` bytes.
     #[must_use]
-    pub fn new(model: &'static str, stream: bool, bytes: usize) -> Self {
-        let mut words = Self {
+    pub const fn new(model: &'static str, stream: bool, bytes: usize) -> Self {
+        Self {
             model,
             stream,
-            bytes: bytes.min(1_024),
-            history: String::new(),
-        };
-        let mut turn = 0;
-        while words.history.len() + words.bytes < bytes {
-            let (asked, told) = (prose(turn, 700), prose(turn + 1, 900));
-            let _ = write!(
-                words.history,
-                "{{\"role\":\"user\",\"content\":\"{asked}\"}},\
-                 {{\"role\":\"assistant\",\"content\":\"{told}\"}},"
-            );
-            turn += 2;
+            bytes,
         }
-        words
     }
 
-    /// Returns the body of one call.
+    /// Returns the body of the call with a number, and puts a marker of both into it.
     #[must_use]
-    pub fn body(&self, marker: &str) -> String {
+    pub fn body(&self, label: &str, number: usize) -> String {
         let Self {
             model,
             stream,
             bytes,
-            history,
         } = self;
         let mut body = format!(
             "{{\"model\":\"{model}\",\"stream\":{stream},\"temperature\":0,\"messages\":[\
-             {{\"role\":\"system\",\"content\":\"{INSTRUCTIONS}\"}},{history}\
-             {{\"role\":\"user\",\"content\":\""
+             {{\"role\":\"system\",\"content\":\"{INSTRUCTIONS}\"}},"
         );
-        let end = format!(" {marker}\"}}]}}");
-        let left = bytes.saturating_sub(body.len() - history.len() + end.len());
-        let seed = marker.bytes().fold(7, |seed: u64, byte| {
-            seed.wrapping_mul(31).wrapping_add(u64::from(byte))
-        });
-        body.push_str(&prose(seed, left));
+        let end = format!(" {MARKER}{label}-{number}\"}}]}}");
+        let left = if *bytes > SHORT {
+            history(&mut body, *bytes, label, number);
+            ASKED
+        } else {
+            bytes.saturating_sub(body.len() + USER.len() + end.len())
+        };
+        body.push_str(USER);
+        body.push_str(&prose(seed(label, number), left));
         body.push_str(&end);
         body
     }
+}
+
+/// Bodies up to this length have no history, in bytes.
+const SHORT: usize = 1_024;
+
+/// What is asked after a history, in bytes.
+const ASKED: usize = 300;
+
+/// How a message of the user's begins.
+const USER: &str = "{\"role\":\"user\",\"content\":\"";
+
+/// Writes the history of a call: that of its conversation, and the turns of the calls before it.
+fn history(body: &mut String, bytes: usize, label: &str, number: usize) {
+    let conversation = seed(label, usize::MAX - number / TURNS);
+    let end = bytes - SHORT;
+    let mut turn = |user: &str, assistant: &str| {
+        let _ = write!(
+            body,
+            "{USER}{user}\"}},\
+             {{\"role\":\"assistant\",\"content\":\"{assistant}\"}},"
+        );
+        body.len() < end
+    };
+    let mut place = conversation;
+    while turn(&prose(place, 700), &prose(place.wrapping_add(1), 900)) {
+        place = place.wrapping_add(2);
+    }
+    for before in number - number % TURNS..number {
+        let user = prose(seed(label, before), ASKED);
+        turn(&format!("{user} {MARKER}{label}-{before}"), &answer());
+    }
+}
+
+/// A number that differs from call to call.
+fn seed(label: &str, number: usize) -> u64 {
+    let bytes = label.bytes().chain(number.to_le_bytes());
+    bytes.fold(7, |seed: u64, byte| {
+        seed.wrapping_mul(31).wrapping_add(u64::from(byte))
+    })
 }
 
 /// Words by number: two seeds have hardly three words in a row in common.

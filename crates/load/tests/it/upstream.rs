@@ -10,7 +10,7 @@ fn answers_are_of_the_kind_that_was_asked_for() {
     let upstream = Upstream::start(Options::default()).unwrap();
     let mut connection = Connection::open(upstream.address()).unwrap();
     let mut ask = |model, stream| {
-        let body = Words::new(model, stream, 1_024).body("load-marker-1");
+        let body = Words::new(model, stream, 1_024).body("x", 1);
         let answer = connection.call(DIRECT, &body).unwrap();
         assert_eq!(answer.status, 200);
         String::from_utf8(answer.body).unwrap()
@@ -36,24 +36,29 @@ fn calls_are_remembered_by_their_markers() {
     let words = Words::new(WORDS, false, 1_024);
     let mut connection = Connection::open(upstream.address()).unwrap();
     for number in 0..3 {
-        let body = words.body(&format!("{MARKER}{number}"));
-        connection.call(DIRECT, &body).unwrap();
+        connection.call(DIRECT, &words.body("y", number)).unwrap();
     }
     assert_eq!(
         upstream.seen().markers(),
-        ["load-marker-0", "load-marker-1", "load-marker-2"]
+        ["load-marker-y-0", "load-marker-y-1", "load-marker-y-2"]
     );
 }
 
 #[test]
 fn bodies_have_their_length_and_their_own_words() {
     let words = Words::new(WORDS, false, 1_024);
-    let (one, other) = (words.body("load-marker-1"), words.body("load-marker-2"));
+    let (one, other) = (words.body("x", 1), words.body("x", 2));
     assert_eq!((one.len(), other.len()), (1_024, 1_024));
     assert_ne!(one[400..900], other[400..900]);
-    let long = Words::new(WORDS, false, 222_000).body("load-marker-a-7");
-    assert!((219_000..224_000).contains(&long.len()), "{}", long.len());
-    assert!(serde_json::from_str::<serde_json::Value>(&long).is_ok());
-    assert_eq!(find(long.as_bytes(), MARKER).unwrap(), "load-marker-a-7");
+    let words = Words::new(WORDS, false, 222_000);
+    let (first, second) = (words.body("a", 10), words.body("a", 11));
+    for long in [&first, &second] {
+        assert!((219_000..226_000).contains(&long.len()), "{}", long.len());
+        assert!(serde_json::from_str::<serde_json::Value>(long).is_ok());
+    }
+    let all_but_the_end = first.len() - "\"}]}".len();
+    assert!(second.starts_with(&first[..all_but_the_end]));
+    assert_ne!(words.body("a", 9)[..2_000], first[..2_000]);
+    assert_eq!(find(second.as_bytes(), MARKER).unwrap(), "load-marker-a-11");
     assert_eq!(find(b"no mark", MARKER), None);
 }
