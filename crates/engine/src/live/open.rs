@@ -29,6 +29,9 @@ const SNAPSHOT_VALUE_MAX: usize = 256;
 /// How many causes stand in one leaf; further ones follow in leaves of their own.
 const CAUSES_PER_LEAF: usize = 16;
 
+/// Prompts up to this length are traced at once, in bytes.
+const TRACED_AT_ONCE: usize = 4 << 10;
+
 /// What callers that nobody names are called.
 const NAMELESS: &str = "unnamed";
 
@@ -41,10 +44,19 @@ pub struct Open {
     begun: EventId,
     effect: Option<Effect>,
     durable: Option<oneshot::Receiver<Result<(), RecordError>>>,
-    prompt: Option<oneshot::Receiver<Vec<Cause>>>,
+    prompt: Prompt,
     /// Causes that the intent names already.
     known: Vec<Cause>,
     blocks: bool,
+}
+
+/// What a call depends on by what it was sent.
+#[derive(Debug)]
+enum Prompt {
+    /// It was sent nothing, or little enough to be traced on the way.
+    Traced(Vec<Cause>),
+    /// It is being traced.
+    Soon(oneshot::Receiver<Vec<Cause>>),
 }
 
 /// An outcome that is written down, and durable soon.
@@ -198,7 +210,11 @@ impl Inner {
         let last = linked.last().map_or(begun, |event| event.id);
         let written = self.write(batch(&events, payload.into_iter().collect())?, blocks)?;
         self.health.opened();
-        let prompt = items.map(|items| self.trace_meanwhile(Arc::clone(&traced), items));
+        let prompt = match items {
+            None => Prompt::Traced(Vec::new()),
+            Some(items) if is_short(&items) => Prompt::Traced(self.trace_prompt(&traced, &items)),
+            Some(items) => Prompt::Soon(self.trace_meanwhile(Arc::clone(&traced), items)),
+        };
         Ok(Open {
             inner: Arc::clone(self),
             traced,
@@ -529,9 +545,10 @@ impl Open {
     /// unknown, and the gap that follows counts it.
     pub async fn finish(mut self, ended: Ended) -> Result<Written, RecordError> {
         let inner = Arc::clone(&self.inner);
-        let mut causes = match self.prompt.take() {
-            Some(prompt) => prompt.await.unwrap_or_default(),
-            None => Vec::new(),
+        let none = Prompt::Traced(Vec::new());
+        let mut causes = match std::mem::replace(&mut self.prompt, none) {
+            Prompt::Traced(causes) => causes,
+            Prompt::Soon(causes) => causes.await.unwrap_or_default(),
         };
         merge(
             &mut causes,
@@ -645,6 +662,11 @@ async fn durably(
             spooled: false,
         }),
     }
+}
+
+/// Whether tracing a prompt takes less time than handing it to another task.
+fn is_short(items: &[OwnedItem]) -> bool {
+    items.iter().map(|item| item.text.len()).sum::<usize>() <= TRACED_AT_ONCE
 }
 
 /// The identity of an effect: the run, who asked for it, the tool and the arguments.
