@@ -23,6 +23,11 @@ use crate::failure::Failure;
 use crate::out::Out;
 use crate::session::Session;
 
+/// A call through the gateway allocates on several threads what others free, which the system's
+/// allocator does under locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How a command ended, where it could answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
