@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::world::World;
 
+/// Enough for more batches than there must be kills.
+const CONVERSATIONS: usize = 2_500;
+
 /// Conversations as JSON Lines, enough for many batches.
 fn conversations(count: usize) -> String {
     let mut text = String::new();
@@ -50,14 +53,14 @@ fn wait_for(child: &mut Child, segments: &Path, mark: u64) -> bool {
 
 #[test]
 fn c73_killed_imports_lose_nothing_and_are_completed_once() {
-    let text = conversations(1_000);
+    let text = conversations(CONVERSATIONS);
     let whole = World::new();
     let file = whole.file("runs.jsonl", &text);
     let expected = whole.json(&["import", &file, "--format", "openai-chat"]);
     let expected = expected["files"][0]["size"].as_u64().unwrap();
     assert_eq!(
         expected,
-        1_000 * 6,
+        CONVERSATIONS as u64 * 6,
         "an opening, four decisions and an end for each"
     );
 
@@ -106,5 +109,5 @@ fn c73_killed_imports_lose_nothing_and_are_completed_once() {
         );
         runs.len() as u64
     };
-    assert_eq!(count(&world, "0"), 1_000);
+    assert_eq!(count(&world, "0"), CONVERSATIONS as u64);
 }
