@@ -137,6 +137,16 @@ pub(super) const STEPS: &[Step] = &[
             variables: &[],
         }],
     },
+    Step {
+        name: "mcp",
+        about: "the MCP conformance suite judges a server alike, directly and through the gateway",
+        needs: &["cc", "node", "npm", "python3"],
+        commands: &[Line {
+            program: "clients/run-mcp",
+            arguments: &[],
+            variables: &[],
+        }],
+    },
 ];
 
 impl Step {
