@@ -15,7 +15,7 @@ use http::Uri;
 
 use super::environment::Environment;
 use super::layers::Read;
-use super::options::{Config, Given, McpServer, Upstream};
+use super::options::{Config, Given, McpServer, Mode, Upstream};
 use super::settings::{Finding, Path, Settings, Source};
 use super::text::url_shown;
 
@@ -35,6 +35,7 @@ pub(crate) fn examine(read: &Read) -> Vec<Finding> {
         environment: &read.environment,
         findings: Vec::new(),
     };
+    examiner.mode();
     examiner.access();
     examiner.directories();
     for (name, upstreams) in &config.upstreams {
@@ -78,6 +79,17 @@ impl Examiner<'_> {
         let source = self.settings.source(at);
         self.findings
             .push(Finding::warning(&source, what).on(at).hint(hint));
+    }
+
+    /// Whoever asks for calls to be held must not be left to believe that they are.
+    fn mode(&mut self) {
+        if self.config.mode == Mode::Enforce {
+            self.error(
+                &Path::keys(&["mode"]),
+                "`enforce` is not supported yet by this version: nothing would be held",
+                "use `observe`, which records every call and holds none",
+            );
+        }
     }
 
     /// Who may reach us, and with what.

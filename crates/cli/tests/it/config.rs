@@ -409,3 +409,12 @@ fn the_file_of_the_reference_says_what_holds_without_it() {
     assert_eq!(all.lines().find(missing), None, "every option stands in it");
     assert_eq!(right("[record]\n"), "rescind.toml: nothing is wrong\n");
 }
+
+#[test]
+fn a_mode_that_would_hold_nothing_is_refused() {
+    assert_snapshot!(wrong("mode = \"enforce\"\n"), @r"
+    error: rescind.toml:1:8: `enforce` is not supported yet by this version: nothing would be held
+      hint: use `observe`, which records every call and holds none
+    rescind.toml: 1 error, 0 warnings
+    ");
+}
