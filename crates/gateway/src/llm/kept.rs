@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use engine::live::Role;
 use engine::live::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -45,7 +44,7 @@ pub(super) fn call<'a>(
         environment = llm::snapshot(&request);
         caller.previous = request.previous_response_id.as_deref().map(str::to_owned);
         caller.conversation = request.conversation.as_deref().map(str::to_owned);
-        items = request.items.into_iter().map(item).collect();
+        items = request.items.into_iter().map(OwnedItem::from).collect();
         if let Some(Cow::Borrowed(named)) = request.model {
             model = named;
         }
@@ -58,28 +57,6 @@ pub(super) fn call<'a>(
         what: What::Inference { model, items },
         asked: (text.0, &text.1),
         environment,
-    }
-}
-
-fn item(item: llm::Item<'_>) -> OwnedItem {
-    OwnedItem {
-        role: match item.role {
-            llm::Role::System => Role::System,
-            llm::Role::User => Role::User,
-            llm::Role::Assistant => Role::Assistant,
-            llm::Role::Tool => Role::Tool,
-        },
-        text: item.text.into_owned(),
-        asked: item
-            .asked
-            .into_iter()
-            .map(|call| OwnedCall {
-                id: call.id.map(Cow::into_owned),
-                name: call.name.into_owned(),
-                arguments: call.arguments.into_owned(),
-            })
-            .collect(),
-        call_id: item.call_id.map(Cow::into_owned),
     }
 }
 
