@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::{Clock, Engine, EngineError};
+use crate::{Clock, Engine, EngineError, chain};
 
 /// How long the store is left alone between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -348,7 +348,7 @@ impl Line {
             return;
         };
         self.engine.refused(&error);
-        self.health.fell(self.engine.next_time(), in_words(&error));
+        self.health.fell(self.engine.next_time(), chain(&error));
         // What was gathered meanwhile came after it, and stays behind it.
         for mut item in items.into_iter().chain(gathered.take()) {
             self.tell_stuck(&mut item);
@@ -500,7 +500,7 @@ fn append(engine: Engine, items: Vec<Item>) -> BoxFuture<'static, Round> {
                 }
                 Err(error) => {
                     metrics::counter!("rescind_records_unfit_total").increment(1);
-                    let reason = in_words(&error);
+                    let reason = chain(&error);
                     round
                         .landed
                         .push((item, Err(RecordError::Unfit { reason })));
@@ -515,16 +515,6 @@ fn append(engine: Engine, items: Vec<Item>) -> BoxFuture<'static, Round> {
 fn passes(error: &StoreError) -> bool {
     error.remedy() == Remedy::Retry
         || matches!(error, StoreError::Poisoned { .. } | StoreError::Closed)
-}
-
-fn in_words(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 /// Appends what an earlier process left in the journal, and says so in the record.
