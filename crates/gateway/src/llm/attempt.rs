@@ -1,5 +1,6 @@
 //! Tries: which upstream next, after what wait, and what the caller hears when none is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -114,7 +115,9 @@ impl Tries {
 
     /// Tries until the caller has an answer.
     pub(super) async fn run(mut self) {
-        let upstreams = self.upstreams();
+        let inner = Arc::clone(&self.asking.inner);
+        let upstreams = inner.options.upstreams.get(&self.asking.target.name);
+        let upstreams = upstreams.map_or(&[][..], Vec::as_slice);
         let count = upstreams.len();
         // When each of them wants to be asked again.
         let mut rested = vec![now(); count];
@@ -174,13 +177,6 @@ impl Tries {
             Next::Elsewhere if now() >= self.until => Next::GiveUp,
             next => next,
         }
-    }
-
-    fn upstreams(&self) -> Vec<Upstream> {
-        let all = &self.asking.inner.options.upstreams;
-        all.get(&self.asking.target.name)
-            .cloned()
-            .unwrap_or_default()
     }
 
     async fn try_at(&mut self, upstream: &Upstream) -> Tried {
