@@ -142,7 +142,7 @@ impl Remote {
             let response = client
                 .request(request)
                 .await
-                .map_err(|error| unreachable(root(&error)))?;
+                .map_err(|error| unreachable(gateway::root(&error)))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
                 .collect()
@@ -191,12 +191,4 @@ fn part(text: &str) -> String {
         }
     }
     encoded
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }

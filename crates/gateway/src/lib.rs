@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::mcp::{McpServer, Program};
 pub use self::reply::Body;
 pub use self::serve::{Sockets, serve};
-pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client};
+pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client, root};
 
 use self::retry::Budget;
 use self::route::{Front, Route};

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 use wire::llm::{Api, error_body};
+use wire::sse::{Block, Splitter};
 
 use crate::caller;
 
@@ -119,6 +120,19 @@ impl hyper::body::Body for Written {
             Some(None) => None,
             None => Some(Err("the answer broke off".into())),
         })
+    }
+}
+
+/// Takes in a piece of an upstream's stream: the blocks that it completes, and in words what is
+/// wrong where a line is longer than is taken.
+pub(crate) fn blocks(splitter: &mut Splitter, piece: &[u8]) -> (Vec<Block>, Option<String>) {
+    match splitter.push(piece) {
+        Ok(blocks) => (blocks, None),
+        Err(too_long) => {
+            let max = too_long.line_bytes_max;
+            let why = format!("a line has more than {max} bytes (`limits.sse_line_bytes_max`)");
+            (too_long.blocks, Some(why))
+        }
     }
 }
 

@@ -292,7 +292,8 @@ fn pool(roots: RootCertStore, connect: Duration) -> Pool {
 }
 
 /// The innermost reason, which is the one that helps.
-fn root(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn root(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;

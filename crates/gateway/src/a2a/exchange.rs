@@ -187,15 +187,7 @@ impl Exchange {
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            let (blocks, too_long) = match splitter.push(&data) {
-                Ok(blocks) => (blocks, None),
-                Err(error) => {
-                    let max = error.line_bytes_max;
-                    let why =
-                        format!("a line has more than {max} bytes (`limits.sse_line_bytes_max`)");
-                    (error.blocks, Some(why))
-                }
-            };
+            let (blocks, too_long) = reply::blocks(&mut splitter, &data);
             for block in blocks {
                 if let Some(piece) = self.pass(block, &mut state, &mut told).await
                     && sender.send(piece).await.is_err()

@@ -109,15 +109,7 @@ impl Tries {
                     break Stop::Broke(FailureClass::Timeout, why);
                 }
             };
-            let (blocks, too_long) = match splitter.push(&frame) {
-                Ok(blocks) => (blocks, None),
-                Err(too_long) => {
-                    let max = too_long.line_bytes_max;
-                    let why =
-                        format!("a line has more than {max} bytes (`limits.sse_line_bytes_max`)");
-                    (too_long.blocks, Some(why))
-                }
-            };
+            let (blocks, too_long) = reply::blocks(&mut splitter, &frame);
             let mut piece = Vec::new();
             let mut stop = None;
             for block in blocks {
