@@ -5,6 +5,7 @@
 //! goes on from the sequence number that it had. There is no queue here that could run over.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ const REFUSAL_STANDS_US: u64 = 30_000_000;
 #[derive(Debug)]
 pub(crate) struct Growth {
     size: watch::Sender<u64>,
+    /// How many batches were taken on that go into the log later.
+    taken: AtomicU64,
+    /// How many of them are in the log, in the order in which they were taken on.
+    landed: watch::Sender<u64>,
     /// When an append was refused last, and why; none since one went through.
     refusal: Mutex<Option<(u64, String)>>,
 }
@@ -34,6 +39,8 @@ impl Growth {
     pub(crate) fn from(size: u64) -> Self {
         Self {
             size: watch::Sender::new(size),
+            taken: AtomicU64::new(0),
+            landed: watch::Sender::new(0),
             refusal: Mutex::default(),
         }
     }
@@ -152,15 +159,34 @@ impl Engine {
             .collect())
     }
 
-    /// Waits until the index holds everything that is durable now, or `patience` is over: what was
-    /// recorded before a question is then in its answer, unless the index is far behind.
+    /// Notes that a batch was taken on that goes into the log later.
+    pub(crate) fn took(&self) {
+        self.growth.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that the oldest batch that was taken on is in the log, or never can be.
+    pub(crate) fn landed(&self) {
+        self.growth.landed.send_modify(|landed| *landed += 1);
+    }
+
+    /// Waits until the index holds everything that was recorded before, also what is still on its
+    /// way into the log, or `patience` is over. While the store takes nothing, nothing is on its
+    /// way.
     pub async fn caught_up(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.catch_up()).await;
+    }
+
+    async fn catch_up(&self) {
+        let taken = self.growth.taken.load(Ordering::Acquire);
+        if self.refusal().is_none() {
+            let mut landed = self.growth.landed.subscribe();
+            let _ = landed.wait_for(|landed| *landed >= taken).await;
+        }
         let Ok(status) = self.store.status().await else {
             return;
         };
         if status.indexed < status.durable {
-            let waiting = self.store.wait_indexed(status.durable);
-            let _ = tokio::time::timeout(patience, waiting).await;
+            let _ = self.store.wait_indexed(status.durable).await;
         }
     }
 

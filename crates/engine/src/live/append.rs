@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::{Clock, Engine, EngineError, chain};
+use crate::{Engine, EngineError, chain};
 
 /// How long the store is left alone between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -201,7 +201,7 @@ struct Item {
 #[derive(Debug)]
 pub(super) struct Appender {
     inbox: Mutex<Option<mpsc::UnboundedSender<Item>>>,
-    clock: Arc<dyn Clock>,
+    engine: Engine,
     health: Arc<Health>,
     hurry: Arc<Notify>,
     ended: Arc<Notify>,
@@ -230,7 +230,7 @@ impl Appender {
         });
         Self {
             inbox: Mutex::new(Some(inbox)),
-            clock: Arc::clone(&engine.clock),
+            engine: engine.clone(),
             health,
             hurry,
             ended,
@@ -244,7 +244,7 @@ impl Appender {
         place: Option<Place>,
     ) -> oneshot::Receiver<Result<(), RecordError>> {
         let (reply, answer) = oneshot::channel();
-        self.health.begins_to_wait(self.clock.wall());
+        self.health.begins_to_wait(self.engine.clock.wall());
         let item = Item {
             batch,
             place,
@@ -252,8 +252,10 @@ impl Appender {
         };
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         // After the end the reply is dropped, and the caller hears that nobody took it.
-        if let Some(inbox) = &*inbox {
-            let _ = inbox.send(item);
+        if let Some(inbox) = &*inbox
+            && inbox.send(item).is_ok()
+        {
+            self.engine.took();
         }
         answer
     }
@@ -358,6 +360,7 @@ impl Line {
 
     fn landed(&self, item: Item, result: Result<(), RecordError>) {
         self.health.waits_no_more(self.engine.clock.wall());
+        self.engine.landed();
         if let (Some(place), Some(journal)) = (item.place, &self.journal) {
             journal.done(place);
         }

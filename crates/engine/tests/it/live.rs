@@ -9,7 +9,7 @@ use engine::live::{
     Call, Caller, Durability, Ended, InOutage, Open, Options, OwnedCall, OwnedItem, RecordError,
     Recorder, What,
 };
-use engine::{Engine, ManualClock};
+use engine::{Engine, ManualClock, Page};
 use ledger::{Journal, SeededEntropy, Store};
 use lineage::Role;
 use model::{EffectClass, Environment, Field, Media, Outcome};
@@ -275,6 +275,26 @@ async fn c7_a_call_that_nobody_ends_is_unknown() {
         (view.node.status.as_str(), view.outcome.as_str()),
         ("unknown", "unknown")
     );
+}
+
+#[tokio::test]
+async fn what_was_recorded_before_a_question_is_in_its_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultDisk::default();
+    let recorder = on(&disk, directory.path(), quiet()).await;
+    for calls in 1..=20 {
+        // Nobody waits for these to be durable; they are gathered on their way into the log.
+        let open = ask(&recorder, agent("ada"), Vec::new()).await;
+        drop(open.finish(said("Done.")).await.unwrap());
+        let engine = recorder.engine();
+        engine.caught_up(Duration::from_secs(60)).await;
+        let runs = engine.runs(Page::first(100)).await.unwrap().runs;
+        assert_eq!(runs.len(), calls);
+        assert!(
+            runs.iter()
+                .all(|run| run.statuses == [("succeeded".to_owned(), 1)].into())
+        );
+    }
 }
 
 /// A store and a journal on a disk that fails as planned.
