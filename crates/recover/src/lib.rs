@@ -1,0 +1,11 @@
+//! Plans the way back: from a bad decision to ordered steps that take it and what followed from it
+//! back.
+//!
+//! Decides on values and acts on nothing: what was called and what came back, what the records
+//! held before and after, what they hold now, and which decisions depend on which are all
+//! arguments. The [`Plan`] that comes out is data: it is stored, shown, compared and approved
+//! before anybody carries it out.
+
+pub mod plan;
+
+pub use plan::Plan;
