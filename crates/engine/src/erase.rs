@@ -184,7 +184,7 @@ impl Engine {
 }
 
 /// Words that a person gives for the record stay short: they stand in a leaf for ever.
-fn check_words(what: &'static str, words: &str) -> Result<(), EngineError> {
+pub(crate) fn check_words(what: &'static str, words: &str) -> Result<(), EngineError> {
     let (len, max) = (words.len(), WORDS_BYTES_MAX);
     if len <= max {
         return Ok(());

@@ -159,6 +159,19 @@ impl Status {
         })
     }
 
+    /// Tells whether a decision that stands here was revoked, whatever became of its effects.
+    #[must_use]
+    pub const fn is_rescinded(self) -> bool {
+        matches!(
+            self,
+            Self::Invalidated
+                | Self::Compensating
+                | Self::Compensated
+                | Self::Stands
+                | Self::CompensationFailed
+        )
+    }
+
     /// What a reader may say of a decision that stands here when nobody is known to be carrying
     /// it out: a start without an end is *unknown*.
     #[must_use]

@@ -26,6 +26,7 @@ mod call;
 mod join;
 mod open;
 mod recall;
+mod rescind;
 mod runs;
 mod subjects;
 mod trace;
@@ -52,6 +53,7 @@ use self::subjects::Subjects;
 pub use self::append::{Outage, RecordError};
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
 pub use self::open::{Open, Written};
+pub use self::rescind::Rescission;
 pub use lineage::Role;
 
 /// How a text is freed of secrets before it is recorded, and how many there were.

@@ -12,4 +12,5 @@ mod look;
 mod news;
 mod prove;
 mod real_runs;
+mod rescind;
 mod support;
