@@ -120,6 +120,8 @@ pub enum Act {
     Delete {
         /// The record.
         resource: RecordRef,
+        /// The call that does it.
+        call: ToolCall,
         /// Fields that must be as said here at the time; else the step fails as a conflict.
         expected: Fields,
     },
@@ -129,6 +131,9 @@ pub enum Act {
         call: ToolCall,
         /// What it leaves over, where it is not exact.
         residue: Option<String>,
+        /// How to tell whether it happened, should its own outcome be unknown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
     },
     /// Calls something over HTTP.
     Http(HttpCall),
@@ -175,6 +180,15 @@ pub struct ToolCall {
     /// Its arguments. A text that is `{version}` or `{fields}` is filled in when the step runs;
     /// `{key}` is the idempotency key of the step.
     pub arguments: Value,
+}
+
+/// How to tell whether a call happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The tool that can tell.
+    pub call: ToolCall,
+    /// A condition in CEL over `result`, `args` and `before`.
+    pub happened: String,
 }
 
 /// A call over HTTP.
