@@ -138,6 +138,17 @@ pub(super) const STEPS: &[Step] = &[
         }],
     },
     Step {
+        name: "peers",
+        about: "the official clients of MCP and A2A work through the gateway, and each call is \
+                recorded as it ended",
+        needs: &["cc", "python3"],
+        commands: &[Line {
+            program: "clients/run-peers",
+            arguments: &[],
+            variables: &[],
+        }],
+    },
+    Step {
         name: "mcp",
         about: "the MCP conformance suite judges a server alike, directly and through the gateway",
         needs: &["cc", "node", "npm", "python3"],
