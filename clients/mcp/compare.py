@@ -1,8 +1,8 @@
 """Compares two result folders of the conformance suite: compare.py DIRECT THROUGH.
 
-What differs between any two runs (times, ports, names of sessions) is taken out first, and so are
-the words in which a wrong host name is refused: the gateway refuses it in its own, before the server
-hears of it. The status of that refusal is compared.
+What differs between any two runs (times, ports, names of sessions, sealed states) is taken out
+first, and so are the words in which a wrong host name is refused: the gateway refuses it in its own,
+before the server hears of it. The status of that refusal is compared.
 """
 
 import difflib
@@ -16,7 +16,8 @@ VARIES = [
     (r'"timestamp": "[^"]*"', '"timestamp": ""'),
     (r"(127\.0\.0\.1|localhost):\d+(/mcp/\w+|/mcp)?", "SERVER"),
     (r'"(durationMs|elapsedMs|[a-zA-Z]*[tT]ime[a-zA-Z]*|delayMs)": [\d.]+', r'"\1": 0'),
-    (r'"(sessionId|mcp-session-id)": "[^"]*"', r'"\1": ""'),
+    (r'"(sessionId|mcp-session-id|requestState)": "[^"]*"', r'"\1": ""'),
+    (r'(subscriptionId"): \d+', r"\1: 0"),
 ]
 
 
