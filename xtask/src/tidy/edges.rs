@@ -52,6 +52,8 @@ const TABLE: &[Row] = &[
     row("engine", PURE, &["store"]),
     row("gateway", &["model", "wire", "engine"], &["store"]),
     row("server", &["model", "engine"], &["store"]),
+    // An MCP server that an undo is shown on, and measured: it knows nothing of us.
+    row("service-desk", &[], &[]),
     row("cli", BELOW_CLI, &[]),
     row("python", &["model", "ledger", "engine", "store"], &[]),
     row("sim", ALL, &[]),
@@ -286,6 +288,7 @@ fn manifest_of(name: &str, manifests: &[File]) -> File {
     let path = match name {
         "xtask" => "xtask/Cargo.toml".to_owned(),
         "verifiers" => "verifiers/rust/Cargo.toml".to_owned(),
+        "service-desk" => "examples/service-desk/Cargo.toml".to_owned(),
         _ => format!("crates/{name}/Cargo.toml"),
     };
     let known = manifests.iter().find(|file| file.path == path).cloned();
