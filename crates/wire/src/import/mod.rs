@@ -85,7 +85,7 @@ pub fn read_at_once<'a>(
         Format::OpenaiChat => openai_chat::read(&input, parts, options, spread),
         Format::Atif => atif::read(&input, parts, spread),
         Format::WhoAndWhen => who_and_when::read(&input, parts, spread),
-        Format::OtlpJson => otlp::read(&input, parts, options),
+        Format::OtlpJson => otlp::read(&input, parts, options, spread),
         Format::Langfuse => langfuse::read(&input, parts, options, spread),
     }?;
     check_sizes(&runs)?;

@@ -17,6 +17,7 @@ use super::format::Format;
 use super::json::{Input, Object, write_array, write_object};
 use super::run::{Position, Run, Text};
 use super::spans::{self, Span, Status, Words};
+use super::spread::Spread;
 
 const FORMAT: Format = Format::OtlpJson;
 const WORDS: Words = Words {
@@ -24,33 +25,37 @@ const WORDS: Words = Words {
     id: "span id",
 };
 
-/// Reads every run: one for each trace.
+/// Reads every run: one for each trace. Exports are read at once, then put together in order, and
+/// then traces become runs at once.
 pub(crate) fn read<'a>(
     input: &Input<'a>,
     parts: Vec<Part<'a>>,
     options: &Options<'_>,
+    spread: Spread<'_>,
 ) -> Result<Vec<Run<'a>>, ImportError> {
-    let mut traces = Traces {
-        traces: Vec::new(),
-        by_id: HashMap::new(),
-        loose: Vec::new(),
-        count: 0,
-    };
+    let mut exports = Vec::with_capacity(parts.len());
     for part in parts {
         if part.raw.starts_with('[') {
             let elements = input.array(part.raw, &part.position)?;
-            for (index, raw) in elements.into_iter().enumerate() {
-                traces.export(input, raw, &part.position.at(index))?;
-            }
+            let elements = elements.into_iter().enumerate();
+            exports.extend(elements.map(|(index, raw)| (raw, part.position.at(index))));
         } else {
-            traces.export(input, part.raw, &part.position)?;
+            exports.push((part.raw, part.position));
         }
     }
-    traces.finish(input, options)
+    let read = spread.map(exports, |(raw, position)| {
+        let mut export = Traces::default();
+        export.export(input, raw, &position).map(|()| export)
+    });
+    let mut traces = Traces::default();
+    for export in read {
+        traces.join(export?);
+    }
+    traces.finish(input, options, spread)
 }
 
-/// The traces of a file as its exports come in.
-#[derive(Debug)]
+/// Traces as spans come in: those of one export, or of all exports so far.
+#[derive(Debug, Default)]
 struct Traces<'a> {
     traces: Vec<Trace<'a>>,
     by_id: HashMap<Cow<'a, str>, usize>,
@@ -58,6 +63,15 @@ struct Traces<'a> {
     loose: Vec<&'a str>,
     /// Spans so far.
     count: usize,
+    /// What a flat export calls its run, and the title that it gives it.
+    told: Told,
+}
+
+/// What an export says of the first trace that it brings.
+#[derive(Debug, Default)]
+struct Told {
+    external: Option<String>,
+    title: Option<String>,
 }
 
 #[derive(Debug)]
@@ -127,13 +141,11 @@ impl<'a> Traces<'a> {
         };
         if let Some(flat) = list("spans") {
             around.top = owned(&object, "spans");
-            let known = self.traces.len();
-            self.spans(input, flat, &position.then("spans"), &mut around)?;
-            if let Some(trace) = self.traces.get_mut(known) {
-                trace.external = object.text("run_id").map(Cow::into_owned);
-                trace.title = object.text("task").map(Cow::into_owned);
-            }
-            return Ok(());
+            self.told = Told {
+                external: object.text("run_id").map(Cow::into_owned),
+                title: object.text("task").map(Cow::into_owned),
+            };
+            return self.spans(input, flat, &position.then("spans"), &mut around);
         }
         let Some(resources) = list("resourceSpans") else {
             return Err(input.unexpected(FORMAT, raw, position, expected));
@@ -226,10 +238,31 @@ impl<'a> Traces<'a> {
         Ok(())
     }
 
+    /// Takes in the next export.
+    fn join(&mut self, export: Self) {
+        let known = self.traces.len();
+        for more in export.traces {
+            let at = *self
+                .by_id
+                .entry(more.id.clone())
+                .or_insert(self.traces.len());
+            match self.traces.get_mut(at) {
+                Some(trace) => trace.join(more),
+                None => self.traces.push(more),
+            }
+        }
+        if let Some(trace) = self.traces.get_mut(known) {
+            trace.external = export.told.external;
+            trace.title = export.told.title;
+        }
+        self.loose.extend(export.loose);
+    }
+
     fn finish(
         mut self,
         input: &Input<'a>,
         options: &Options<'_>,
+        spread: Spread<'_>,
     ) -> Result<Vec<Run<'a>>, ImportError> {
         if self.traces.is_empty() {
             return Err(ImportError::Empty {
@@ -241,35 +274,8 @@ impl<'a> Traces<'a> {
             self.traces[0].exports[0].top.push(kept);
         }
         let several = self.traces.len() > 1;
-        let mut runs = Vec::with_capacity(self.traces.len());
-        for mut trace in self.traces {
-            let mut position = trace.exports[0].position.to_string();
-            if several {
-                position = format!("{position}, trace {}", trace.id);
-            }
-            let agent = options.agent.map(|agent| Cow::Owned(agent.to_owned()));
-            let agent = agent.or(trace.service.take());
-            let rest = rest(trace.exports);
-            let root = trace.spans.iter().find(|span| span.parent.is_none());
-            let root = root.map(|span| span.name.clone().into_owned());
-            let steps = spans::steps(input, trace.spans, None, agent, WORDS)?;
-            if let Some(models) = spans::models(&steps) {
-                trace.environment.insert("model.name".to_owned(), models);
-            }
-            let title = trace.title.or(root).filter(|title| !title.is_empty());
-            runs.push(Run {
-                external: trace.external.or(Some(trace.id.into_owned())),
-                title,
-                position,
-                started: trace
-                    .started
-                    .or(steps.iter().filter_map(|s| s.started).min()),
-                environment: trace.environment,
-                rest,
-                steps,
-            });
-        }
-        Ok(runs)
+        let runs = spread.map(self.traces, |trace| trace.run(input, several, options));
+        runs.into_iter().collect()
     }
 }
 
@@ -299,6 +305,47 @@ impl<'a> Around<'a> {
 }
 
 impl<'a> Trace<'a> {
+    /// Takes in what a later export has of the same trace.
+    fn join(&mut self, more: Self) {
+        self.spans.extend(more.spans);
+        self.exports.extend(more.exports);
+        self.service = self.service.take().or(more.service);
+        self.environment.extend(more.environment);
+    }
+
+    /// Becomes a run.
+    fn run(
+        mut self,
+        input: &Input<'a>,
+        several: bool,
+        options: &Options<'_>,
+    ) -> Result<Run<'a>, ImportError> {
+        let mut position = self.exports[0].position.to_string();
+        if several {
+            position = format!("{position}, trace {}", self.id);
+        }
+        let agent = options.agent.map(|agent| Cow::Owned(agent.to_owned()));
+        let agent = agent.or(self.service);
+        let rest = rest(self.exports);
+        let root = self.spans.iter().find(|span| span.parent.is_none());
+        let root = root.map(|span| span.name.clone().into_owned());
+        let steps = spans::steps(input, self.spans, None, agent, WORDS)?;
+        if let Some(models) = spans::models(&steps) {
+            self.environment.insert("model.name".to_owned(), models);
+        }
+        let title = self.title.or(root).filter(|title| !title.is_empty());
+        let started = steps.iter().filter_map(|step| step.started).min();
+        Ok(Run {
+            external: self.external.or(Some(self.id.into_owned())),
+            title,
+            position,
+            started: self.started.or(started),
+            environment: self.environment,
+            rest,
+            steps,
+        })
+    }
+
     /// Takes note of what stands around a span, once.
     fn keep(&mut self, around: &mut Around<'a>) {
         if self.service.is_none() {

@@ -136,6 +136,33 @@ run at the whole file, id r1, titled Count., started 1
 }
 
 #[test]
+fn a_flat_export_names_the_trace_that_it_brings_first() {
+    let flat = |run: &str, spans: &[(&str, &str)]| {
+        let span = |(trace, id): &(&str, &str)| {
+            format!(r#"{{"trace_id": "{trace}", "span_id": "{id}", "name": "{id}"}}"#)
+        };
+        let spans: Vec<String> = spans.iter().map(span).collect();
+        format!(
+            "{{\"run_id\": \"{run}\", \"spans\": [{}]}}\n",
+            spans.join(", ")
+        )
+    };
+    insta::assert_snapshot!(otlp(&[
+        flat("r1", &[("t", "a")]),
+        flat("r2", &[("t", "b"), ("u", "c")]),
+        flat("r3", &[("t", "d")]),
+    ].concat()), @r#"
+run at line 1, trace t, id r1, titled a
+  0 step by unknown `a` Unknown @line 1, /spans/0
+  1 step by unknown `b` Unknown @line 2, /spans/0
+  2 step by unknown `d` Unknown @line 3, /spans/0
+  rest [{"line":1,"run_id":"r1"},{"line":2,"run_id":"r2"},{"line":3,"run_id":"r3"}]
+run at line 2, trace u, id r2, titled c
+  0 step by unknown `c` Unknown @line 2, /spans/1
+"#);
+}
+
+#[test]
 fn circles_and_double_ids_are_refused() {
     let spans = |spans: &str| {
         otlp(&format!(

@@ -1,17 +1,24 @@
 //! Plays a small file and shows what came of it, one step a line.
 
 use model::{Evidence, Kind, Media, Outcome};
-use wire::import::{Format, Options, Run, Step, Text, read};
+use wire::import::{Format, Options, Run, Step, Text, read, read_at_once};
 
 /// Reads a file without options and shows its runs, or the error and its hint.
 pub(crate) fn play(format: Format, text: &str) -> String {
     play_with(format, text, &Options::default())
 }
 
-/// Reads a file and shows its runs, or the error and its hint.
+/// Reads a file and shows its runs, or the error and its hint. Read in pieces it is the same.
 pub(crate) fn play_with(format: Format, text: &str, options: &Options<'_>) -> String {
+    let backwards = |pieces: usize, work: &(dyn Fn(usize) + Sync)| (0..pieces).rev().for_each(work);
+    let in_pieces = read_at_once(format, text.as_bytes(), options, 3, &backwards);
     match read(format, text.as_bytes(), options) {
-        Ok(runs) => runs.iter().map(show).collect(),
+        Ok(runs) => {
+            let shown: String = runs.iter().map(show).collect();
+            let in_pieces = in_pieces.expect("what is read whole is read in pieces");
+            assert_eq!(in_pieces.iter().map(show).collect::<String>(), shown);
+            shown
+        }
         Err(error) => match error.hint() {
             Some(hint) => format!("error: {error}\nhint: {hint}"),
             None => format!("error: {error}"),
