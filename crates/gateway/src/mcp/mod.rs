@@ -18,6 +18,7 @@
 mod calls;
 mod child;
 mod children;
+mod edge;
 mod http;
 mod shared;
 mod stdio;
@@ -100,18 +101,22 @@ pub(super) async fn handle(
         return reply::plain(StatusCode::NOT_FOUND, "not_found", &message);
     }
     let (parts, body) = request.into_parts();
-    let origin = Origin::read(&below.name, &parts.headers);
+    let mut origin = Origin::read(&below.name, &parts.headers);
     let max = inner.options.limits.body_bytes_max;
     let body = match rpc::body_of(body, max).await {
         Ok(body) => body,
         Err(refused) => return *refused,
+    };
+    let Some(server) = inner.options.mcp.get(&below.name).cloned() else {
+        return reply::plain(StatusCode::NOT_FOUND, "not_found", "no such server");
     };
     let mut calls = Calls::new(Arc::clone(&inner), origin.clone());
     let mut begins = Begins::default();
     match parts.method {
         Method::POST => {
             let from = caller::read(&parts.headers, agent);
-            match take(&mut calls, from, &body).await {
+            let edge = matches!(server, McpServer::Program(_)).then_some(&parts.headers);
+            match take(&mut calls, from, &body, edge).await {
                 Ok(read) => begins = read,
                 Err(refused) => return *refused,
             }
@@ -129,9 +134,6 @@ pub(super) async fn handle(
     let mut onwards = headers::onwards(&parts.headers);
     // It named us, and was checked here.
     onwards.remove(ORIGIN);
-    let Some(server) = inner.options.mcp.get(&below.name).cloned() else {
-        return reply::plain(StatusCode::NOT_FOUND, "not_found", "no such server");
-    };
     let tasks = inner.recorder.tasks().clone();
     match server {
         McpServer::Http(endpoint) => {
@@ -152,6 +154,10 @@ pub(super) async fn handle(
             });
         }
         McpServer::Program(program) => {
+            if begins.stands_alone && !origin.is_stateless() {
+                // One that nobody speaks: the program is to say so, as it does of later ones.
+                origin.revision = Some(Revision::V2026_07_28);
+            }
             let exchange = stdio::Exchange {
                 inner,
                 program,
@@ -182,10 +188,18 @@ struct Begins {
     initializes: bool,
     /// Progress, under these tokens.
     tokens: Vec<Id<'static>>,
+    /// Whether it says itself of which revision it is.
+    stands_alone: bool,
 }
 
-/// Takes in what a POST says, and records the calls in it.
-async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<Begins, Box<Response<Body>>> {
+/// Takes in what a POST says, and records the calls in it. Towards a program we are the HTTP
+/// server, and check the headers that are given.
+async fn take(
+    calls: &mut Calls,
+    from: Caller,
+    body: &[u8],
+    edge: Option<&HeaderMap>,
+) -> Result<Begins, Box<Response<Body>>> {
     let messages: Messages<'_> =
         jsonrpc::read(body).map_err(|error| Box::new(rpc::unreadable(None, &error)))?;
     let mut said: Vec<Said<'_>> = Vec::new();
@@ -194,10 +208,16 @@ async fn take(calls: &mut Calls, from: Caller, body: &[u8]) -> Result<Begins, Bo
         let what = What::of(request)
             .map_err(|error| Box::new(rpc::unreadable(request.id.as_ref(), &error)))?;
         begins.initializes |= matches!(what, What::Initialize(_));
-        let token = request
-            .params
-            .and_then(|params| Meta::read(params).progress_token);
-        begins.tokens.extend(token.map(Id::into_owned));
+        let meta = request.params.map(Meta::read).unwrap_or_default();
+        if let Some(headers) = edge {
+            if let Some(refused) = edge::refusal(request, &what, &meta, headers) {
+                return Err(Box::new(refused));
+            }
+            begins.stands_alone |= edge::stands_alone(headers, &meta);
+        }
+        begins
+            .tokens
+            .extend(meta.progress_token.map(Id::into_owned));
         said.push(Said {
             id: request.id.clone(),
             what,

@@ -21,6 +21,7 @@ use crate::{Body, Inner, reply};
 use super::Origin;
 use super::calls::Calls;
 use super::child::{Child, Program};
+use super::edge;
 
 /// The code with which servers say that there is no such session.
 const NO_SESSION: i64 = -32001;
@@ -146,6 +147,7 @@ impl Exchange {
             // What comes whole with the first line goes back in one piece.
             if client.is_none() && complete {
                 let back = match heard {
+                    Ok(()) if stateless => rpc::answer(edge::status_of(&line), line.into_bytes()),
                     Ok(()) => rpc::answer(StatusCode::OK, line.into_bytes()),
                     Err((_, refusal)) => self.calls.refuse(&refusal),
                 };

@@ -49,6 +49,9 @@ for line in sys.stdin:
     elif method is None and id in asked:
         id = asked.pop(id)
         reply("heard " + message["result"]["text"])
+    elif method in ("server/none", "server/wrong", "server/odd"):
+        code = {"server/none": -32601, "server/wrong": -32602, "server/odd": -1}[method]
+        say({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "no"}})
     elif method == "notifications/cancelled":
         open("cancelled", "w").close()
     elif method == "server/touch":
@@ -229,17 +232,33 @@ async fn a_program_that_ends_says_so_and_is_started_again() {
 #[tokio::test]
 async fn stateless_requests_share_a_program_unless_their_ids_are_the_same() {
     let desk = Desk::open().await;
-    let headers = [("mcp-protocol-version", "2026-07-28")];
+    let headers = |tool| {
+        [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", tool),
+        ]
+    };
+    let call = |id: u32, tool: &str| {
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "progressToken": id,
+        });
+        let params = json!({ "name": tool, "arguments": {}, "_meta": meta });
+        request(id, "tools/call", &params)
+    };
     let pid = |id| {
         let body = call(id, "pid");
         let world = &desk.world;
-        async move { said(&world.post("/mcp/desk", &headers, &body).await) }
+        async move { said(&world.post("/mcp/desk", &headers("pid"), &body).await) }
     };
     let one = pid(1).await;
     assert_eq!(one, pid(2).await);
     // A client that goes away has cancelled, and the program is told.
     let wait = call(7, "wait");
-    let waiting = desk.world.send(Method::POST, "/mcp/desk", &headers, &wait);
+    let waits = headers("wait");
+    let waiting = desk.world.send(Method::POST, "/mcp/desk", &waits, &wait);
     let other = async {
         while !desk.recorded(3).await {}
         let other = pid(7).await;
@@ -256,6 +275,84 @@ async fn stateless_requests_share_a_program_unless_their_ids_are_the_same() {
         desk.outcomes().await,
         ["succeeded", "succeeded", "unknown", "succeeded"]
     );
+}
+
+#[tokio::test]
+async fn a_request_that_says_two_things_spoils_no_shared_program() {
+    let desk = Desk::open().await;
+    let header = ("mcp-protocol-version", "2026-07-28");
+    let method = ("mcp-method", "tools/call");
+    let name = ("mcp-name", "pid");
+    let meta = |version: &str| {
+        json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        })
+    };
+    let ask = |name: &str, meta: &Value| {
+        let params = json!({ "name": name, "arguments": {}, "_meta": meta });
+        request(1, "tools/call", &params)
+    };
+    let whole = meta("2026-07-28");
+    let half = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+    type Asked<'a> = (&'a [(&'a str, &'a str)], String, i64);
+    let refused: [Asked<'_>; 7] = [
+        (&[header, method, name], ask("pid", &json!({})), -32602),
+        (&[header, method, name], ask("pid", &half), -32602),
+        (&[method, name], ask("pid", &whole), -32020),
+        (
+            &[header, method, name],
+            ask("pid", &meta("2027-01-01")),
+            -32020,
+        ),
+        (&[header, name], ask("pid", &whole), -32020),
+        (&[header, method, name], ask("crash", &whole), -32020),
+        (&[header, method], ask("pid", &whole), -32020),
+    ];
+    for (headers, body, code) in refused {
+        let answer = desk.world.post("/mcp/desk", headers, &body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert_eq!(answer.json()["error"]["code"], code, "{body}");
+    }
+    let begin = request(1, "initialize", &json!({ "_meta": whole }));
+    let headers = [header, ("mcp-method", "initialize")];
+    let answer = desk.world.post("/mcp/desk", &headers, &begin).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json()["error"]["code"], -32601);
+    assert!(desk.files("pid-").is_empty(), "no program heard any of it");
+    let headers = [header, method, name];
+    said(
+        &desk
+            .world
+            .post("/mcp/desk", &headers, &ask("pid", &whole))
+            .await,
+    );
+    assert_eq!(desk.outcomes().await, ["succeeded"]);
+}
+
+#[tokio::test]
+async fn an_error_of_a_program_has_the_status_that_it_has_over_http() {
+    let desk = Desk::open().await;
+    for (method, status) in [
+        ("server/none", 404),
+        ("server/wrong", 400),
+        ("server/odd", 200),
+    ] {
+        let headers = [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", method),
+        ];
+        let params = json!({ "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        } });
+        let answer = desk
+            .world
+            .post("/mcp/desk", &headers, &request(1, method, &params))
+            .await;
+        assert_eq!(answer.status, status, "{method}");
+        assert!(answer.json()["error"]["code"].is_i64());
+    }
 }
 
 #[tokio::test]

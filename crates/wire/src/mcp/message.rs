@@ -184,6 +184,16 @@ impl<'a> Meta<'a> {
         Self::of(&params.object())
     }
 
+    /// Returns whether parameters say what the client can do, as each request must since
+    /// 2026-07-28.
+    #[must_use]
+    pub fn tells_capabilities(params: Json<'_>) -> bool {
+        let meta = params.object().get("_meta").map(Json::validated);
+        let meta = meta.map(Json::object).unwrap_or_default();
+        meta.get("io.modelcontextprotocol/clientCapabilities")
+            .is_some()
+    }
+
     fn of(params: &Object<'a>) -> Self {
         let Some(meta) = params.get("_meta") else {
             return Self::default();
