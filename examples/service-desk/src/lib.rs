@@ -15,6 +15,8 @@
 //! A call is one transaction, written through before it is answered: whenever the process is
 //! killed, it did everything or nothing. The desk has no clock, no randomness and no notion of who
 //! calls: whoever may start it says which tools it offers.
+//!
+//! [`story`] has the agents that work at it in `rescind demo`.
 
 mod airline;
 mod arguments;
@@ -29,6 +31,7 @@ mod record;
 mod retail;
 mod seed;
 mod serve;
+pub mod story;
 mod tables;
 mod tools;
 
