@@ -93,17 +93,17 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent: its model and its tools are below `gateway`, a URL without a path.
+    /// Starts an agent with the base URL of its models, as the SDKs of OpenAI take it, and the URL
+    /// of its tools.
     ///
     /// # Errors
     ///
     /// The tool server does not answer.
-    pub async fn start(role: &'static Role, gateway: &str) -> Result<Self, StoryError> {
-        let name = role.name;
+    pub async fn start(role: &'static Role, models: &str, tools: &str) -> Result<Self, StoryError> {
         let mut agent = Self {
             role,
-            chat_url: format!("{gateway}/agents/{name}/openai/v1/chat/completions"),
-            mcp_url: format!("{gateway}/agents/{name}/mcp/desk"),
+            chat_url: format!("{models}/chat/completions"),
+            mcp_url: tools.to_owned(),
             http: Http::new(),
             session: None,
             tools: Vec::new(),
@@ -113,7 +113,7 @@ impl Agent {
         let asked = json!({
             "protocolVersion": "2025-06-18",
             "capabilities": {},
-            "clientInfo": {"name": name, "version": "1"},
+            "clientInfo": {"name": role.name, "version": "1"},
         });
         let begun = agent.rpc("initialize", asked).await?;
         let session = begun.headers.get("mcp-session-id");

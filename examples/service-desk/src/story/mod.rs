@@ -22,3 +22,6 @@ mod script;
 pub use agent::{Agent, Happened, StoryError, What};
 pub use model::{Heard, Playback};
 pub use script::{AGENTS, Role, TICKETS, Ticket, ticket, work};
+
+/// The catalogue of the desk's tools, as `tools.toml` of a configuration.
+pub const TOOLS: &str = include_str!("../../tools.toml");

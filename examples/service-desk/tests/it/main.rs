@@ -11,4 +11,5 @@ mod mcp;
 mod operator;
 mod recorded;
 mod shop;
+mod story;
 mod support;
