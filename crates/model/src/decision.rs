@@ -129,6 +129,7 @@ impl Decision {
         let (position, outcome, account, position_in_source, ended) = match &event.body {
             Body::Proposed { .. } => (Status::Proposed, Outcome::Unknown, None, None, None),
             Body::Begun { .. } => (Status::Started, Outcome::Unknown, None, None, None),
+            Body::Judged { .. } => (Status::Succeeded, Outcome::Succeeded, None, None, None),
             Body::Reconstructed {
                 account,
                 ended,

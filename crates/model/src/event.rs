@@ -67,10 +67,19 @@ pub enum Body {
     },
     /// A decision waits for a person.
     Held {
+        /// Who sent the call, by the name of its token, where it had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asker: Option<String>,
+        /// Digest of exactly what waits: server, tool, arguments, agent and run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<Digest>,
         /// The decision.
         decision: DecisionId,
         /// Which rule holds it.
         rule: String,
+        /// Until when it waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// A person or rule allowed a decision.
     Approved {
@@ -132,6 +141,13 @@ pub enum Body {
         /// Where in the source it lies: a line, or a JSON Pointer.
         position: String,
         /// What was decided.
+        proposal: Proposal,
+    },
+    /// A rule judged: a decision whole, proposal and outcome in one.
+    Judged {
+        /// The decision.
+        decision: DecisionId,
+        /// What was judged, by which policy, and what that said.
         proposal: Proposal,
     },
     /// More causes of a decision became known.
@@ -258,6 +274,7 @@ impl Body {
             Self::Started { .. } => "started",
             Self::Finished { .. } => "finished",
             Self::Reconstructed { .. } => "reconstructed",
+            Self::Judged { .. } => "judged",
             Self::Linked { .. } => "linked",
             Self::Invalidated { .. } => "invalidated",
             Self::Compensating { .. } => "compensating",
@@ -285,6 +302,7 @@ impl Body {
             | Self::Started { decision, .. }
             | Self::Finished { decision, .. }
             | Self::Reconstructed { decision, .. }
+            | Self::Judged { decision, .. }
             | Self::Linked { decision, .. }
             | Self::Invalidated { decision, .. }
             | Self::Compensating { decision, .. }
@@ -319,6 +337,7 @@ impl Body {
         match self {
             Self::Proposed { proposal, .. }
             | Self::Begun { proposal, .. }
+            | Self::Judged { proposal, .. }
             | Self::Reconstructed { proposal, .. } => Some(proposal),
             _ => None,
         }
@@ -349,6 +368,7 @@ impl Body {
         match self {
             Self::Proposed { proposal, .. }
             | Self::Begun { proposal, .. }
+            | Self::Judged { proposal, .. }
             | Self::Reconstructed { proposal, .. } => proposal.sealed.as_ref(),
             Self::Approved { approval, .. } | Self::Rejected { approval, .. } => {
                 approval.sealed.as_ref()

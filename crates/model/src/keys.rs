@@ -160,6 +160,7 @@ fn leaves(body: &Body) -> Option<Status> {
         Body::Finished { outcome, .. } | Body::Reconstructed { outcome, .. } => {
             Status::from(outcome)
         }
+        Body::Judged { .. } => Status::Succeeded,
         Body::Invalidated { .. } => Status::Invalidated,
         Body::Compensating { .. } => Status::Compensating,
         Body::Compensated { .. } => Status::Compensated,

@@ -264,6 +264,9 @@ pub struct Approval {
     pub sealed: Option<Sealed>,
     /// Digest of exactly what the approver saw.
     pub shown: Digest,
+    /// Until when the call may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// What an import could and could not learn, by field: the gap matrix. Fields named in neither

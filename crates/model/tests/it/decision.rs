@@ -210,3 +210,33 @@ fn as_of_an_earlier_event_a_decision_was_not_yet_revoked() {
         "what happened is not unsaid"
     );
 }
+
+#[test]
+fn what_a_rule_judged_is_whole_in_one_event() {
+    let judged = fold(vec![Body::Judged {
+        decision: decision(1),
+        proposal: Proposal {
+            kind: Kind::Verdict,
+            ..proposal()
+        },
+    }]);
+    assert_eq!(judged.status.name(), "succeeded");
+    assert_eq!(judged.outcome, Outcome::Succeeded);
+    assert_eq!(judged.events[0].what, "judged");
+}
+
+#[test]
+fn a_hold_of_before_reads_as_it_did() {
+    let bare = Body::Held {
+        asker: None,
+        call: None,
+        decision: decision(1),
+        rule: "irreversible".to_owned(),
+        until: None,
+    };
+    let text = serde_json::to_string(&bare).unwrap();
+    let id = decision(1);
+    let before = format!(r#"{{"held":{{"decision":"{id}","rule":"irreversible"}}}}"#);
+    assert_eq!(text, before);
+    assert_eq!(serde_json::from_str::<Body>(&before).unwrap(), bare);
+}
