@@ -138,6 +138,38 @@ pub enum EngineError {
         /// Which rule.
         reason: String,
     },
+    /// A decision that waits for nobody, or does so no longer.
+    #[error("decision `{id}` does not wait for an approval: it is {status}")]
+    NotHeld {
+        /// The decision.
+        id: String,
+        /// Where it stands.
+        status: &'static str,
+    },
+    /// Something else waits than was shown.
+    #[error("what waits as `{id}` is not the call that was shown")]
+    Shown {
+        /// The decision.
+        id: String,
+        /// Digest of what was shown.
+        shown: String,
+        /// Digest of what waits.
+        waits: String,
+    },
+    /// The time to decide is over.
+    #[error("decision `{id}` had to be decided until {until}")]
+    Overdue {
+        /// The decision.
+        id: String,
+        /// Until when.
+        until: String,
+    },
+    /// Who asked for a call cannot approve it.
+    #[error("`{by}` asked for this call, and cannot approve it")]
+    OwnCall {
+        /// Who.
+        by: String,
+    },
     /// A claimed cause lies later than its effect, so the claims form a circle.
     #[error("{position} claims a cause that comes later")]
     Circle {
@@ -182,6 +214,10 @@ impl EngineError {
             | Self::Circle { .. } => (Class::Request, "bad-input"),
             Self::Unproven { .. } => (Class::Conflict, "not-sealed"),
             Self::Retained { .. } => (Class::Conflict, "retained"),
+            Self::NotHeld { .. } => (Class::Conflict, "not-held"),
+            Self::Shown { .. } => (Class::Conflict, "not-shown"),
+            Self::Overdue { .. } => (Class::Conflict, "overdue"),
+            Self::OwnCall { .. } => (Class::Conflict, "own-call"),
             Self::Unfoldable { .. }
             | Self::Leaf { .. }
             | Self::Content { .. }
@@ -230,6 +266,11 @@ impl EngineError {
             Self::Retained { .. } => {
                 "see `rescind erase --help` for what may be erased before its time".to_owned()
             }
+            Self::NotHeld { .. } | Self::Overdue { .. } => {
+                "`rescind approvals` lists what waits".to_owned()
+            }
+            Self::Shown { .. } => "look at it again: `rescind approvals`".to_owned(),
+            Self::OwnCall { .. } => "somebody else has to decide".to_owned(),
             Self::NoField { .. } => {
                 let names: Vec<&str> = model::Field::ALL.iter().map(|f| f.name()).collect();
                 format!("use `all`, or some of {}", names.join(", "))

@@ -8,6 +8,7 @@
 
 pub mod access;
 mod address;
+mod approvals;
 mod clock;
 mod content;
 mod erase;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::news::Growth;
 use model::{HybridClock, HybridTime};
 
+pub use approvals::{APPROVAL_EXPIRES_DEFAULT, Ruling};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::{Class, EngineError, chain};

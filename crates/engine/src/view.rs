@@ -188,6 +188,63 @@ pub struct ApprovalView {
     pub shown: String,
 }
 
+/// What waits for a person.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalsView {
+    /// The calls that wait, and those that were approved and have not begun, oldest first.
+    pub approvals: Vec<HeldView>,
+}
+
+/// A call that waits for a person, or was approved and has not begun.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeldView {
+    /// The decision.
+    pub decision: String,
+    /// Its run.
+    pub run: String,
+    /// Who wants to make the call.
+    pub agent: String,
+    /// The server that has the tool.
+    pub server: Option<String>,
+    /// The tool.
+    pub tool: Option<String>,
+    /// The arguments, where they can be read.
+    pub arguments: Option<String>,
+    /// How its effect can be taken back, as far as is known.
+    pub class: Option<String>,
+    /// The rule that holds it.
+    pub rule: String,
+    /// `held` or `approved`.
+    pub status: String,
+    /// Digest of the exact call: who approves sends back the one that they saw.
+    pub call: String,
+    /// Whose token the call came with, where it had one.
+    pub asker: Option<String>,
+    /// Since when it waits (RFC 3339).
+    pub since: String,
+    /// Until when it waits, or its approval is good (RFC 3339).
+    pub until: String,
+    /// Who approved it.
+    pub approved_by: Option<String>,
+}
+
+/// A verdict on a call that waited.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RuledView {
+    /// The decision.
+    pub decision: String,
+    /// `approved` or `rejected`.
+    pub verdict: String,
+    /// Who decided.
+    pub by: String,
+    /// Digest of the exact call.
+    pub call: String,
+    /// Until when the call may begin (RFC 3339); none of a rejection.
+    pub until: Option<String>,
+    /// Index of the entry that records it.
+    pub index: u64,
+}
+
 /// What is known of each field of an imported decision.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AccountView {

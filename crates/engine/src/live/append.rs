@@ -38,6 +38,9 @@ const ITEMS_MAX: usize = 512;
 /// Payloads that go into the log together, in bytes, as far as each batch is smaller.
 const BYTES_MAX: usize = 2 << 20;
 
+/// Tells when something is durable.
+pub(super) type Durable = oneshot::Receiver<Result<(), RecordError>>;
+
 /// Why something is not durable.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,6 +7,8 @@ use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome};
 pub struct Caller {
     /// The agent, named by the URL or a header.
     pub agent: Option<String>,
+    /// Whose token the call came with, by its name.
+    pub token: Option<String>,
     /// The run, as a header names it: one of our ids, or the caller's own name for it.
     pub run: Option<String>,
     /// Decisions that the caller names as causes.

@@ -20,11 +20,15 @@
 //! what policy lets through in the journal, tries again, and puts a gap into the record that
 //! counts what was refused. Nothing here knows a wire: the gateway says what a call is.
 
+mod admit;
 mod append;
 mod bodies;
 mod call;
+mod held;
 mod join;
 mod open;
+mod pass;
+mod policy;
 mod recall;
 mod rescind;
 mod runs;
@@ -38,7 +42,7 @@ use std::time::Duration;
 use ledger::payload::Sealer;
 use ledger::{Journal, Store};
 use lineage::Tracer;
-use model::{Digest, PolicyUse, Verdict};
+use model::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,14 +50,21 @@ use crate::{Engine, EngineError};
 
 use self::append::{Appender, Health};
 use self::bodies::Bodies;
+use self::held::Book;
 use self::join::Joins;
+use self::policy::Policy;
 use self::runs::Runs;
 use self::subjects::Subjects;
 
+pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
+pub use self::held::{Held, Told};
 pub use self::open::{Open, Written};
+pub use self::pass::Pass;
+pub use self::policy::{ApprovalOptions, Classify, GuardOptions};
 pub use self::rescind::Rescission;
+pub use guard::{BreakerOptions, Heard, Mode, Rule, Target};
 pub use lineage::Role;
 
 /// How a text is freed of secrets before it is recorded, and how many there were.
@@ -74,8 +85,15 @@ pub struct Options {
     pub bodies: bool,
     /// Frees texts of secrets. Default: leaves them as they are.
     pub redact: Option<Redact>,
-    /// What every call is judged by, as long as nothing is judged. Default: observe.
-    pub policy: PolicyUse,
+    /// What is done about calls that a rule objects to. Default: they pass and are marked.
+    pub mode: Mode,
+    /// How long persons have to decide.
+    pub approvals: ApprovalOptions,
+    /// When loops and targets that fail are stopped.
+    pub guard: GuardOptions,
+    /// Knows how effects of tools can be taken back, before what servers say of them. Default:
+    /// nothing is known.
+    pub classify: Option<Classify>,
     /// How often what is new is signed. Default: every two seconds.
     pub publish_every: Duration,
     /// How content is traced. Default: across runs, with a seed drawn at the start.
@@ -88,6 +106,7 @@ impl std::fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("tools_in_outage", &self.tools_in_outage)
             .field("models_in_outage", &self.models_in_outage)
+            .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
 }
@@ -100,13 +119,10 @@ impl Default for Options {
             models_in_outage: InOutage::Spool,
             bodies: true,
             redact: None,
-            policy: PolicyUse {
-                digest: Digest(ledger::digest::sha256(b"observe").0),
-                enforced: Verdict::Allow,
-                id: "observe".to_owned(),
-                verdict: Verdict::Allow,
-                version: "1".to_owned(),
-            },
+            mode: Mode::Observe,
+            approvals: ApprovalOptions::default(),
+            guard: GuardOptions::default(),
+            classify: None,
             publish_every: Duration::from_secs(2),
             lineage: lineage::Options {
                 across_runs: true,
@@ -155,6 +171,9 @@ pub(crate) struct Inner {
     joins: Mutex<Joins>,
     bodies: Mutex<Bodies>,
     tracer: Mutex<Tracer>,
+    policy: Policy,
+    /// What waits for persons, who repeats itself, and which targets rest.
+    book: Mutex<Book>,
     subjects: Subjects,
     sealers: Mutex<Vec<Sealer>>,
     tasks: TaskTracker,
@@ -188,8 +207,11 @@ impl Recorder {
         let appender = Appender::start(&engine, journal.clone(), Arc::clone(&health), &tasks);
         let subjects = Subjects::start(&engine, &tasks, &stop).await?;
         let runs = Runs::load(&engine).await?;
+        let book = Book::load(&engine, &options.guard).await?;
         let inner = Arc::new(Inner {
             tracer: Mutex::new(Tracer::new(options.lineage)),
+            policy: Policy::of(&options),
+            book: Mutex::new(book),
             engine,
             options,
             journal,
@@ -266,8 +288,13 @@ impl Recorder {
 }
 
 impl Inner {
-    /// Signs what is new, again and again.
-    async fn publish(&self) {
+    /// Returns the wall time.
+    fn now(&self) -> Timestamp {
+        Timestamp(i64::try_from(self.engine.clock.wall()).unwrap_or(i64::MAX))
+    }
+
+    /// Signs what is new, again and again, and ends what waited too long.
+    async fn publish(self: &Arc<Self>) {
         let store: &Arc<dyn Store> = self.engine.store();
         let mut every = tokio::time::interval(self.options.publish_every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -276,6 +303,7 @@ impl Inner {
                 () = self.stop.cancelled() => return,
                 _ = every.tick() => {}
             }
+            self.sweep();
             let behind = store
                 .status()
                 .await

@@ -3,17 +3,20 @@
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
+use guard::Heard;
 use ledger::payload::Sealer;
 use ledger::{Batch, canonical};
 use model::{
     Agent, Base, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
-    Evidence, Field, Kind, Media, Proposal, Provenance, RunId, Sealed, Strength, Timestamp,
+    Evidence, Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, RunId, Sealed,
+    Strength,
 };
 use tokio::sync::oneshot;
 
 use super::append::{RecordError, batch};
 use super::call::{Call, Ended, OwnedItem, What};
 use super::join::Asked;
+use super::pass::{Made, Pass};
 use super::runs::{LiveRun, Name, from_record, names, session_name};
 use super::trace::Traced;
 use super::{Durability, InOutage, Inner, Recorder};
@@ -38,21 +41,43 @@ const NAMELESS: &str = "unnamed";
 /// A call that is under way. Dropped without [`finish`](Open::finish), its outcome is unknown.
 #[derive(Debug)]
 pub struct Open {
-    inner: Arc<Inner>,
-    traced: Arc<Traced>,
-    live: Arc<LiveRun>,
-    begun: EventId,
-    effect: Option<Effect>,
-    durable: Option<oneshot::Receiver<Result<(), RecordError>>>,
-    prompt: Prompt,
+    pub(super) inner: Arc<Inner>,
+    pub(super) traced: Arc<Traced>,
+    pub(super) live: Arc<LiveRun>,
+    pub(super) begun: EventId,
+    pub(super) effect: Option<Effect>,
+    pub(super) durable: Option<oneshot::Receiver<Result<(), RecordError>>>,
+    pub(super) prompt: Prompt,
     /// Causes that the intent names already.
-    known: Vec<Cause>,
-    blocks: bool,
+    pub(super) known: Vec<Cause>,
+    pub(super) blocks: bool,
+    /// Lets it through to its target, which hears how it ended.
+    pub(super) pass: Option<Pass>,
+    /// What it says about its target, where the outcome alone does not.
+    pub(super) heard: Option<Heard>,
+}
+
+/// A call as it is proposed, with everything that is written for it.
+pub(super) struct Draft {
+    pub(super) live: Arc<LiveRun>,
+    /// The event that opens the run, if it is new.
+    pub(super) opening: Option<Event>,
+    pub(super) traced: Arc<Traced>,
+    pub(super) effect: Option<Effect>,
+    pub(super) known: Vec<Cause>,
+    pub(super) proposal: Proposal,
+    /// Causes that do not fit into the proposal.
+    pub(super) later: Vec<Cause>,
+    pub(super) payload: Option<(Digest, Vec<u8>)>,
+    pub(super) at: HybridTime,
+    /// The event that is to carry the proposal, under which it is sealed.
+    pub(super) event: EventId,
+    items: Option<Vec<OwnedItem>>,
 }
 
 /// What a call depends on by what it was sent.
 #[derive(Debug)]
-enum Prompt {
+pub(super) enum Prompt {
     /// It was sent nothing, or little enough to be traced on the way.
     Traced(Vec<Cause>),
     /// It is being traced.
@@ -68,16 +93,19 @@ pub struct Written {
 }
 
 /// What the leaf says of contents, and the ciphertext that lies beside the log.
-type SealedContents = (Option<Sealed>, Option<(Digest, Vec<u8>)>);
+pub(super) type SealedContents = (Option<Sealed>, Option<Ciphertext>);
+
+/// What lies beside the log, under its digest.
+pub(super) type Ciphertext = (Digest, Vec<u8>);
 
 /// Where a call belongs.
-struct Place {
-    run: Arc<LiveRun>,
+pub(super) struct Place {
+    pub(super) run: Arc<LiveRun>,
     /// The event that opens the run, if it is new.
     opening: Option<Event>,
-    agent: String,
+    pub(super) agent: String,
     joined: Option<Asked>,
-    causes: Vec<Cause>,
+    pub(super) causes: Vec<Cause>,
 }
 
 impl Recorder {
@@ -88,16 +116,7 @@ impl Recorder {
     /// stop; [`RecordError::Unfit`] if the call has no form that the record can hold.
     pub async fn begin(&self, call: Call<'_>) -> Result<Open, RecordError> {
         let inner = &self.inner;
-        let effect = call.what.has_effect();
-        let blocks = effect && inner.options.tools_in_outage == InOutage::Block
-            || !effect && inner.options.models_in_outage == InOutage::Block;
-        if blocks && let Some(outage) = inner.health.outage() {
-            inner.health.refused();
-            return Err(RecordError::Outage {
-                reason: outage.reason,
-                spooled: false,
-            });
-        }
+        let blocks = inner.blocks(&call.what)?;
         inner.begin(call, blocks).await.inspect_err(|error| {
             if matches!(error, RecordError::Outage { .. }) {
                 inner.health.refused();
@@ -107,8 +126,39 @@ impl Recorder {
 }
 
 impl Inner {
-    async fn begin(self: &Arc<Self>, call: Call<'_>, blocks: bool) -> Result<Open, RecordError> {
-        let mut place = self.place(&call).await?;
+    /// Returns whether such a call stops while the store is down, unless it does so now.
+    pub(super) fn blocks(&self, what: &What<'_>) -> Result<bool, RecordError> {
+        let effect = what.has_effect();
+        let blocks = effect && self.options.tools_in_outage == InOutage::Block
+            || !effect && self.options.models_in_outage == InOutage::Block;
+        if blocks && let Some(outage) = self.health.outage() {
+            self.health.refused();
+            return Err(RecordError::Outage {
+                reason: outage.reason,
+                spooled: false,
+            });
+        }
+        Ok(blocks)
+    }
+
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        call: Call<'_>,
+        blocks: bool,
+    ) -> Result<Open, RecordError> {
+        let place = self.place(&call).await?;
+        let policy = self.policy.unjudged();
+        let draft = self.draft(place, call, policy)?;
+        self.begin_draft(draft, None, None, blocks)
+    }
+
+    /// Makes the proposal of a call, and everything that is written for it.
+    pub(super) fn draft(
+        &self,
+        mut place: Place,
+        call: Call<'_>,
+        policy: PolicyUse,
+    ) -> Result<Draft, RecordError> {
         let at = self.engine.next_time();
         let decision = DecisionId::new(at.millis(), ledger::entropy::draw(&*self.engine.entropy));
         let begun = self.engine.event_id(at);
@@ -185,51 +235,82 @@ impl Inner {
             kind,
             known: Provenance::Observed,
             name: Some(cut(name, NAME_BYTES_MAX)),
-            policy: Some(self.options.policy.clone()),
+            policy: Some(policy),
             run: place.run.id,
             sealed,
-            started: Some(Timestamp(
-                i64::try_from(self.engine.clock.wall()).unwrap_or(i64::MAX),
-            )),
+            started: Some(self.now()),
         };
-        let body = Body::Begun { decision, proposal };
-        let event = Event {
+        Ok(Draft {
+            live: place.run,
+            opening: place.opening,
+            traced,
+            effect,
+            known,
+            proposal,
+            later,
+            payload,
             at,
-            body,
-            id: begun,
+            event: begun,
+            items,
+        })
+    }
+
+    /// Begins a call that nothing holds: its intent. What a rule judged about its target goes
+    /// before it.
+    pub(super) fn begin_draft(
+        self: &Arc<Self>,
+        draft: Draft,
+        judged: Option<Made>,
+        pass: Option<Pass>,
+        blocks: bool,
+    ) -> Result<Open, RecordError> {
+        let decision = draft.traced.decision;
+        let event = Event {
+            at: draft.at,
+            body: Body::Begun {
+                decision,
+                proposal: draft.proposal,
+            },
+            id: draft.event,
             prev: None,
             v: 1,
         };
-        let linked = self.linked(decision, begun, later);
-        let events: Vec<&Event> = place
+        let linked = self.linked(decision, draft.event, draft.later);
+        let (judged, beside) = judged.map(Made::parts).unzip();
+        let events: Vec<&Event> = draft
             .opening
             .iter()
+            .chain(&judged)
             .chain([&event])
             .chain(&linked)
             .collect();
-        let last = linked.last().map_or(begun, |event| event.id);
-        let written = self.write(batch(&events, payload.into_iter().collect())?, blocks)?;
-        self.health.opened();
+        let last = linked.last().map_or(draft.event, |event| event.id);
+        let payloads = draft.payload.into_iter().chain(beside.flatten()).collect();
+        let written = self.write(batch(&events, payloads)?, blocks)?;
+        let (traced, items) = (draft.traced, draft.items);
         let prompt = match items {
             None => Prompt::Traced(Vec::new()),
             Some(items) if is_short(&items) => Prompt::Traced(self.trace_prompt(&traced, &items)),
             Some(items) => Prompt::Soon(self.trace_meanwhile(Arc::clone(&traced), items)),
         };
+        self.health.opened();
         Ok(Open {
             inner: Arc::clone(self),
             traced,
-            live: place.run,
+            live: draft.live,
             begun: last,
-            effect,
+            effect: draft.effect,
             durable: Some(written),
             prompt,
-            known,
+            known: draft.known,
             blocks,
+            pass,
+            heard: None,
         })
     }
 
     /// Writes a batch into the journal and puts it in line for the log.
-    fn write(
+    pub(super) fn write(
         &self,
         batch: Batch,
         blocks: bool,
@@ -267,7 +348,7 @@ impl Inner {
     }
 
     /// Decides who calls and in which run.
-    async fn place(&self, call: &Call<'_>) -> Result<Place, RecordError> {
+    pub(super) async fn place(&self, call: &Call<'_>) -> Result<Place, RecordError> {
         let caller = &call.caller;
         let mut causes: Vec<Cause> = caller
             .causes
@@ -374,7 +455,7 @@ impl Inner {
         }
     }
 
-    async fn known(&self, run: RunId) -> Option<Arc<LiveRun>> {
+    pub(super) async fn known(&self, run: RunId) -> Option<Arc<LiveRun>> {
         if let Some(live) = self.runs().known(run) {
             return Some(live);
         }
@@ -406,7 +487,7 @@ impl Inner {
     }
 
     /// Frees contents of secrets, and of themselves where the operator keeps none.
-    fn recordable<'t>(
+    pub(super) fn recordable<'t>(
         &self,
         kept: Vec<(Field, Media, Cow<'t, str>)>,
     ) -> Vec<(Field, Media, Cow<'t, str>)> {
@@ -436,7 +517,7 @@ impl Inner {
     }
 
     /// Seals contents; of the first, only what `base` does not have.
-    fn seal(
+    pub(super) fn seal(
         &self,
         envelope: &Envelope,
         event: EventId,
@@ -473,7 +554,12 @@ impl Inner {
     }
 
     /// Events for causes that do not fit into the first one.
-    fn linked(&self, decision: DecisionId, after: EventId, causes: Vec<Cause>) -> Vec<Event> {
+    pub(super) fn linked(
+        &self,
+        decision: DecisionId,
+        after: EventId,
+        causes: Vec<Cause>,
+    ) -> Vec<Event> {
         let mut prev = after;
         causes
             .chunks(CAUSES_PER_LEAF * 2)
@@ -537,6 +623,12 @@ impl Open {
         }
     }
 
+    /// Says that the target failed, whatever the outcome of the call says: of a call that nobody
+    /// answered it is not known how it ended, and known that there was no answer.
+    pub fn blame(&mut self) {
+        self.heard = Some(Heard::Failed);
+    }
+
     /// Records how the call ended. On return the outcome survives the end of this process;
     /// [`Written::durable`] tells when it survives more.
     ///
@@ -571,6 +663,7 @@ impl Open {
         if let Some(id) = ended.answer_id {
             inner.runs().answered(id, *run, *decision);
         }
+        let heard = self.heard.unwrap_or_else(|| Heard::of(&ended.outcome));
         let status = model::Status::from(&ended.outcome).name();
         metrics::counter!("rescind_calls_total", "kind" => self.traced.kind.name(), "outcome" => status)
             .increment(1);
@@ -608,6 +701,9 @@ impl Open {
         let durable = inner
             .write(batch, blocks)
             .inspect_err(|_| inner.health.lost())?;
+        if let Some(pass) = self.pass.take() {
+            pass.ended(heard, Some(&self));
+        }
         Ok(Written {
             inner: Arc::clone(&inner),
             durable,
@@ -644,7 +740,7 @@ impl Written {
     }
 }
 
-async fn durably(
+pub(super) async fn durably(
     durable: oneshot::Receiver<Result<(), RecordError>>,
     blocks: bool,
     inner: &Inner,
@@ -702,7 +798,7 @@ fn snapshot(mut environment: Environment) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {
+pub(super) fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {
     Cause {
         decision,
         evidence: Evidence::Explicit { by: by.to_owned() },
@@ -712,7 +808,7 @@ fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {
 }
 
 /// Adds causes that are not there yet; of two that differ in evidence alone the first stays.
-fn merge(causes: &mut Vec<Cause>, more: Vec<Cause>) {
+pub(super) fn merge(causes: &mut Vec<Cause>, more: Vec<Cause>) {
     for cause in more {
         let there = causes.iter().any(|known| {
             known.decision == cause.decision

@@ -4,11 +4,12 @@
 //! Only what lies in the record is used, so what was erased or redacted is not recalled. Nothing
 //! is appended: the edges of these decisions are in the record already.
 
-use model::{Decision, DecisionId, Field, Kind, Outcome, Provenance};
+use model::{Decision, DecisionId, Environment, Field, Kind, Outcome, Provenance, Status};
 use serde::Deserialize;
 use wire::llm::{self, Api};
 
 use super::Inner;
+use super::admit::exact_call;
 use super::call::{OwnedCall, OwnedItem};
 use super::trace::Traced;
 use crate::content::Content;
@@ -44,6 +45,8 @@ struct Recalled {
     chosen: Option<String>,
     result: Option<String>,
     api: Option<Api>,
+    /// The server that has the tool.
+    server: Option<String>,
 }
 
 impl Inner {
@@ -111,7 +114,11 @@ impl Inner {
                     Field::Asked => recalled.asked = Some(text),
                     Field::Chosen => recalled.chosen = Some(text),
                     Field::Result => recalled.result = Some(text),
-                    Field::Environment => recalled.api = api_of(&text),
+                    Field::Environment => {
+                        let environment = serde_json::from_str(&text).unwrap_or_default();
+                        recalled.api = api_of(&environment);
+                        recalled.server = environment.0.get("mcp.server").cloned();
+                    }
                     _ => {}
                 }
             }
@@ -152,6 +159,14 @@ impl Inner {
             Kind::ToolCall => {
                 let wanted = (Some(&*traced.agent), Some(traced.run));
                 self.joins().take("", &traced.name, asked, wanted, None);
+                // What never began is no part of a loop.
+                if let (Some(server), true) =
+                    (&recalled.server, decision.position >= Status::Started)
+                {
+                    let tool = (&**server, &*traced.name);
+                    let call = exact_call(traced.run, &traced.agent, tool, asked);
+                    self.book().loops.made(traced.run, &traced.agent, call);
+                }
                 self.trace_call(&traced, Some(asked), None, None);
                 if ended {
                     let output = recalled.result.as_deref().unwrap_or_default();
@@ -167,8 +182,7 @@ impl Inner {
 }
 
 /// The wire of a model's call, as its environment says it.
-fn api_of(environment: &str) -> Option<Api> {
-    let environment: model::Environment = serde_json::from_str(environment).ok()?;
+fn api_of(environment: &Environment) -> Option<Api> {
     let name = environment.0.get("model.api")?;
     Api::ALL.into_iter().find(|api| api.name() == name)
 }

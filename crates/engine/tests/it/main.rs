@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test that passes over says so")]
 
 mod access;
+mod admit;
 mod erase;
 mod import;
 mod import_lots;
