@@ -195,6 +195,19 @@ impl Access {
         found
     }
 
+    /// Returns the name of the token that came along, if it is one of those that are accepted.
+    #[must_use]
+    pub fn name_of(&self, presented: Option<&str>) -> Option<&str> {
+        let digest = sha256(presented?.as_bytes());
+        let mut found = None;
+        for token in &self.tokens {
+            if verify_slices_are_equal(&token.sha256, &digest.0).is_ok() {
+                found = Some(&*token.name);
+            }
+        }
+        found
+    }
+
     /// Decides whether a caller may do something.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ pub use ledger::{
     Entropy, Journal, Page, Remedy, SeededEntropy, Store, StoreError, StoreStatus, SystemEntropy,
 };
 pub use news::{INDEX_LAG_EVENTS_MAX, News};
+pub use text::stamp;
 
 /// The engine: a store, a clock and a source of randomness.
 #[derive(Clone, Debug)]

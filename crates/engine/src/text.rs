@@ -3,7 +3,8 @@
 use model::{Cause, Evidence, HybridTime, Timestamp};
 
 /// Returns a time as RFC 3339, in UTC. A time that no calendar holds is shown as its number.
-pub(crate) fn stamp(time: Timestamp) -> String {
+#[must_use]
+pub fn stamp(time: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(time.0)
         .map_or_else(|_| format!("{} µs", time.0), |stamp| stamp.to_string())
 }

@@ -300,6 +300,12 @@ impl Recorder {
         Ok(ruled.view)
     }
 
+    /// Returns how long a call waits for an approval before it is answered that it still waits.
+    #[must_use]
+    pub fn approvals_wait(&self) -> Duration {
+        self.inner.options.approvals.wait
+    }
+
     /// Makes every approval void that was asked for or given in a run, because the run goes on
     /// from somewhere else. Returns how many.
     pub fn void_approvals(&self, run: RunId, why: &str) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ::http::{Response, StatusCode};
-use engine::live::{Call, Caller, Ended, Open, RecordError, What as Deed};
+use engine::live::{Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, What as Deed};
 use model::{EffectClass, Environment, Field, Media, Outcome};
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
@@ -35,6 +35,10 @@ pub(super) struct Calls {
     tasks: Vec<(Id<'static>, TaskDeed, String)>,
     /// The calls.
     open: Vec<(Option<Id<'static>>, Open)>,
+    /// Those that wait for a person.
+    held: Vec<(Option<Id<'static>>, Held)>,
+    /// Those that a rule refused.
+    refused: Vec<(Option<Id<'static>>, Refused)>,
     /// Whether its stream stays open for good.
     listens: bool,
     batch: bool,
@@ -50,12 +54,15 @@ impl Calls {
             lists: Vec::new(),
             tasks: Vec::new(),
             open: Vec::new(),
+            held: Vec::new(),
+            refused: Vec::new(),
             listens: false,
             batch: false,
         }
     }
 
-    /// Records the intents of the calls, and waits until they are durable.
+    /// Records the intents of the calls, and waits until they are durable. What a rule objects to
+    /// has not begun then: see [`are_stopped`](Self::are_stopped).
     pub(super) async fn begin(
         &mut self,
         from: Caller,
@@ -72,11 +79,12 @@ impl Calls {
         for Said { id, what } in said {
             let id = id.map(Id::into_owned);
             match (what, id) {
-                (What::Call(call), id) => {
-                    let open = self.intend(from.clone(), &call).await;
-                    let open = open.map_err(|error| Refusal::unrecorded(&error))?;
-                    self.open.push((id, open));
-                }
+                (What::Call(call), id) => match self.intend(from.clone(), &call).await {
+                    Ok(Admitted::Open(open)) => self.open.push((id, open)),
+                    Ok(Admitted::Held(held)) => self.held.push((id, held)),
+                    Ok(Admitted::Refused(refused)) => self.refused.push((id, refused)),
+                    Err(error) => return Err(self.unrecorded(&error).await),
+                },
                 (What::ListTools, Some(id)) => self.lists.push(id),
                 (What::Task(deed, task), Some(id)) => {
                     self.tasks.push((id, deed, task.into_owned()));
@@ -89,18 +97,69 @@ impl Calls {
                 _ => {}
             }
         }
+        self.durable().await
+    }
+
+    /// Waits until it is in the record what becomes of the calls.
+    async fn durable(&mut self) -> Result<(), Refusal> {
+        let mut why = None;
         for (_, open) in &mut self.open {
-            let durable = open.durable().await;
-            durable.map_err(|error| Refusal::unrecorded(&error))?;
+            why = why.or(open.durable().await.err());
         }
-        Ok(())
+        for (_, held) in &mut self.held {
+            why = why.or(held.durable().await.err());
+        }
+        match why {
+            None => Ok(()),
+            Some(error) => Err(self.unrecorded(&error).await),
+        }
+    }
+
+    /// Nothing goes out, because it cannot be recorded.
+    async fn unrecorded(&mut self, error: &RecordError) -> Refusal {
+        self.withdraw("it was not sent, because it cannot be recorded")
+            .await;
+        Refusal::unrecorded(error)
+    }
+
+    /// Records of everything that has begun that it was not sent.
+    pub(super) async fn withdraw(&mut self, why: &str) {
+        for (_, open) in std::mem::take(&mut self.open) {
+            let _ = open.finish(rpc::unanswered(Outcome::Cancelled, why)).await;
+        }
+    }
+
+    /// Whether something here must not go out, or not yet.
+    pub(super) fn are_stopped(&self) -> bool {
+        !self.held.is_empty() || !self.refused.is_empty()
+    }
+
+    /// Returns the calls that a rule refused.
+    pub(super) fn refused(&self) -> &[(Option<Id<'static>>, Refused)] {
+        &self.refused
+    }
+
+    /// Returns the calls that wait for a person.
+    pub(super) const fn held(&mut self) -> &mut Vec<(Option<Id<'static>>, Held)> {
+        &mut self.held
+    }
+
+    /// Begins everything that waited, now that it may.
+    pub(super) async fn go_on(&mut self) -> Result<(), Refusal> {
+        for (id, held) in std::mem::take(&mut self.held) {
+            match held.begin() {
+                Ok(open) => self.open.push((id, open)),
+                Err(error) => return Err(self.unrecorded(&error).await),
+            }
+        }
+        self.durable().await
     }
 
     async fn intend(
         &self,
         mut from: Caller,
         call: &wire::mcp::Call<'_>,
-    ) -> Result<Open, RecordError> {
+    ) -> Result<Admitted, RecordError> {
         let server = &self.origin.server;
         if from.trace.is_none() {
             let trace = call.meta.traceparent.as_deref();
@@ -120,7 +179,7 @@ impl Calls {
             note("tool.definition", &known.raw);
         }
         let arguments = call.arguments_text();
-        let begun = self.inner.recorder.begin(Call {
+        let begun = self.inner.recorder.admit(Call {
             caller: from,
             what: Deed::ToolCall {
                 server,
@@ -139,6 +198,11 @@ impl Calls {
     /// Returns the requests that get a reply.
     pub(super) fn ids(&self) -> &[Id<'static>] {
         &self.ids
+    }
+
+    /// Returns whether they came as a batch, and so does the answer.
+    pub(super) const fn is_batch(&self) -> bool {
+        self.batch
     }
 
     /// Returns whether the answer is not expected to end.
@@ -359,6 +423,13 @@ impl Calls {
         for (_, open) in std::mem::take(&mut self.open) {
             let _ = open.finish(rpc::answered_by(status, body)).await;
         }
+    }
+
+    /// Whether who asked for one of the calls has said that it no longer waits.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let ids = self.held.iter().filter_map(|(id, _)| id.clone());
+        ids.filter_map(|id| self.key(id))
+            .any(|key| self.inner.mcp.is_cancelled(&key))
     }
 
     /// Answers in place of the server.

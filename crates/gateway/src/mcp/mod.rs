@@ -9,7 +9,8 @@
 //!
 //! Only `tools/call` is recorded; every other message passes, in both directions. A body that two
 //! readers may understand differently is refused, so that what runs is what is in the record. What
-//! a server says of its tools is remembered, because a call alone does not say what it may do.
+//! a server says of its tools is remembered, because a call alone does not say what it may do. A
+//! call that a rule objects to [waits or is refused](held), and nothing of its request goes on.
 //!
 //! *Who goes away.* Up to 2025-11-25 a client that goes away does not cancel its call: the answer
 //! is awaited, or comes with the stream that takes up this one, and is recorded. In later revisions
@@ -19,6 +20,7 @@ mod calls;
 mod child;
 mod children;
 mod edge;
+mod held;
 mod http;
 mod shared;
 mod stdio;
@@ -114,7 +116,10 @@ pub(super) async fn handle(
     let mut begins = Begins::default();
     match parts.method {
         Method::POST => {
-            let from = caller::read(&parts.headers, agent);
+            let mut from = caller::read(&parts.headers, agent);
+            let token = parts.headers.get(caller::TOKEN);
+            let token = token.and_then(|token| token.to_str().ok());
+            from.token = inner.access.name_of(token).map(str::to_owned);
             let edge = matches!(server, McpServer::Program(_)).then_some(&parts.headers);
             match take(&mut calls, from, &body, edge).await {
                 Ok(read) => begins = read,
@@ -130,55 +135,103 @@ pub(super) async fn handle(
             return refused;
         }
     }
-    let (answer, answered) = oneshot::channel();
     let mut onwards = headers::onwards(&parts.headers);
     // It named us, and was checked here.
     onwards.remove(ORIGIN);
-    let tasks = inner.recorder.tasks().clone();
-    match server {
-        McpServer::Http(endpoint) => {
-            let exchange = http::Exchange {
-                inner,
-                endpoint,
-                origin,
-                method: parts.method,
-                query: below.query,
-                headers: onwards,
-                body,
-                calls,
-                answer,
-            };
-            tasks.spawn(async move {
-                exchange.run().await;
-                drop(place);
-            });
-        }
-        McpServer::Program(program) => {
-            if begins.stands_alone && !origin.is_stateless() {
-                // One that nobody speaks: the program is to say so, as it does of later ones.
-                origin.revision = Some(Revision::V2026_07_28);
-            }
-            let exchange = stdio::Exchange {
-                inner,
-                program,
-                origin,
-                method: parts.method,
-                body,
-                initializes: begins.initializes,
-                tokens: begins.tokens,
-                calls,
-                answer,
-            };
-            tasks.spawn(async move {
-                exchange.run().await;
-                drop(place);
-            });
-        }
+    if matches!(server, McpServer::Program(_)) && begins.stands_alone && !origin.is_stateless() {
+        // One that nobody speaks: the program is to say so, as it does of later ones.
+        origin.revision = Some(Revision::V2026_07_28);
     }
-    answered.await.unwrap_or_else(|_| {
-        let message = "the call ended without an answer";
-        reply::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
-    })
+    let onward = Onward {
+        inner,
+        server,
+        origin,
+        method: parts.method,
+        query: below.query,
+        headers: onwards,
+        body,
+        begins,
+        calls,
+        place,
+    };
+    if onward.calls.are_stopped() {
+        return Box::pin(held::answer(onward)).await;
+    }
+    onward.send().await
+}
+
+/// A request that goes on to the server, once nothing holds it.
+struct Onward {
+    inner: Arc<Inner>,
+    server: McpServer,
+    origin: Origin,
+    method: Method,
+    query: Option<String>,
+    headers: HeaderMap,
+    body: bytes::Bytes,
+    begins: Begins,
+    calls: Calls,
+    place: OwnedSemaphorePermit,
+}
+
+impl Onward {
+    /// Sends it, in a task that outlives its caller, and returns the answer as it begins.
+    async fn send(self) -> Response<Body> {
+        let Self {
+            inner,
+            server,
+            origin,
+            method,
+            query,
+            headers,
+            body,
+            begins,
+            calls,
+            place,
+        } = self;
+        let (answer, answered) = oneshot::channel();
+        let tasks = inner.recorder.tasks().clone();
+        match server {
+            McpServer::Http(endpoint) => {
+                let exchange = http::Exchange {
+                    inner,
+                    endpoint,
+                    origin,
+                    method,
+                    query,
+                    headers,
+                    body,
+                    calls,
+                    answer,
+                };
+                tasks.spawn(async move {
+                    exchange.run().await;
+                    drop(place);
+                });
+            }
+            McpServer::Program(program) => {
+                let exchange = stdio::Exchange {
+                    inner,
+                    program,
+                    origin,
+                    method,
+                    body,
+                    initializes: begins.initializes,
+                    tokens: begins.tokens,
+                    calls,
+                    answer,
+                };
+                tasks.spawn(async move {
+                    exchange.run().await;
+                    drop(place);
+                });
+            }
+        }
+        answered.await.unwrap_or_else(|_| {
+            let message = "the call ended without an answer";
+            reply::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        })
+    }
 }
 
 /// What a POST begins, beside its calls.

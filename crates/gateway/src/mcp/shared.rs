@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::live::Open;
 use lru::LruCache;
 use model::EffectClass;
+use tokio::sync::Notify;
 use wire::jsonrpc::{Id, Json};
 use wire::mcp::read_tools;
 
@@ -47,6 +48,7 @@ pub(super) struct Known {
 pub(crate) struct Shared {
     tools: Mutex<HashMap<String, HashMap<String, Known>>>,
     cancelled: Mutex<LruCache<Key, ()>>,
+    cancels: Notify,
     pub(super) parked: Parked<Key, Open>,
     children: Children,
 }
@@ -56,6 +58,7 @@ impl Default for Shared {
         Self {
             tools: Mutex::default(),
             cancelled: Mutex::new(LruCache::new(CANCELLED_MAX)),
+            cancels: Notify::new(),
             parked: Parked::default(),
             children: Children::default(),
         }
@@ -86,6 +89,17 @@ impl Shared {
     /// Remembers that who asked no longer waits.
     pub(super) fn cancel(&self, key: Key) {
         self.cancelled().put(key, ());
+        self.cancels.notify_waiters();
+    }
+
+    /// Returns whether who asked has said that it no longer waits.
+    pub(super) fn is_cancelled(&self, key: &Key) -> bool {
+        self.cancelled().contains(key)
+    }
+
+    /// Returns what is told of each cancellation.
+    pub(super) const fn cancels(&self) -> &Notify {
+        &self.cancels
     }
 
     /// Returns whether who asked had said that it no longer waits, and forgets it.

@@ -198,16 +198,33 @@ impl World {
         Self::start(mcp, BTreeMap::new(), Timeouts::default(), memory()).await
     }
 
+    /// In front of an MCP server, with rules.
+    pub(crate) async fn guarding(server: McpServer, recording: live::Options) -> Self {
+        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
+        let timeouts = Timeouts::default();
+        Self::recording(mcp, BTreeMap::new(), timeouts, memory(), recording).await
+    }
+
     pub(crate) async fn start(
         mcp: BTreeMap<String, McpServer>,
         a2a: BTreeMap<String, Endpoint>,
         timeouts: Timeouts,
         store: Arc<dyn Store>,
     ) -> Self {
+        Self::recording(mcp, a2a, timeouts, store, live::Options::default()).await
+    }
+
+    pub(crate) async fn recording(
+        mcp: BTreeMap<String, McpServer>,
+        a2a: BTreeMap<String, Endpoint>,
+        timeouts: Timeouts,
+        store: Arc<dyn Store>,
+        recording: live::Options,
+    ) -> Self {
         let entropy = Arc::new(SeededEntropy::new(7));
         let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let engine = Engine::start(store, clock, entropy).await.unwrap();
-        let recorder = Recorder::start(engine, None, live::Options::default());
+        let recorder = Recorder::start(engine, None, recording);
         let recorder = recorder.await.unwrap();
         let options = Options {
             upstreams: BTreeMap::new(),

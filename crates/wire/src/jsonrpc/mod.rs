@@ -309,6 +309,13 @@ pub fn error_reply(
     reply.into_bytes()
 }
 
+/// Writes a reply that gives a result.
+#[must_use]
+pub fn result_reply(id: &Id<'_>, result: Json<'_>) -> Vec<u8> {
+    let id = id.text();
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}").into_bytes()
+}
+
 impl fmt::Display for RpcError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.code)
