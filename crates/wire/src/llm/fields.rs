@@ -12,19 +12,24 @@ use serde_json::value::RawValue;
 
 use crate::import::json;
 
+/// A JSON value as it stands in a body.
+pub type Raw<'a> = &'a str;
+
 /// An object whose values are still slices of the body.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a str)>);
+pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Fields<'a> {
     /// Reads an object out of text that may be anything. One pass: values are looked over, not
     /// read, and without recursion, so depth costs no stack.
-    pub(super) fn of(text: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The value of a key, unless it is absent or `null`.
-    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a str> {
         let found = self.0.iter().rev().find(|(name, _)| name == key);
         found.map(|(_, raw)| *raw).filter(|raw| *raw != "null")
     }
@@ -35,27 +40,31 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that is a string.
-    pub(super) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         self.get(key).and_then(json::string)
     }
 
     /// A value that is a string with something in it.
-    pub(super) fn filled(&self, key: &str) -> Option<Cow<'a, str>> {
+    #[must_use]
+    pub fn filled(&self, key: &str) -> Option<Cow<'a, str>> {
         self.text(key).filter(|text| !text.is_empty())
     }
 
     /// A value that is an object.
-    pub(super) fn object(&self, key: &str) -> Option<Self> {
+    #[must_use]
+    pub fn object(&self, key: &str) -> Option<Self> {
         self.get(key).and_then(Self::of)
     }
 
     /// The elements of a value that is an array; none if it is no array.
-    pub(super) fn list(&self, key: &str) -> Vec<&'a str> {
+    #[must_use]
+    pub fn list(&self, key: &str) -> Vec<&'a str> {
         self.get(key).and_then(list).unwrap_or_default()
     }
 
     /// The objects in a value that is an array.
-    pub(super) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+    pub fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
         let raw = self.get(key).unwrap_or_default();
         elements(raw).into_iter().filter_map(Result::ok)
     }
@@ -71,7 +80,8 @@ impl<'a> Fields<'a> {
         self.get(key)?.parse().ok()
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a str)> {
+    /// The keys and their values, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a str)> {
         self.0.iter().map(|(key, raw)| (key, *raw))
     }
 
@@ -112,6 +122,11 @@ impl<'a> Body<'a> {
         })
     }
 
+    /// The items of the history, where they were taken apart.
+    pub(super) fn items(&self) -> Option<&[Fields<'a>]> {
+        self.items.as_deref()
+    }
+
     /// Takes the items of the history; nothing if it is another value.
     pub(super) fn take_items(&mut self) -> Option<Vec<Fields<'a>>> {
         match self.items.take() {
@@ -125,14 +140,16 @@ impl<'a> Body<'a> {
 }
 
 /// The elements of an array.
-pub(super) fn list(raw: &str) -> Option<Vec<&str>> {
+#[must_use]
+pub fn list(raw: &str) -> Option<Vec<&str>> {
     let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
     Some(elements.into_iter().map(RawValue::get).collect())
 }
 
 /// The elements of an array that are objects, read in the same pass, and the others as they are;
 /// none of what is no array.
-pub(super) fn elements(raw: &str) -> Vec<Result<Fields<'_>, &str>> {
+#[must_use]
+pub fn elements(raw: &str) -> Vec<Result<Fields<'_>, &str>> {
     match serde_json::from_str::<Vec<Fields<'_>>>(raw) {
         Ok(objects) => objects.into_iter().map(Ok).collect(),
         Err(_) => {
@@ -143,12 +160,14 @@ pub(super) fn elements(raw: &str) -> Vec<Result<Fields<'_>, &str>> {
 }
 
 /// The content of a value that is a string.
-pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
     json::string(raw)
 }
 
 /// Writes a string as JSON.
-pub(super) fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     json::quoted(text)
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! body of a request ─► read_request ─► Request: items, tools, settings
 //! body of an answer ─► read_answer ──► Answer:  text, calls, usage, how complete it is
+//! body of a request ─► Layout ───────► the same, as slices of the body
 //! blocks of a stream ─► Stream ──────► a Moment for each block, and an Answer at the end
 //! ```
 //!
@@ -21,6 +22,7 @@ mod answer;
 mod chat;
 mod error;
 mod fields;
+mod layout;
 mod messages;
 mod rename;
 mod request;
@@ -32,10 +34,16 @@ use std::fmt;
 
 pub use answer::{Answer, Completeness, OwnedCall, Usage};
 pub use error::{ProviderError, error_body, error_event, keep_alive, read_error};
+pub use layout::Layout;
 pub use rename::with_model;
 pub use request::{Call, Item, Request, Role, ToolDef};
 pub use snapshot::snapshot;
 pub use stream::{Moment, Stream};
+
+/// Values of a body as they stand there, for who works on a [`Layout`].
+pub mod raw {
+    pub use super::fields::{Fields, Raw, elements, list, quoted, string};
+}
 
 use fields::{Body, Fields};
 
@@ -61,6 +69,14 @@ impl Api {
             Self::Chat => "chat",
             Self::Responses => "responses",
             Self::Messages => "messages",
+        }
+    }
+
+    /// Returns the key of a request's history.
+    const fn history(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Messages => "messages",
+            Self::Responses => "input",
         }
     }
 
@@ -116,11 +132,11 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`] if it is no JSON, or no request of this wire.
 pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Unreadable> {
-    let history = match api {
-        Api::Chat | Api::Messages => "messages",
-        Api::Responses => "input",
-    };
-    let mut body = Body::parse(utf8(body)?, history).map_err(unreadable)?;
+    let body = Body::parse(utf8(body)?, api.history()).map_err(unreadable)?;
+    read_body(api, body)
+}
+
+fn read_body(api: Api, mut body: Body<'_>) -> Result<Request<'_>, Unreadable> {
     if body.fields.repeats() {
         return Err(Unreadable::RepeatedKey {
             within: "the request",
