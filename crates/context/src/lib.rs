@@ -1,0 +1,37 @@
+//! Takes what was rescinded out of the histories that agents resend.
+//!
+//! ```text
+//!   rescinded decisions ─► Mark ─► Marks ──┐
+//!                                          ├─► repair ─► the same body, byte for byte, or a Repair
+//!   body of a request ─────────────────────┘
+//! ```
+//!
+//! A [`Mark`] says by what a rescinded decision is recognised; [`Marks`] are many of them, made
+//! ready to be looked for; [`repair`] puts a short correction in the place of each trace.
+//!
+//! What an item becomes depends on the item, the items before it and the marks alone. So a
+//! history that grew keeps its repaired beginning, byte for byte, and a provider's prompt cache
+//! holds. No message is taken out and no role changes: what a provider takes before, it takes
+//! after, and each call keeps its one result. Bytes that no mark concerns are not written anew.
+//!
+//! What stays although it was rescinded: thinking that a provider signed, in a message that also
+//! asks for calls (the provider refuses the history without it); arguments and results whose form
+//! the provider fixes (screens, shells, patches); and what a provider keeps on its own side.
+//!
+//! Not here: which decisions are rescinded, and what the record says of a repair.
+
+mod anchors;
+mod chat;
+mod edit;
+mod mark;
+mod marks;
+mod messages;
+mod passages;
+mod repair;
+mod responses;
+mod walk;
+
+pub use edit::{Cut, Repair, Replaced};
+pub use mark::{Called, Mark, Trace};
+pub use marks::{Audience, Marks};
+pub use repair::repair;

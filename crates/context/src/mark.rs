@@ -1,0 +1,95 @@
+//! By what a rescinded decision is recognised, and what is said in its place.
+
+use model::DecisionId;
+
+/// The longest reason that stands in a history, in characters.
+const REASON_MAX: usize = 240;
+
+/// One rescinded decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The decision.
+    pub decision: DecisionId,
+    /// Who took it.
+    pub agent: String,
+    /// Why it was rescinded.
+    pub reason: String,
+    /// What it left in histories.
+    pub trace: Trace,
+}
+
+/// What a decision leaves in histories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// A model's answer.
+    Output {
+        /// What it said.
+        text: String,
+        /// The calls that it asked for.
+        calls: Vec<Called>,
+        /// What the model was told: text that stands there too is not the answer's own.
+        told: Vec<String>,
+    },
+    /// What a tool said.
+    Result {
+        /// The call, as the model asked for it.
+        call: Called,
+        /// The result.
+        text: String,
+    },
+    /// What one agent told another, and what that answered.
+    Words {
+        /// Each by itself.
+        texts: Vec<String>,
+    },
+}
+
+/// A call as a model asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its id, where it is known.
+    pub id: Option<String>,
+    /// The tool.
+    pub name: String,
+    /// The arguments, as JSON text.
+    pub arguments: String,
+}
+
+impl Mark {
+    /// What stands in the place of a whole message.
+    pub(crate) fn message(&self) -> String {
+        format!(
+            "[Rescinded: this message no longer holds.{}]",
+            self.because()
+        )
+    }
+
+    /// What stands in the place of a result.
+    pub(crate) fn result(&self) -> String {
+        format!(
+            "[Rescinded: the result of this call no longer holds.{}]",
+            self.because()
+        )
+    }
+
+    /// What stands in the place of a passage.
+    pub(crate) fn passage(&self) -> String {
+        let agent = match self.agent.trim() {
+            "" => String::new(),
+            agent => format!(" by `{agent}`"),
+        };
+        format!(
+            "[Rescinded: what stood here{agent} no longer holds.{}]",
+            self.because()
+        )
+    }
+
+    fn because(&self) -> String {
+        let words: Vec<&str> = self.reason.split_whitespace().collect();
+        let reason: String = words.join(" ").chars().take(REASON_MAX).collect();
+        if reason.is_empty() {
+            return String::new();
+        }
+        format!(" Reason: {}.", reason.trim_end_matches(['.', ' ']))
+    }
+}
