@@ -5,7 +5,12 @@
 //! held before and after, what they hold now, and which decisions depend on which are all
 //! arguments. The [`Plan`] that comes out is data: it is stored, shown, compared and approved
 //! before anybody carries it out.
+//!
+//! [`Catalogue`] holds what is known about tools.
 
+pub mod catalogue;
+mod fields;
 pub mod plan;
 
+pub use catalogue::{Catalogue, Images};
 pub use plan::Plan;

@@ -215,6 +215,12 @@ pub struct RecordRef {
     pub read: ToolCall,
     /// Where its version stands in what is read, if it has one.
     pub version: Option<String>,
+    /// Where the record itself stands in what is read: a JSON Pointer, empty for all of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub record: String,
+    /// What an error of the read says if the record is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<String>,
 }
 
 /// Fields of a record, put back.

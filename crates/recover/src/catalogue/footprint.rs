@@ -1,0 +1,234 @@
+//! What a call touched: records, fields, and the arguments that make it what it is.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::template::{Lack, Scope};
+use super::{Catalogue, KeyPlace, Ref};
+use crate::fields;
+use crate::plan::RecordRef;
+
+/// What a call touched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Footprint {
+    /// Every record, in the order in which they can be read.
+    pub touches: Vec<Touch>,
+    /// The records before the call, by the name that the catalogue gives them: `null` where there
+    /// was none, and an object by id where there may be several.
+    pub before: Value,
+    /// The arguments without the volatile ones: what makes the call the same call.
+    pub arguments: Value,
+    /// Where its idempotency key goes.
+    pub key: Option<KeyPlace>,
+    /// What templates asked for and nothing has.
+    pub lacks: Vec<Lack>,
+}
+
+/// A record that a call touched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touch {
+    /// The record.
+    pub record: RecordRef,
+    /// The name of its resource.
+    pub kind: String,
+    /// What it is called in `before`.
+    pub alias: String,
+    /// Its id.
+    pub id: Value,
+    /// The fields that the call depended on.
+    pub reads: Vec<String>,
+    /// The fields that it may have changed; none if it only read.
+    pub writes: Vec<String>,
+    /// Those of them that it made what its arguments say, whatever they were.
+    pub sets: Vec<String>,
+    /// Whether its id was known only once the call was made.
+    pub made: bool,
+    /// Whether there may be several of that name.
+    pub several: bool,
+}
+
+impl Footprint {
+    /// Returns what it read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<model::Resource> {
+        self.named(|touch| !touch.reads.is_empty())
+    }
+
+    /// Returns what it wrote.
+    #[must_use]
+    pub fn writes(&self) -> Vec<model::Resource> {
+        self.named(|touch| !touch.writes.is_empty())
+    }
+
+    fn named(&self, keep: impl Fn(&Touch) -> bool) -> Vec<model::Resource> {
+        let kept = self.touches.iter().filter(|touch| keep(touch));
+        kept.map(|touch| model::Resource {
+            uri: touch.record.uri.clone(),
+            version: None,
+        })
+        .collect()
+    }
+}
+
+impl Catalogue {
+    /// Returns what a call touched, as far as its arguments, its result and the images before it
+    /// tell. Before the call, `result` is none, and a record that the call makes is missing.
+    ///
+    /// A tool that the catalogue does not name has an empty footprint.
+    #[must_use]
+    pub fn footprint(
+        &self,
+        server: &str,
+        tool: &str,
+        args: &Value,
+        result: Option<&Value>,
+        images: &BTreeMap<String, Option<Value>>,
+    ) -> Footprint {
+        let image = |uri: &str| images.get(uri).cloned();
+        self.footprint_over(server, tool, args, result, &image)
+    }
+
+    /// The same over a function that knows images; what it does not know is not in `before`.
+    pub(crate) fn footprint_over(
+        &self,
+        server: &str,
+        tool: &str,
+        args: &Value,
+        result: Option<&Value>,
+        image: &dyn Fn(&str) -> Option<Option<Value>>,
+    ) -> Footprint {
+        let Some(tool) = self.tool(server, tool) else {
+            return Footprint {
+                arguments: args.clone(),
+                before: Value::Object(Map::new()),
+                ..Footprint::default()
+            };
+        };
+        let mut found = Footprint {
+            arguments: without(args, &tool.volatile),
+            key: tool.key.clone(),
+            before: Value::Object(Map::new()),
+            ..Footprint::default()
+        };
+        for touch in &tool.touches {
+            let ids = match self.ids(touch, args, result, &found.before) {
+                Ok(ids) => ids,
+                // Before the call nobody expects its result.
+                Err(_) if result.is_none() && touch.creates_only() => continue,
+                Err(lack) => {
+                    found.lacks.push(lack);
+                    continue;
+                }
+            };
+            for id in ids {
+                let record = match self.record(&touch.kind, &id) {
+                    Ok(record) => record,
+                    Err(lack) => {
+                        found.lacks.push(lack);
+                        continue;
+                    }
+                };
+                if let Some(image) = image(&record.uri) {
+                    note(&mut found.before, touch, &id, image);
+                }
+                found.touches.push(touched(touch, record, id));
+            }
+        }
+        found
+    }
+
+    /// Returns a record of a resource by its id.
+    ///
+    /// # Errors
+    /// What a template of the resource asks for besides the id.
+    pub fn record(&self, kind: &str, id: &Value) -> Result<RecordRef, Lack> {
+        let resource = self.resource(kind);
+        let scope = Scope {
+            args: &Value::Null,
+            result: None,
+            before: &Value::Null,
+            id: Some(id),
+        };
+        Ok(RecordRef {
+            uri: resource.uri.texts(&scope)?.pop().unwrap_or_default(),
+            read: resource.read.fill(&scope)?,
+            version: resource.version.clone(),
+            record: resource.record.clone(),
+            absent: resource.absent.clone(),
+        })
+    }
+
+    pub(super) fn ids(
+        &self,
+        touch: &Ref,
+        args: &Value,
+        result: Option<&Value>,
+        before: &Value,
+    ) -> Result<Vec<Value>, Lack> {
+        let scope = Scope {
+            args,
+            result,
+            before,
+            id: None,
+        };
+        let mut ids: Vec<Value> = touch
+            .id
+            .texts(&scope)?
+            .into_iter()
+            .map(Value::String)
+            .collect();
+        ids.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+        ids.dedup();
+        Ok(ids)
+    }
+}
+
+/// Puts an image under its name into `before`.
+pub(super) fn note(before: &mut Value, touch: &Ref, id: &Value, image: Option<Value>) {
+    let Value::Object(before) = before else {
+        return;
+    };
+    let image = image.unwrap_or(Value::Null);
+    if touch.several {
+        let several = before
+            .entry(touch.alias.clone())
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let (Value::Object(several), Some(id)) = (several, id.as_str()) {
+            several.insert(id.to_owned(), image);
+        }
+    } else {
+        before.insert(touch.alias.clone(), image);
+    }
+}
+
+fn touched(touch: &Ref, record: RecordRef, id: Value) -> Touch {
+    let written = !touch.writes.is_empty();
+    let only_set = touch.writes.iter().all(|at| touch.sets.contains(at));
+    let mut reads = touch.reads.clone();
+    // Nobody said what a written record is read for, so all of it may matter.
+    if written && reads.is_empty() && !only_set {
+        reads.push(String::new());
+    }
+    Touch {
+        record,
+        kind: touch.kind.clone(),
+        alias: touch.alias.clone(),
+        id,
+        reads,
+        writes: touch.writes.clone(),
+        sets: touch.sets.clone(),
+        made: touch.creates_only(),
+        several: touch.several,
+    }
+}
+
+fn without(args: &Value, volatile: &[String]) -> Value {
+    let mut args = Some(args.clone());
+    for at in volatile {
+        if fields::get(args.as_ref(), at).is_some() {
+            fields::set(&mut args, at, None);
+        }
+    }
+    args.unwrap_or(Value::Null)
+}

@@ -1,0 +1,5 @@
+//! Catalogues, plans, and what plans come to when they are carried out.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod catalogue;
