@@ -8,10 +8,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::Uri;
+use recover::Catalogue;
 
 use super::environment::Environment;
 use super::layers::Read;
@@ -134,7 +136,10 @@ impl Examiner<'_> {
         }
         if let Some(tools) = &config.tools {
             let hint = "leave the option out to go without a tool catalogue";
-            self.readable(&Path::keys(&["tools"]), tools, hint);
+            let at = Path::keys(&["tools"]);
+            if let Some(bytes) = self.readable(&at, tools, hint) {
+                self.catalogue(tools, &bytes);
+            }
         }
         if let Some(witness) = &config.witness_dir
             && absolute(witness).starts_with(absolute(&config.data_dir))
@@ -146,6 +151,43 @@ impl Examiner<'_> {
                 what,
                 "name a directory elsewhere",
             );
+        }
+    }
+
+    /// What the catalogue of tools says, each mistake with its place in that file.
+    fn catalogue(&mut self, file: &FilePath, bytes: &[u8]) {
+        let name: Arc<str> = file.display().to_string().into();
+        let source = |line, column| Source::File {
+            name: Arc::clone(&name),
+            line,
+            column,
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            let finding = Finding::error(&source(1, 1), "the file is not valid UTF-8");
+            self.findings.push(finding.hint("save it as UTF-8"));
+            return;
+        };
+        match Catalogue::parse(text) {
+            Ok(catalogue) => {
+                for server in catalogue.servers() {
+                    if !self.config.mcp.contains_key(server) {
+                        let what = format!(
+                            "the catalogue names the server `{server}`, and `[mcp.{server}]` is \
+                             not configured"
+                        );
+                        let hint = "what is said about its tools holds for no call";
+                        let finding = Finding::warning(&source(1, 1), what);
+                        self.findings.push(finding.hint(hint));
+                    }
+                }
+            }
+            Err(problems) => self.findings.extend(problems.into_iter().map(|problem| {
+                let source = source(problem.line, problem.column);
+                let mut finding = Finding::error(&source, problem.what).hint(problem.hint);
+                // After what is wrong with the file that names it.
+                finding.rank.0 = 1;
+                finding
+            })),
         }
     }
 

@@ -126,6 +126,46 @@ fn a_file_that_is_not_toml_is_told_by_its_first_mistake() {
 }
 
 #[test]
+fn the_catalogue_of_tools_is_checked_with_the_configuration() {
+    let world = World::new();
+    world.file(
+        "rescind.toml",
+        "tools = \"tools.toml\"\nmcp.desk.url = \"http://127.0.0.1:9/mcp\"\n",
+    );
+    world.file(
+        "tools.toml",
+        r#"
+server = "desk"
+
+[resources.order]
+uri  = "orders/{id}"
+read = { tool = "get_order", args = { id = "{id}" } }
+
+[tools.cancel_order]
+class  = "reversable"
+writes = [{ orders = "{args.id}" }]
+undo   = { tool = "reopen_order", args = { id = "{result.id}" }, exact_if = "arguments.open" }
+"#,
+    );
+    assert_snapshot!(world.fails(1, &["config", "check"]), @r"
+    error: tools.toml:9:10: `tools.cancel_order.class` cannot be `reversable`
+      hint: did you mean `reversible`?
+    error: tools.toml:10:13: there is no resource `orders`
+      hint: did you mean `order`?
+    error: tools.toml:11:77: there is no variable `arguments`
+      hint: known here: `args`, `result`, `before`
+    rescind.toml: 3 errors, 0 warnings
+    ");
+    world.file("tools.toml", "[tools.pay]\nserver = \"bank\"\n");
+    let said = said(&world.call(&["config", "check"]));
+    assert_snapshot!(said, @r"
+    warning: tools.toml:1:1: the catalogue names the server `bank`, and `[mcp.bank]` is not configured
+      hint: what is said about its tools holds for no call
+    rescind.toml: 0 errors, 1 warning
+    ");
+}
+
+#[test]
 fn what_the_world_lacks_is_told_before_anything_starts() {
     let world = World::new();
     world.file("rescind-data", "a file");
