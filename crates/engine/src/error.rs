@@ -3,6 +3,8 @@
 use ledger::{Remedy, StoreError};
 use model::FoldError;
 
+use crate::undo::UndoError;
+
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -176,6 +178,9 @@ pub enum EngineError {
         /// Where in the source the claim lies.
         position: String,
     },
+    /// A rollback is not carried out as asked.
+    #[error(transparent)]
+    Undo(#[from] UndoError),
     /// The store did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -218,6 +223,7 @@ impl EngineError {
             Self::Shown { .. } => (Class::Conflict, "not-shown"),
             Self::Overdue { .. } => (Class::Conflict, "overdue"),
             Self::OwnCall { .. } => (Class::Conflict, "own-call"),
+            Self::Undo(error) => error.class(),
             Self::Unfoldable { .. }
             | Self::Leaf { .. }
             | Self::Content { .. }
@@ -276,6 +282,7 @@ impl EngineError {
                 format!("use `all`, or some of {}", names.join(", "))
             }
             Self::Import(error) => return error.hint(),
+            Self::Undo(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Unproven { .. } => {
                 "the log is sealed when a writing command ends; try again then".to_owned()

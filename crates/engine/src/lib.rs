@@ -21,6 +21,7 @@ mod news;
 pub mod prove;
 mod record;
 mod text;
+pub mod undo;
 pub mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,8 @@ pub struct Engine {
     entropy: Arc<dyn Entropy>,
     time: Arc<Mutex<HybridClock>>,
     growth: Arc<Growth>,
+    undo: Arc<undo::Desk>,
+    holds: Arc<undo::hold::Holds>,
 }
 
 impl Engine {
@@ -69,6 +72,8 @@ impl Engine {
             entropy,
             time,
             growth,
+            undo: Arc::default(),
+            holds: Arc::default(),
         })
     }
 

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::append::{Durable, RecordError, batch};
 use super::call::{Call, What};
 use super::held::{Claim, HELD_MAX, Held, Waiting};
-use super::open::{Ciphertext, Draft, Open, Place, Prompt, merge};
+use super::open::{Ciphertext, Draft, Flight, Open, Place, Prompt, merge};
 use super::pass::{Made, Pass};
 use super::{Inner, Recorder};
 use crate::record::Envelope;
@@ -402,6 +402,7 @@ impl Inner {
                 waiting.more.clone(),
             )
         };
+        let flight = Flight::enter(self, &traced)?;
         merge(&mut more, causes);
         more.retain(|cause| !known.contains(cause));
         let linked = self.linked(decision, last, more.clone());
@@ -433,6 +434,7 @@ impl Inner {
             blocks,
             pass: None,
             heard: None,
+            _flight: flight,
         })
     }
 }

@@ -53,6 +53,14 @@ pub enum RecordError {
         /// Whether the record waits in the journal and goes in later.
         spooled: bool,
     },
+    /// The agent is held, and gets no work until somebody releases it.
+    #[error("agent `{agent}` is quarantined by {by}")]
+    Held {
+        /// The agent that calls, or is called.
+        agent: String,
+        /// The rollback that holds it, or who does.
+        by: String,
+    },
     /// What should be recorded is not fit for it.
     #[error("the call cannot be recorded: {reason}")]
     Unfit {

@@ -208,6 +208,7 @@ impl Recorder {
         let subjects = Subjects::start(&engine, &tasks, &stop).await?;
         let runs = Runs::load(&engine).await?;
         let book = Book::load(&engine, &options.guard).await?;
+        engine.learn_holds().await?;
         let inner = Arc::new(Inner {
             tracer: Mutex::new(Tracer::new(options.lineage)),
             policy: Policy::of(&options),

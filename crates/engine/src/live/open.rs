@@ -55,6 +55,7 @@ pub struct Open {
     pub(super) pass: Option<Pass>,
     /// What it says about its target, where the outcome alone does not.
     pub(super) heard: Option<Heard>,
+    pub(super) _flight: Flight,
 }
 
 /// A call as it is proposed, with everything that is written for it.
@@ -73,6 +74,30 @@ pub(super) struct Draft {
     /// The event that is to carry the proposal, under which it is sealed.
     pub(super) event: EventId,
     items: Option<Vec<OwnedItem>>,
+    flight: Flight,
+}
+
+/// A call's place among those in flight. Whoever holds its agent waits for it.
+#[derive(Debug)]
+pub(super) struct Flight {
+    inner: Arc<Inner>,
+    decision: DecisionId,
+}
+
+impl Flight {
+    pub(super) fn enter(inner: &Arc<Inner>, traced: &Traced) -> Result<Self, RecordError> {
+        let (decision, to) = (traced.decision, traced.to.as_deref());
+        let entered = inner.engine.holds.enter(decision, &traced.agent, to);
+        entered.map_err(|(agent, by)| RecordError::Held { agent, by })?;
+        let inner = Arc::clone(inner);
+        Ok(Self { inner, decision })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.inner.engine.holds.leave(self.decision);
+    }
 }
 
 /// What a call depends on by what it was sent.
@@ -154,7 +179,7 @@ impl Inner {
 
     /// Makes the proposal of a call, and everything that is written for it.
     pub(super) fn draft(
-        &self,
+        self: &Arc<Self>,
         mut place: Place,
         call: Call<'_>,
         policy: PolicyUse,
@@ -181,6 +206,7 @@ impl Inner {
                 .to_owned(),
             to,
         });
+        let flight = Flight::enter(self, &traced)?;
         let class = call.what.class();
         let mut known = std::mem::take(&mut place.causes);
         let items = match call.what {
@@ -252,6 +278,7 @@ impl Inner {
             at,
             event: begun,
             items,
+            flight,
         })
     }
 
@@ -306,6 +333,7 @@ impl Inner {
             blocks,
             pass,
             heard: None,
+            _flight: draft.flight,
         })
     }
 

@@ -15,3 +15,4 @@ mod prove;
 mod real_runs;
 mod rescind;
 mod support;
+mod undo;

@@ -1,0 +1,95 @@
+//! Hands: how a rollback reaches the tools.
+//!
+//! The engine decides what is called and what an answer means; whoever implements [`Hands`] carries
+//! the bytes. What counts is what an error says of the world: certainly nothing was done
+//! ([`NotSent`](HandsError::NotSent)), the tool says that it did nothing
+//! ([`Tool`](HandsError::Tool)), or nobody knows ([`Unknown`](HandsError::Unknown)).
+
+use std::fmt;
+
+use async_trait::async_trait;
+use model::{DecisionId, RunId};
+use recover::plan::{HttpCall, RecordRef, ToolCall};
+use serde_json::Value;
+
+/// Calls tools on behalf of a rollback.
+///
+/// What callers may rely on: a call that returns an error other than
+/// [`HandsError::Unknown`] changed nothing, as far as the tool tells the truth; every call ends
+/// within a limit. What implementers owe: each call is recorded like any other, in the run and
+/// with the cause that they are given.
+#[async_trait]
+pub trait Hands: Send + Sync + fmt::Debug {
+    /// Calls a tool. Its arguments are filled in already.
+    ///
+    /// # Errors
+    /// [`HandsError`] says what is known of the effect.
+    async fn call(&self, call: &ToolCall, cause: &Cause) -> Result<Value, HandsError>;
+
+    /// Reads a record; none if it is not there, which read tools say with an error.
+    ///
+    /// # Errors
+    /// [`HandsError::NotSent`], [`HandsError::Unknown`]: nothing is known of the record.
+    async fn read(&self, record: &RecordRef, cause: &Cause) -> Result<Option<Value>, HandsError> {
+        match self.call(&record.read, cause).await {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_null())),
+            Err(HandsError::Tool { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls something over HTTP, with the key of the step as its `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// [`HandsError`] says what is known of the effect.
+    async fn http(&self, call: &HttpCall, cause: &Cause) -> Result<Value, HandsError>;
+
+    /// Tells people or systems what stands, and returns those who were told: none where there is
+    /// no way to tell anybody, which is no error.
+    ///
+    /// # Errors
+    /// [`HandsError`] if somebody could have been told and was not.
+    async fn tell(
+        &self,
+        who: &[String],
+        what: &str,
+        cause: &Cause,
+    ) -> Result<Vec<String>, HandsError>;
+}
+
+/// What a call is made for.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// The run of the rollback, in which the call is recorded.
+    pub run: RunId,
+    /// The step of the rollback: the cause of the call.
+    pub step: DecisionId,
+    /// The idempotency key of the step: the same however often it is tried.
+    pub key: String,
+}
+
+/// Why a call has no answer that can be used, and what that says of its effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandsError {
+    /// The call did not reach the tool: nothing was done.
+    #[error("the call was not made: {reason}")]
+    NotSent {
+        /// Why not.
+        reason: String,
+        /// Whether another try may get through.
+        passes: bool,
+    },
+    /// The tool answered with an error.
+    #[error("the tool refused: {reason}")]
+    Tool {
+        /// What it said.
+        reason: String,
+    },
+    /// The call went out and no answer came: it may have been carried out.
+    #[error("whether the call was carried out is not known: {reason}")]
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+}

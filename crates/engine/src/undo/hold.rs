@@ -1,0 +1,293 @@
+//! Quarantine: agents that get no work until a rule or a person releases them.
+//!
+//! That an agent is held is a *verdict* in the record, and that it is released another, so that it
+//! is known again after a restart. The check and the entry of a call are one step under one lock:
+//! a call is either in flight when its agent is held, and is waited for, or it is refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{Body, DecisionId, Kind, Outcome, RunId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::{Engine, EngineError};
+
+use super::UndoError;
+use super::pen::{AGENT, Entry, New, Pen, by_hand};
+use super::rollback::Rollback;
+
+/// How verdicts that hold and release are named: this word and the agent.
+const HOLD: &str = "quarantine";
+const RELEASE: &str = "release";
+
+/// An agent that gets no work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldView {
+    /// The agent.
+    pub agent: String,
+    /// The rollback that holds it, or who does.
+    pub by: String,
+    /// The run in which that stands.
+    pub run: String,
+}
+
+/// Who is held, and which calls are in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    inner: Mutex<Inner>,
+    landed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    held: BTreeMap<String, Held>,
+    flights: HashMap<DecisionId, Box<str>>,
+    /// Whether the record was asked who is held.
+    known: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    by: String,
+    run: RunId,
+}
+
+impl Holds {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a call of an agent in, or says who holds the agent.
+    pub(crate) fn enter(
+        &self,
+        decision: DecisionId,
+        agent: &str,
+        to: Option<&str>,
+    ) -> Result<(), (String, String)> {
+        let mut inner = self.lock();
+        if !inner.held.is_empty() {
+            for agent in [Some(agent), to].into_iter().flatten() {
+                if let Some(held) = inner.held.get(agent) {
+                    return Err((agent.to_owned(), held.by.clone()));
+                }
+            }
+        }
+        inner.flights.insert(decision, agent.into());
+        Ok(())
+    }
+
+    /// Notes that a call ended.
+    pub(crate) fn leave(&self, decision: DecisionId) {
+        let mut inner = self.lock();
+        inner.flights.remove(&decision);
+        let waited_for = !inner.held.is_empty();
+        drop(inner);
+        if waited_for {
+            self.landed.notify_waiters();
+        }
+    }
+
+    /// Whether a call is being carried out by this process.
+    pub(super) fn in_flight(&self, decision: DecisionId) -> bool {
+        self.lock().flights.contains_key(&decision)
+    }
+
+    pub(super) fn hold(&self, agent: &str, by: &str, run: RunId) {
+        let by = by.to_owned();
+        self.lock().held.insert(agent.to_owned(), Held { by, run });
+    }
+
+    pub(super) fn release(&self, agent: &str) {
+        self.lock().held.remove(agent);
+    }
+
+    /// Waits until calls in flight of these agents have ended, or `patience` is over. Returns how
+    /// many have not.
+    pub(super) async fn drained(&self, agents: &[String], patience: Duration) -> usize {
+        let count = || {
+            let inner = self.lock();
+            let flying = inner.flights.values();
+            flying
+                .filter(|flying| agents.iter().any(|agent| **agent == ***flying))
+                .count()
+        };
+        let drained = async {
+            loop {
+                let landed = self.landed.notified();
+                tokio::pin!(landed);
+                landed.as_mut().enable();
+                if count() == 0 {
+                    return;
+                }
+                landed.await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, drained).await;
+        count()
+    }
+}
+
+impl Engine {
+    /// Returns the agents that get no work.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn held(&self) -> Result<Vec<HeldView>, EngineError> {
+        self.learn_holds().await?;
+        let inner = self.holds.lock();
+        let held = inner.held.iter().map(|(agent, held)| HeldView {
+            agent: agent.clone(),
+            by: held.by.clone(),
+            run: held.run.to_string(),
+        });
+        Ok(held.collect())
+    }
+
+    /// Holds an agent: its next calls are refused until somebody releases it.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn hold(&self, agent: &str, by: &str) -> Result<(), EngineError> {
+        crate::erase::check_words("name of who decides", by)?;
+        crate::erase::check_words("name of the agent", agent)?;
+        self.learn_holds().await?;
+        let (mut pen, opening) = Pen::in_new_run(self, HOLD, by_hand()).await?;
+        let mut entries = vec![opening];
+        entries.extend(pen.held(agent, by)?);
+        self.holds.hold(agent, by, pen.run());
+        self.append_entries(entries).await
+    }
+
+    /// Releases an agent.
+    ///
+    /// # Errors
+    /// [`UndoError::NotHeld`], [`EngineError::Store`].
+    pub async fn release(&self, agent: &str, by: &str) -> Result<(), EngineError> {
+        crate::erase::check_words("name of who decides", by)?;
+        self.learn_holds().await?;
+        if !self.holds.lock().held.contains_key(agent) {
+            let agent = agent.to_owned();
+            return Err(UndoError::NotHeld { agent }.into());
+        }
+        let (mut pen, opening) = Pen::in_new_run(self, RELEASE, by_hand()).await?;
+        let mut entries = vec![opening];
+        entries.extend(pen.released(agent, by)?);
+        self.append_entries(entries).await?;
+        self.holds.release(agent);
+        Ok(())
+    }
+
+    /// Asks the record who is held, once.
+    pub(crate) async fn learn_holds(&self) -> Result<(), EngineError> {
+        if self.holds.lock().known {
+            return Ok(());
+        }
+        let size = self.store.status().await?.durable;
+        self.store.wait_indexed(size).await?;
+        let mut held = BTreeMap::new();
+        for index in self.store.events_named(&["proposed"]).await? {
+            let Body::Proposed { proposal, .. } = self.event(index).await?.body else {
+                continue;
+            };
+            let Some((verb, agent)) = proposal.name.as_deref().and_then(|n| n.split_once(' '))
+            else {
+                continue;
+            };
+            match verb {
+                _ if proposal.kind != Kind::Verdict => {}
+                HOLD => {
+                    let by = proposal.agent.name;
+                    let run = proposal.run;
+                    held.insert(agent.to_owned(), Held { by, run });
+                }
+                RELEASE => {
+                    held.remove(agent);
+                }
+                _ => {}
+            }
+        }
+        // Who holds as part of a rollback is named by the rollback.
+        for held in held.values_mut().filter(|held| held.by == AGENT) {
+            if let Some(id) = self.rollback_of(held.run).await? {
+                held.by = id.to_string();
+            }
+        }
+        let mut inner = self.holds.lock();
+        if !inner.known {
+            // What was held meanwhile is newer.
+            held.append(&mut inner.held);
+            inner.held = held;
+            inner.known = true;
+        }
+        Ok(())
+    }
+
+    /// Returns the rollback that a run belongs to, if one does.
+    pub(super) async fn rollback_of(&self, run: RunId) -> Result<Option<DecisionId>, EngineError> {
+        let page = ledger::Page::first(1);
+        let first = self.store.decisions(Some(run), page).await?.pop();
+        Ok(first
+            .filter(|row| {
+                row.keys.kind == Kind::Incident
+                    && row.keys.name.as_deref() == Some(super::pen::ROLLBACK)
+            })
+            .map(|row| row.id))
+    }
+}
+
+impl Pen {
+    /// Makes the entries that say that an agent is held.
+    pub(super) fn held(&mut self, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
+        self.verdict(HOLD, agent, by)
+    }
+
+    /// Makes the entries that say that an agent is released.
+    pub(super) fn released(&mut self, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
+        self.verdict(RELEASE, agent, by)
+    }
+
+    fn verdict(&mut self, verb: &str, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
+        let decision = self.new_decision();
+        let asked = serde_json::json!({ "agent": agent, "by": by }).to_string();
+        let new = New {
+            kind: Kind::Verdict,
+            name: &format!("{verb} {agent}"),
+            causes: Vec::new(),
+            effects: Vec::new(),
+            asked: &asked,
+        };
+        let mut proposed = self.proposed_by(by, decision, new)?;
+        let started = self.entry(
+            Body::Started {
+                decision,
+                effects: Vec::new(),
+            },
+            Some(proposed.id),
+        )?;
+        let finished = Body::Finished {
+            causes: Vec::new(),
+            decision,
+            effects: Vec::new(),
+            outcome: Outcome::Succeeded,
+            sealed: None,
+        };
+        let finished = self.entry(finished, Some(started.id))?;
+        let payload = proposed.payload.take();
+        Ok(vec![
+            Entry {
+                payload,
+                ..proposed
+            },
+            started,
+            finished,
+        ])
+    }
+}
+
+/// Who holds an agent as part of a rollback.
+pub(super) fn holder(rollback: &Rollback) -> String {
+    rollback.id.to_string()
+}
