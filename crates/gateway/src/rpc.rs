@@ -35,6 +35,9 @@ impl Refusal {
 
     /// The call is stopped because of the record.
     pub(crate) fn unrecorded(error: &RecordError) -> Self {
+        if let RecordError::Held { .. } = error {
+            return Self::new("agent_held", format!("the call was refused: {error}"));
+        }
         let message = format!("the call was stopped because it cannot be recorded: {error}");
         Self::new("record_unavailable", message)
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::live::{Call, Open, What};
+use engine::live::{Call, Open, RecordError, What};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -104,6 +104,10 @@ pub(super) async fn handle(
         let call = kept::call(&mut from, &target, read, &text);
         match begin(&inner, call).await {
             Ok(open) => Some(open),
+            Err(held @ RecordError::Held { .. }) => {
+                let message = format!("the call was refused: {held}");
+                return refused(StatusCode::FORBIDDEN, "agent_held", &message);
+            }
             Err(refused) => return outage(api, &refused.to_string()),
         }
     };
@@ -157,7 +161,7 @@ fn patience(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-async fn begin(inner: &Inner, call: Call<'_>) -> Result<Open, engine::live::RecordError> {
+async fn begin(inner: &Inner, call: Call<'_>) -> Result<Open, RecordError> {
     debug_assert!(matches!(call.what, What::Inference { .. }));
     // Boxed: the future holds the whole history.
     inner.recorder.begin(call).boxed().await
