@@ -113,6 +113,12 @@ pub enum Act {
         call: ToolCall,
         /// A condition in CEL over `result`, `args` and `before`.
         happened: String,
+        /// The arguments of the call that may have happened.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        args: Value,
+        /// The records before it.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        before: Value,
     },
     /// Puts fields of a record back as they were.
     PutBack(PutBack),
@@ -189,6 +195,12 @@ pub struct Check {
     pub call: ToolCall,
     /// A condition in CEL over `result`, `args` and `before`.
     pub happened: String,
+    /// The arguments that the condition speaks of.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub args: Value,
+    /// The records that the condition speaks of.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub before: Value,
 }
 
 /// A call over HTTP.

@@ -210,6 +210,25 @@ impl<'a> Made<'a> {
     }
 }
 
+/// Tells whether a condition of a plan holds: over what was answered, and the arguments and records
+/// that it speaks of.
+///
+/// # Errors
+/// Why it cannot be read or computed.
+pub fn holds(
+    condition: &str,
+    result: &Value,
+    args: &Value,
+    before: &Value,
+) -> Result<bool, String> {
+    let compiled = Condition::compile(condition, &["args", "result", "before"], None);
+    let compiled = compiled.map_err(|wrong| {
+        let wrong: Vec<String> = wrong.into_iter().map(|(what, _)| what).collect();
+        wrong.join("; ")
+    })?;
+    compiled.holds(&[("args", args), ("result", result), ("before", before)])
+}
+
 impl Catalogue {
     /// Reads a catalogue.
     ///
