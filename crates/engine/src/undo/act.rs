@@ -8,10 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use recover::catalogue::Image;
 use recover::plan::{Act, Check, Fields, HttpCall, PutBack, RecordRef, ToolCall};
 use serde_json::Value;
 
-use super::fields::{Filling, at, fill, filled, is_keyed, matches, strangers};
+use super::fields::{Filling, fill, filled, is_keyed, matches, strangers};
 use super::hands::{Cause, Hands, HandsError};
 use super::{CarryOptions, Why};
 
@@ -85,7 +86,20 @@ impl Doing {
             Act::Inverse { call, check, .. } => self.inverse(call, check.as_ref()).await,
             Act::Again { call, before } => self.again(call, before).await,
             Act::Http(call) => self.http(call).await,
-            Act::Probe { call, happened } => self.probe(call, happened).await,
+            Act::Probe {
+                call,
+                happened,
+                args,
+                before,
+            } => {
+                let check = Check {
+                    call: call.clone(),
+                    happened: happened.clone(),
+                    args: args.clone(),
+                    before: before.clone(),
+                };
+                self.probe(&check).await
+            }
             Act::Notify { who, what } => self.tell(who, what).await,
             // These are the record's own: their events are what they do.
             Act::Hold { .. } | Act::Restore { .. } | Act::Repair { .. } | Act::Resume { .. } => {
@@ -99,14 +113,14 @@ impl Doing {
         let mut last = None;
         for nth in 0..=self.options.tries {
             self.pause(nth).await;
-            let record = match self.read(&put.resource).await {
-                Ok(record) => record,
-                Err(error) => {
-                    last = Some(Tried::from(error));
+            let image = match self.read(&put.resource).await {
+                Ok(image) => image,
+                Err(tried) => {
+                    last = Some(tried);
                     continue;
                 }
             };
-            let now = record.as_ref();
+            let now = image.record.as_ref();
             if matches(now, &put.fields) {
                 return Did::Done {
                     already: last.is_none() && !self.doubt,
@@ -124,7 +138,7 @@ impl Doing {
                 &put.restore,
                 &Filling {
                     key: &self.cause.key,
-                    version: version(&put.resource, now),
+                    version: image.version.as_ref(),
                     fields: Some(&put.fields),
                 },
             );
@@ -140,14 +154,14 @@ impl Doing {
         let mut last = None;
         for nth in 0..=self.options.tries {
             self.pause(nth).await;
-            let record = match self.read(resource).await {
-                Ok(record) => record,
-                Err(error) => {
-                    last = Some(Tried::from(error));
+            let image = match self.read(resource).await {
+                Ok(image) => image,
+                Err(tried) => {
+                    last = Some(tried);
                     continue;
                 }
             };
-            let Some(now) = &record else {
+            let Some(now) = &image.record else {
                 return Did::Done {
                     already: last.is_none() && !self.doubt,
                 };
@@ -163,7 +177,7 @@ impl Doing {
                 call,
                 &Filling {
                     key: &self.cause.key,
-                    version: version(resource, Some(now)),
+                    version: image.version.as_ref(),
                     fields: None,
                 },
             );
@@ -176,7 +190,7 @@ impl Doing {
     }
 
     async fn inverse(&mut self, call: &ToolCall, check: Option<&Check>) -> Did {
-        let keyed = is_keyed(&call.arguments);
+        let keyed = is_keyed(&call.arguments) || self.hands.is_keyed(call);
         let call = self.keyed(call);
         let mut last = None;
         for nth in 0..self.options.tries {
@@ -185,7 +199,7 @@ impl Doing {
                 let Some(check) = check else {
                     return parked(last);
                 };
-                match self.happened(&check.call, &check.happened).await {
+                match self.happened(check).await {
                     Ok(true) => return Did::Done { already: false },
                     Ok(false) => self.doubt = false,
                     Err(tried) => {
@@ -210,7 +224,7 @@ impl Doing {
     /// Runs a kept call again. Records that are no longer as before it tell that it ran, where
     /// nothing else does.
     async fn again(&mut self, call: &ToolCall, before: &[(RecordRef, Fields)]) -> Did {
-        let keyed = is_keyed(&call.arguments);
+        let keyed = is_keyed(&call.arguments) || self.hands.is_keyed(call);
         let call = self.keyed(call);
         let mut last = None;
         for nth in 0..self.options.tries {
@@ -223,17 +237,18 @@ impl Doing {
                 let mut unread = None;
                 for (record, fields) in before {
                     match self.read(record).await {
-                        Ok(now) if matches(now.as_ref(), fields) => {}
+                        Ok(now) if matches(now.record.as_ref(), fields) => {}
                         Ok(now) => {
-                            let strange = strangers(now.as_ref(), fields, &Fields::new());
+                            let now = now.record.as_ref();
+                            let strange = strangers(now, fields, &Fields::new());
                             changed = Some(conflict(record, &strange));
                         }
-                        Err(error) => unread = Some(Tried::from(error)),
+                        Err(tried) => unread = Some(tried),
                     }
                 }
                 match (unread, changed) {
-                    (Some(error), _) => {
-                        last = Some(error);
+                    (Some(tried), _) => {
+                        last = Some(tried);
                         continue;
                     }
                     (None, Some(_)) if self.doubt => return Did::Done { already: false },
@@ -289,11 +304,11 @@ impl Doing {
         self.given_up_in_doubt(last)
     }
 
-    async fn probe(&mut self, call: &ToolCall, happened: &str) -> Did {
+    async fn probe(&mut self, check: &Check) -> Did {
         let mut last = None;
         for nth in 0..self.options.tries {
             self.pause(nth).await;
-            match self.happened(call, happened).await {
+            match self.happened(check).await {
                 Ok(happened) => return Did::Happened(happened),
                 Err(tried) => last = Some(tried),
             }
@@ -315,14 +330,15 @@ impl Doing {
         given_up(last)
     }
 
-    async fn happened(&self, call: &ToolCall, condition: &str) -> Result<bool, Tried> {
-        let result = match self.call(call).await {
+    async fn happened(&self, check: &Check) -> Result<bool, Tried> {
+        let result = match self.call(&check.call).await {
             Ok(result) => result,
             // A tool that finds nothing says so with an error; the condition sees null.
             Err(HandsError::Tool { .. }) => Value::Null,
             Err(error) => return Err(error.into()),
         };
-        (self.options.condition)(condition, &result, &call.arguments).map_err(|reason| Tried::Not {
+        let holds = self.options.condition;
+        holds(&check.happened, &result, &check.args, &check.before).map_err(|reason| Tried::Not {
             why: Why::Undecidable,
             reason,
             again: false,
@@ -361,8 +377,18 @@ impl Doing {
         within(self.options.call_max, self.hands.call(call, &self.cause)).await
     }
 
-    async fn read(&self, record: &RecordRef) -> Result<Option<Value>, HandsError> {
-        within(self.options.call_max, self.hands.read(record, &self.cause)).await
+    /// Reads a record as it is now.
+    async fn read(&self, record: &RecordRef) -> Result<Image, Tried> {
+        let answer = match self.call(&record.read).await {
+            Ok(answer) => record.image(Ok(&answer)),
+            Err(HandsError::Tool { reason }) => record.image(Err(&reason)),
+            Err(error) => return Err(error.into()),
+        };
+        answer.map_err(|reason| Tried::Not {
+            why: Why::Unread,
+            reason,
+            again: true,
+        })
     }
 
     async fn pause(&self, nth: u32) {
@@ -381,10 +407,6 @@ async fn within<T>(
         let reason = format!("no answer within {} s", limit.as_secs());
         Err(HandsError::Unknown { reason })
     })
-}
-
-fn version<'v>(record: &RecordRef, now: Option<&'v Value>) -> Option<&'v Value> {
-    record.version.as_ref().and_then(|pointer| at(now, pointer))
 }
 
 fn conflict(record: &RecordRef, fields: &[&str]) -> Did {

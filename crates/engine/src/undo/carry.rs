@@ -477,7 +477,7 @@ fn said_of(did: Did) -> (StepState, Outcome, Said) {
         }
         Did::Failed { why, reason } => {
             let class = match why {
-                Why::Conflict | Why::Refused => FailureClass::Error,
+                Why::Conflict | Why::Refused | Why::Unread => FailureClass::Error,
                 Why::Unreachable => FailureClass::Unavailable,
                 Why::Undecidable => FailureClass::Invalid,
             };

@@ -81,7 +81,7 @@ pub(super) fn strangers<'f>(
         .collect()
 }
 
-pub(super) fn at<'v>(record: Option<&'v Value>, pointer: &str) -> Option<&'v Value> {
+fn at<'v>(record: Option<&'v Value>, pointer: &str) -> Option<&'v Value> {
     record.and_then(|record| record.pointer(pointer))
 }
 

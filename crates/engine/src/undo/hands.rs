@@ -9,7 +9,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use model::{DecisionId, RunId};
-use recover::plan::{HttpCall, RecordRef, ToolCall};
+use recover::plan::{HttpCall, ToolCall};
 use serde_json::Value;
 
 /// Calls tools on behalf of a rollback.
@@ -26,16 +26,11 @@ pub trait Hands: Send + Sync + fmt::Debug {
     /// [`HandsError`] says what is known of the effect.
     async fn call(&self, call: &ToolCall, cause: &Cause) -> Result<Value, HandsError>;
 
-    /// Reads a record; none if it is not there, which read tools say with an error.
-    ///
-    /// # Errors
-    /// [`HandsError::NotSent`], [`HandsError::Unknown`]: nothing is known of the record.
-    async fn read(&self, record: &RecordRef, cause: &Cause) -> Result<Option<Value>, HandsError> {
-        match self.call(&record.read, cause).await {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_null())),
-            Err(HandsError::Tool { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// Whether calls of a tool carry the key of their step although their arguments do not name it:
+    /// then one that is sent again is not carried out again.
+    fn is_keyed(&self, call: &ToolCall) -> bool {
+        let _ = call;
+        false
     }
 
     /// Calls something over HTTP, with the key of the step as its `Idempotency-Key`.

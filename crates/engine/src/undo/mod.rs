@@ -49,8 +49,8 @@ use self::view::{RollbackView, RollbacksView, StepView};
 pub use self::hands::{Cause, Hands, HandsError};
 pub use self::hold::HeldView;
 
-/// Decides whether a condition of a plan holds, given `result` and `args`.
-pub type Condition = fn(&str, &Value, &Value) -> Result<bool, String>;
+/// Decides whether a condition of a plan holds, given `result`, `args` and `before`.
+pub type Condition = fn(&str, &Value, &Value, &Value) -> Result<bool, String>;
 
 /// Hears of every step that ended, as it ends.
 pub type Heard = Arc<dyn Fn(&StepView) + Send + Sync>;
@@ -70,7 +70,7 @@ pub struct CarryOptions {
     pub call_max: Duration,
     /// How long calls in flight of agents that are held may take to end. Default: 30 s.
     pub drain_max: Duration,
-    /// Decides conditions.
+    /// Decides conditions. Default: CEL.
     pub condition: Condition,
     /// Hears of every step that ended.
     pub heard: Option<Heard>,
@@ -96,7 +96,7 @@ impl Default for CarryOptions {
             pause_max: Duration::from_secs(5),
             call_max: Duration::from_secs(60),
             drain_max: Duration::from_secs(30),
-            condition: |_, _, _| Err("conditions cannot be decided here".to_owned()),
+            condition: recover::catalogue::holds,
             heard: None,
             settled: BTreeMap::new(),
         }
@@ -123,6 +123,8 @@ pub(crate) enum Why {
     Unreachable,
     /// A condition could not be decided.
     Undecidable,
+    /// It cannot be told whether a record is there.
+    Unread,
 }
 
 impl Why {
@@ -132,6 +134,7 @@ impl Why {
             Self::Refused => "refused by the tool",
             Self::Unreachable => "tool not reached",
             Self::Undecidable => "condition not decidable",
+            Self::Unread => "record not readable",
         }
     }
 }

@@ -527,7 +527,9 @@ async fn an_effect_that_is_unknown_is_probed_first_or_parked() {
         draft.fate(scene.refunded, Fate::Parked);
         let probe = Act::Probe {
             call: call("read", json!({ "uri": "orders/1" })),
-            happened: r#"/status = "cancelled""#.to_owned(),
+            happened: r#"result.status == "cancelled""#.to_owned(),
+            args: Value::Null,
+            before: Value::Null,
         };
         let probe = draft.step(&[], &[scene.cancelled], probe);
         let put = put_back("orders/1", "/status", json!("cancelled"), json!("open"));

@@ -19,7 +19,7 @@ use recover::Plan;
 use recover::plan::{Act, Affected, Check, Fate, Incident, PutBack, Step};
 use serde_json::{Value, json};
 
-use world::{World, call, condition, fields, record};
+use world::{World, call, fields, record};
 
 const NOW: u64 = 1_790_000_000_000_000;
 
@@ -40,10 +40,7 @@ async fn recorder(engine: &Engine) -> Recorder {
 }
 
 fn options() -> CarryOptions {
-    CarryOptions {
-        condition,
-        ..CarryOptions::default()
-    }
+    CarryOptions::default()
 }
 
 async fn begin(
@@ -178,7 +175,9 @@ fn credit(uri: &str, amount: i64, tells: Tells) -> Act {
             arguments["ref"] = json!("undo");
             check = Some(Check {
                 call: call("read", json!({ "uri": uri })),
-                happened: "/refs/undo = true".to_owned(),
+                happened: "args.ref in result.refs".to_owned(),
+                args: arguments.clone(),
+                before: Value::Null,
             });
         }
         Tells::Nothing => {}

@@ -274,13 +274,6 @@ impl Hands for World {
     }
 }
 
-/// Decides conditions of the form `/pointer = JSON`.
-pub(crate) fn condition(text: &str, result: &Value, _: &Value) -> Result<bool, String> {
-    let (pointer, value) = text.split_once(" = ").ok_or("no condition")?;
-    let value: Value = serde_json::from_str(value).map_err(|error| error.to_string())?;
-    Ok(result.pointer(pointer).unwrap_or(&Value::Null) == &value)
-}
-
 pub(crate) fn call(tool: &str, arguments: Value) -> ToolCall {
     ToolCall {
         server: "desk".to_owned(),
