@@ -6,11 +6,17 @@
 //! arguments. The [`Plan`] that comes out is data: it is stored, shown, compared and approved
 //! before anybody carries it out.
 //!
-//! [`Catalogue`] holds what is known about tools.
+//! [`Catalogue`] holds what is known about tools, [`Facts`] what is known about the incident; [`plan`]
+//! makes one of them the way back. [`dependants`] says what a write changed for later calls.
 
 pub mod catalogue;
+mod changes;
+mod facts;
 mod fields;
 pub mod plan;
+mod planner;
 
 pub use catalogue::{Catalogue, Images};
+pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
 pub use plan::Plan;
+pub use planner::{Dependant, dependants, plan};

@@ -70,6 +70,8 @@ pub enum Fate {
     Parked,
     /// It is not in the way back: it stays, and this is what it rests on.
     Kept(String),
+    /// Its undo cannot be called, and this is why: it keeps its place until a person settles it.
+    Blocked(String),
 }
 
 /// A decision that may depend on the incident.
@@ -143,6 +145,11 @@ pub enum Act {
     },
     /// Calls something over HTTP.
     Http(HttpCall),
+    /// Cannot be done: it fails for this reason, and keeps its place until a person settles it.
+    Blocked {
+        /// Why.
+        why: String,
+    },
     /// Runs a kept call again, on what it would have found.
     Again {
         /// The call.

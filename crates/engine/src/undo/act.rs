@@ -86,6 +86,10 @@ impl Doing {
             Act::Inverse { call, check, .. } => self.inverse(call, check.as_ref()).await,
             Act::Again { call, before } => self.again(call, before).await,
             Act::Http(call) => self.http(call).await,
+            Act::Blocked { why } => Did::Failed {
+                why: Why::Blocked,
+                reason: why.clone(),
+            },
             Act::Probe {
                 call,
                 happened,

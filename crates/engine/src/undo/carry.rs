@@ -450,6 +450,7 @@ pub(super) const fn compensates(act: &Act) -> bool {
         | Act::Delete { .. }
         | Act::Inverse { .. }
         | Act::Http(_)
+        | Act::Blocked { .. }
         | Act::Again { .. } => true,
         Act::Hold { .. }
         | Act::Restore { .. }
@@ -477,7 +478,7 @@ fn said_of(did: Did) -> (StepState, Outcome, Said) {
         }
         Did::Failed { why, reason } => {
             let class = match why {
-                Why::Conflict | Why::Refused | Why::Unread => FailureClass::Error,
+                Why::Conflict | Why::Refused | Why::Unread | Why::Blocked => FailureClass::Error,
                 Why::Unreachable => FailureClass::Unavailable,
                 Why::Undecidable => FailureClass::Invalid,
             };

@@ -286,7 +286,7 @@ impl Carrier {
                 let body = Body::Stands { decision: id, told };
                 (body, Status::Stands)
             }
-            Fate::Parked | Fate::Kept(_) => return Ok(()),
+            Fate::Parked | Fate::Kept(_) | Fate::Blocked(_) => return Ok(()),
             Fate::NothingToUndo | Fate::Undone | Fate::Residue(_) | Fate::Probed => {
                 let residue = match &concerned.fate {
                     Fate::Residue(residue) => Some(residue.clone()),

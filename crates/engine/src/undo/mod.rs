@@ -125,6 +125,8 @@ pub(crate) enum Why {
     Undecidable,
     /// It cannot be told whether a record is there.
     Unread,
+    /// What the step needs is not there.
+    Blocked,
 }
 
 impl Why {
@@ -135,6 +137,7 @@ impl Why {
             Self::Unreachable => "tool not reached",
             Self::Undecidable => "condition not decidable",
             Self::Unread => "record not readable",
+            Self::Blocked => "step not possible",
         }
     }
 }

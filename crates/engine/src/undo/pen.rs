@@ -393,6 +393,7 @@ pub(super) const fn name_of(act: &Act) -> &'static str {
         Act::Delete { .. } => "delete",
         Act::Inverse { .. } => "inverse",
         Act::Http(_) => "http",
+        Act::Blocked { .. } => "blocked",
         Act::Again { .. } => "again",
         Act::Restore { .. } => "restore",
         Act::Repair { .. } => "repair",

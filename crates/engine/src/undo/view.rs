@@ -318,5 +318,6 @@ fn fate_words(fate: &Fate) -> (&'static str, Option<String>) {
         Fate::Probed => ("probed", None),
         Fate::Parked => ("parked", None),
         Fate::Kept(on) => ("kept", Some(on.clone())),
+        Fate::Blocked(why) => ("blocked", Some(why.clone())),
     }
 }

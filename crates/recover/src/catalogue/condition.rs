@@ -130,7 +130,7 @@ impl Condition {
         }
     }
 
-    fn run(&self, variables: &[(&str, &Value)]) -> Result<cel::Value, String> {
+    pub(super) fn run(&self, variables: &[(&str, &Value)]) -> Result<cel::Value, String> {
         let mut context = Context::with_env(Arc::clone(&ENV));
         let added = context.add_function("sum", sum);
         debug_assert!(added.is_ok(), "the standard library has no `sum`");

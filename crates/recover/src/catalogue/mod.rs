@@ -18,6 +18,7 @@ mod parse;
 mod read;
 mod server;
 mod template;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 

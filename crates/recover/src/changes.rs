@@ -1,0 +1,88 @@
+//! What changed between two images of a record, and what else such a change would have made.
+//!
+//! Objects are compared member by member. A list is one field: what stands in it has no name that
+//! would stay the same when something is put before it.
+
+use serde_json::{Number, Value};
+
+use crate::fields::{get, set};
+use crate::plan::Fields;
+
+/// Returns the fields that differ, with what each is in `to`.
+pub(crate) fn changes(from: Option<&Value>, to: Option<&Value>) -> Fields {
+    let mut found = Fields::new();
+    compare(from, to, &mut String::new(), &mut found);
+    found
+}
+
+fn compare(from: Option<&Value>, to: Option<&Value>, at: &mut String, found: &mut Fields) {
+    match (from, to) {
+        (Some(Value::Object(old)), Some(Value::Object(new))) => {
+            let gone = old.keys().filter(|name| !new.contains_key(*name));
+            for name in gone.chain(new.keys()) {
+                let length = at.len();
+                at.push('/');
+                at.push_str(&escape(name));
+                compare(old.get(name), new.get(name), at, found);
+                at.truncate(length);
+            }
+        }
+        _ if from == to => {}
+        _ => {
+            found.insert(at.clone(), to.cloned());
+        }
+    }
+}
+
+/// Whether a field is another, or lies in it.
+pub(crate) fn within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether two fields have something in common.
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
+    within(one, other) || within(other, one)
+}
+
+/// Gives a record the change that a write made to another state of it: numbers by their
+/// difference, lists by what was appended, anything else as it became.
+///
+/// This is what the write would probably have done, and is used to foresee, never to restore.
+pub(crate) fn carry_over(
+    record: &mut Option<Value>,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) {
+    for (at, new) in changes(before, after) {
+        let old = get(before, &at);
+        let here = get(record.as_ref(), &at);
+        let carried = match (old, &new, here) {
+            (Some(Value::Number(old)), Some(Value::Number(new)), Some(Value::Number(here))) => {
+                number(old, new, here)
+            }
+            (Some(Value::Array(old)), Some(Value::Array(new)), Some(Value::Array(here)))
+                if new.starts_with(old) =>
+            {
+                let appended = new[old.len()..].iter();
+                Some(here.iter().chain(appended).cloned().collect())
+            }
+            _ => None,
+        };
+        set(record, &at, carried.or(new));
+    }
+}
+
+fn number(old: &Number, new: &Number, here: &Number) -> Option<Value> {
+    if let (Some(old), Some(new), Some(here)) = (old.as_i64(), new.as_i64(), here.as_i64()) {
+        return Some(here.checked_add(new.checked_sub(old)?)?.into());
+    }
+    let moved = here.as_f64()? + (new.as_f64()? - old.as_f64()?);
+    // Amounts have cents: what binary fractions add behind them is nobody's.
+    Number::from_f64((moved * 1e6).round() / 1e6).map(Value::Number)
+}
+
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,104 @@
+//! What the planner is told: calls as the record has them, and how decisions hang together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{DecisionId, Edge, EffectClass, Outcome, Strength};
+use serde_json::Value;
+
+use crate::catalogue::Images;
+use crate::plan::{Incident, Possible, Rule};
+
+/// A call of a tool, as the record has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The decision that it is.
+    pub decision: DecisionId,
+    /// The server that has the tool.
+    pub server: String,
+    /// The tool.
+    pub tool: String,
+    /// Its arguments.
+    pub arguments: Value,
+    /// What came back, read as JSON where it is JSON; none where it is not known.
+    pub result: Option<Value>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The class of its effect.
+    pub class: EffectClass,
+    /// Records just before it.
+    pub before: Images,
+    /// Records just after it.
+    pub after: Images,
+    /// Whether what it changed is not to be counted: it was taken back already, was run again
+    /// since, or is itself a step that put something back.
+    pub undone: bool,
+}
+
+/// A decision that an incident takes along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The decision.
+    pub decision: DecisionId,
+    /// Who took it.
+    pub agent: String,
+    /// Whether it depends on the incident for certain, or was included by a person.
+    pub ring: Strength,
+}
+
+/// A saved state of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The decision that saved it.
+    pub decision: DecisionId,
+    /// Whose state it is.
+    pub agent: String,
+}
+
+/// Everything that a plan is made of. Decisions and calls are in the order of the record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// What went wrong.
+    pub incident: Incident,
+    /// How many entries the record has.
+    pub size: u64,
+    /// The incident's own decisions and all that they take along.
+    pub members: Vec<Member>,
+    /// Decisions that may depend on the incident and stay.
+    pub possible: Vec<Possible>,
+    /// Edges between members.
+    pub edges: Vec<Edge>,
+    /// Every call of a member; and every other call since the first of these that touched a record
+    /// which a member's call touched, and so on for what those touched.
+    pub calls: Vec<Call>,
+    /// The records as they were read for this plan.
+    pub current: Images,
+    /// What a person said about conflicts, by record; it goes before the catalogue's rule.
+    pub rules: BTreeMap<String, Rule>,
+    /// Saved states of the agents concerned.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// Returns the recovery line: of each agent that took one of `rescinded`, the latest checkpoint that
+/// is none of them; none where there is no such checkpoint.
+///
+/// What follows from a rescinded decision is rescinded itself, so that a checkpoint which remembers
+/// one is among them: the states on the line remember none.
+#[must_use]
+pub fn recovery_line(
+    members: &[Member],
+    checkpoints: &[Checkpoint],
+) -> BTreeMap<String, Option<DecisionId>> {
+    let rescinded: BTreeSet<DecisionId> = members.iter().map(|member| member.decision).collect();
+    let mut line: BTreeMap<String, Option<DecisionId>> = members
+        .iter()
+        .map(|member| (member.agent.clone(), None))
+        .collect();
+    for checkpoint in checkpoints {
+        if let Some(latest) = line.get_mut(&checkpoint.agent)
+            && !rescinded.contains(&checkpoint.decision)
+        {
+            *latest = Some(checkpoint.decision);
+        }
+    }
+    line
+}

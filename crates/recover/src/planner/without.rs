@@ -1,0 +1,287 @@
+//! The world without some calls: what the later ones would have met, and shown.
+//!
+//! Later calls are taken through in order. One that would meet the same fields is as it was. One
+//! that would meet other fields is carried over as far as can be foreseen: numbers move by their
+//! difference, lists keep what was appended. One that would find a record missing, whose needs would
+//! not hold, or that would leave a record in a state that never is, would be refused.
+//!
+//! Foreseen, not proven: it says what a plan would tear and what a write changed for others. What
+//! records are put back to never comes from here.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value;
+
+use super::timeline::{Item, Timeline};
+use crate::catalogue::{Catalogue, Condition, Touch};
+use crate::changes::carry_over;
+use crate::fields::{get, set};
+
+/// What would become of a call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    /// Why it would be refused, and the call whose absence does it.
+    pub(crate) refused: Option<(String, usize)>,
+    /// A record that it would show otherwise, or that would end it otherwise.
+    pub(crate) differs: Option<String>,
+}
+
+/// The world without some calls.
+#[derive(Debug)]
+pub(crate) struct Without<'t, 'a> {
+    timeline: &'t Timeline<'a>,
+    catalogue: &'t Catalogue,
+    /// Records that are otherwise, by URI, with the call whose absence made them so.
+    records: FxHashMap<String, (Option<Value>, usize)>,
+}
+
+/// Takes every call through, and returns what would become of each; of those in `dropped` nothing.
+pub(crate) fn without(
+    timeline: &Timeline<'_>,
+    catalogue: &Catalogue,
+    dropped: &FxHashSet<usize>,
+) -> Vec<Verdict> {
+    let mut world = Without {
+        timeline,
+        catalogue,
+        records: FxHashMap::default(),
+    };
+    let each = 0..timeline.items.len();
+    each.map(|number| world.take(number, dropped.contains(&number)))
+        .collect()
+}
+
+impl Without<'_, '_> {
+    fn take(&mut self, number: usize, dropped: bool) -> Verdict {
+        let item = &self.timeline.items[number];
+        self.strangers(item);
+        if dropped {
+            self.drop(number, item);
+            return Verdict::default();
+        }
+        let touched = |touch: &Touch| self.records.contains_key(&touch.record.uri);
+        if item.call.undone || !item.footprint.touches.iter().any(touched) {
+            return Verdict::default();
+        }
+        let before = self.before(item);
+        let mut verdict = Verdict::default();
+        let missing = self.missing(item);
+        let needs = self
+            .catalogue
+            .tool(&item.call.server, &item.call.tool)
+            .and_then(|tool| tool.needs.as_ref());
+        let refuses =
+            |condition: &Condition, before: &Value| condition.refuses(&item.call.arguments, before);
+        let unmet = needs.and_then(|needs| refuses(needs, &before));
+        if !item.happened {
+            let was_unmet = needs.and_then(|needs| refuses(needs, &item.footprint.before));
+            // A refusal shows what it looked at.
+            verdict.differs = match needs {
+                Some(_) if was_unmet.is_some() != unmet.is_some() => self.any_read(item),
+                Some(_) => None,
+                None => self.any_read(item),
+            };
+            return verdict;
+        }
+        if let Some((uri, by)) = missing {
+            verdict.refused = Some((format!("`{uri}` would not be there"), by));
+        } else if let Some(unmet) = unmet {
+            let by = self.blamed(item);
+            verdict.refused = Some((format!("`{}` would not hold", one_line(&unmet)), by));
+        } else if item.writes
+            && let Err(broken) = self.write(number, item, &before)
+        {
+            verdict.refused = Some((broken, self.blamed(item)));
+        }
+        verdict.differs = match &verdict.refused {
+            Some(_) => self.any_read(item),
+            None => self.shown(item),
+        };
+        verdict
+    }
+
+    /// Lets what strangers wrote just before a call happen here, too.
+    fn strangers(&mut self, item: &Item<'_>) {
+        for (at, number) in &item.events {
+            let history = &self.timeline.histories[*at];
+            let stranger = number
+                .checked_sub(1)
+                .map(|earlier| &history.events[earlier]);
+            if let Some(event) = stranger.filter(|event| event.by.is_none())
+                && let (Some(before), Some(after)) = (event.before, event.after)
+                && let Some((record, _)) = self.records.get_mut(&history.uri)
+            {
+                carry_over(record, before, after);
+            }
+        }
+    }
+
+    fn drop(&mut self, number: usize, item: &Item<'_>) {
+        for (touch, (at, event)) in item.footprint.touches.iter().zip(&item.events) {
+            let event = &self.timeline.histories[*at].events[*event];
+            if touch.writes.is_empty() || event.changed.is_empty() {
+                continue;
+            }
+            let was = event.before.flatten().cloned();
+            let entry = self.records.entry(touch.record.uri.clone());
+            // What is otherwise already stays as it is: this call is not applied to it.
+            entry.or_insert((was, number)).1 = number;
+        }
+    }
+
+    /// The records before a call, as they would be.
+    fn before(&self, item: &Item<'_>) -> Value {
+        let mut before = item.footprint.before.clone();
+        for touch in &item.footprint.touches {
+            let Some((record, _)) = self.records.get(&touch.record.uri) else {
+                continue;
+            };
+            let record = record.clone().unwrap_or(Value::Null);
+            let place = &mut before[touch.alias.as_str()];
+            match (place, touch.several.then(|| touch.id.as_str()).flatten()) {
+                (Value::Object(records), Some(id)) => {
+                    records.insert(id.to_owned(), record);
+                }
+                (place, _) => *place = record,
+            }
+        }
+        before
+    }
+
+    /// A record that was there and would not be.
+    fn missing(&self, item: &Item<'_>) -> Option<(String, usize)> {
+        item.footprint
+            .touches
+            .iter()
+            .zip(&item.events)
+            .find_map(|(touch, (at, event))| {
+                let (record, by) = self.records.get(&touch.record.uri)?;
+                let was = self.timeline.histories[*at].events[*event].before;
+                // Who writes the whole record does not need it to be there.
+                let whole = touch.sets.iter().any(String::is_empty);
+                let gone = record.is_none() && was.flatten().is_some() && !whole;
+                gone.then(|| (touch.record.uri.clone(), *by))
+            })
+    }
+
+    /// Carries the changes of a call over; an error says which record it would have broken.
+    fn write(&mut self, number: usize, item: &Item<'_>, before: &Value) -> Result<(), String> {
+        let mut written = Vec::new();
+        for (touch, (at, event)) in item.footprint.touches.iter().zip(&item.events) {
+            let event = &self.timeline.histories[*at].events[*event];
+            if touch.writes.is_empty() {
+                continue;
+            }
+            let (Some(was), Some(became)) = (event.before, event.after) else {
+                continue;
+            };
+            if touch.made {
+                written.extend(self.make(item, touch, became, before)?);
+                continue;
+            }
+            let Some((record, _)) = self.records.get(&touch.record.uri) else {
+                continue;
+            };
+            let mut record = record.clone();
+            carry_over(&mut record, was, became);
+            for at in &touch.sets {
+                if let Some(value) = get(became, at) {
+                    set(&mut record, at, Some(value.clone()));
+                }
+            }
+            if let Some(record) = &record {
+                let holds = self.catalogue.resource(&touch.kind).holds(record);
+                holds.map_err(|broken| {
+                    format!("`{}` would break `{}`", touch.record.uri, one_line(&broken))
+                })?;
+            }
+            written.push((touch.record.uri.clone(), record));
+        }
+        for (uri, record) in written {
+            let by = self.records.get(&uri).map_or(number, |(_, by)| *by);
+            self.records.insert(uri, (record, by));
+        }
+        Ok(())
+    }
+
+    /// A record that a call makes, under the id that it would get.
+    fn make(
+        &self,
+        item: &Item<'_>,
+        touch: &Touch,
+        became: Option<&Value>,
+        before: &Value,
+    ) -> Result<Vec<(String, Option<Value>)>, String> {
+        let call = item.call;
+        let (server, tool) = (&call.server, &call.tool);
+        let id = self
+            .catalogue
+            .made_id(server, tool, &touch.alias, &call.arguments, before);
+        let Some(id) = id.map(Value::String).filter(|id| *id != touch.id) else {
+            let uri = touch.record.uri.clone();
+            // It was not there without the dropped call either, and now it is.
+            let known = self.records.contains_key(&uri);
+            return Ok(known.then(|| (uri, became.cloned())).into_iter().collect());
+        };
+        let other = self.catalogue.record(&touch.kind, &id);
+        let other = other.map_err(|lack| lack.to_string())?;
+        let nothing = (touch.record.uri.clone(), None);
+        Ok(vec![nothing, (other.uri, became.cloned())])
+    }
+
+    fn blamed(&self, item: &Item<'_>) -> usize {
+        let touches = item.footprint.touches.iter();
+        let by = touches.filter_map(|touch| self.records.get(&touch.record.uri));
+        by.map(|(_, by)| *by).max().unwrap_or_default()
+    }
+
+    /// A record that a call looked at and that would be otherwise in what it looked at.
+    fn any_read(&self, item: &Item<'_>) -> Option<String> {
+        let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
+            let was = self.timeline.histories[*at].events[*event].before?;
+            let (record, _) = self.records.get(&touch.record.uri)?;
+            let mut looked = touch.reads.iter().chain(&touch.writes);
+            let other = looked.any(|field| get(was, field) != get(record.as_ref(), field));
+            other.then(|| touch.record.uri.clone())
+        };
+        item.footprint
+            .touches
+            .iter()
+            .zip(&item.events)
+            .find_map(find)
+    }
+
+    /// A record that the result of a call shows and that would be otherwise.
+    fn shown(&self, item: &Item<'_>) -> Option<String> {
+        let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
+        let shows = tool.and_then(|tool| tool.shows.as_ref());
+        let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
+            let is_shown = match shows {
+                Some(shows) => shows.contains(&touch.alias),
+                None => !item.writes || !touch.writes.is_empty(),
+            };
+            if !is_shown {
+                return None;
+            }
+            let became = self.timeline.histories[*at].events[*event].after?;
+            let (record, _) = self.records.get(&touch.record.uri)?;
+            let all = String::new();
+            let fields = if touch.writes.is_empty() {
+                &touch.reads
+            } else {
+                std::slice::from_ref(&all)
+            };
+            let other = |field: &String| get(became, field) != get(record.as_ref(), field);
+            fields.iter().any(other).then(|| touch.record.uri.clone())
+        };
+        item.footprint
+            .touches
+            .iter()
+            .zip(&item.events)
+            .find_map(find)
+    }
+}
+
+/// An expression that was written over several lines, for a sentence.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
