@@ -15,8 +15,10 @@ mod facts;
 mod fields;
 pub mod plan;
 mod planner;
+mod render;
 
 pub use catalogue::{Catalogue, Images};
 pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
 pub use plan::Plan;
 pub use planner::{Dependant, dependants, plan};
+pub use render::Change;

@@ -1,0 +1,312 @@
+//! A plan as text, and what two plans have not in common.
+//!
+//! Names of records and fields are shown, and what is in them is not: whoever may see a plan need
+//! not be allowed to see the records. Arguments of calls stay out for the same reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use model::DecisionId;
+
+use crate::plan::{Act, Affected, Conflict, Fate, Plan, Rule, Step};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roots = self.incident.roots.len();
+        let what = if roots == 1 { "decision" } else { "decisions" };
+        writeln!(f, "Takes back {roots} {what}: {}", self.incident.reason)?;
+        writeln!(
+            f,
+            "Of {} concerned: {}",
+            self.affected.len(),
+            self.coverage()
+        )?;
+        section(f, "What becomes of each", &self.affected, |f, affected| {
+            write!(f, "{}  {}", affected.decision, affected.fate)?;
+            steps(f, affected)
+        })?;
+        section(
+            f,
+            "May depend on it, and stays",
+            &self.possible,
+            |f, possible| {
+                let (decision, cause) = (possible.decision, possible.cause);
+                write!(f, "{decision}  by {:?} of {cause}", possible.evidence)
+            },
+        )?;
+        section(f, "Cannot stand without it", &self.torn, |f, torn| {
+            write!(
+                f,
+                "{}  relies on {}: {}",
+                torn.decision, torn.relies_on, torn.why
+            )
+        })?;
+        section(
+            f,
+            "Written by others since",
+            &self.conflicts,
+            |f, conflict| write!(f, "{conflict}"),
+        )?;
+        section(f, "Steps", &self.steps, |f, step| write!(f, "{step}"))
+    }
+}
+
+fn section<T>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    list: &[T],
+    line: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    if list.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}")?;
+    for item in list {
+        write!(f, "  ")?;
+        line(f, item)?;
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn steps(f: &mut fmt::Formatter<'_>, affected: &Affected) -> fmt::Result {
+    match affected.steps.as_slice() {
+        [] => Ok(()),
+        [one] => write!(f, " (step {one})"),
+        several => write!(f, " (steps {})", numbers(several)),
+    }
+}
+
+fn numbers(numbers: &[u32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    numbers.join(", ")
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingToUndo => f.write_str("nothing to undo"),
+            Self::Undone => f.write_str("undone"),
+            Self::Residue(left) => write!(f, "undone, and leaves over: {left}"),
+            Self::Stands(who) if who.is_empty() => f.write_str("stands"),
+            Self::Stands(who) => write!(f, "stands; to be told: {}", who.join(", ")),
+            Self::Probed => f.write_str("unknown: probed first"),
+            Self::Parked => f.write_str("unknown: waits for a person"),
+            Self::Kept(why) => write!(f, "kept: {why}"),
+            Self::Blocked(why) => write!(f, "blocked: {why}"),
+        }
+    }
+}
+
+impl Fate {
+    /// The fate in one or two words, for counting.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::NothingToUndo => "nothing to undo",
+            Self::Undone => "undone",
+            Self::Residue(_) => "with residue",
+            Self::Stands(_) => "stand",
+            Self::Probed => "probed first",
+            Self::Parked => "parked",
+            Self::Kept(_) => "kept",
+            Self::Blocked(_) => "blocked",
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<&str> = self.fields.iter().map(|at| name(at)).collect();
+        write!(f, "{} of {}", fields.join(", "), self.uri)?;
+        match self.by {
+            Some(by) => write!(f, " by {by}")?,
+            None => f.write_str(" by somebody whom the record does not know")?,
+        }
+        f.write_str(match self.settled {
+            Some(Rule::RestoreField) => ": is put back all the same",
+            Some(Rule::KeepNewer) => ": stays",
+            Some(Rule::Ask) | None => ": a person has to say what holds",
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>3}  {}", self.n, self.act)?;
+        if self.after.is_empty() {
+            return Ok(());
+        }
+        write!(f, " (after {})", numbers(&self.after))
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold { agents } => write!(f, "hold {}", agents.join(", ")),
+            Self::Probe { call, .. } => write!(f, "ask `{}` whether it happened", call.tool),
+            Self::PutBack(put) => {
+                let fields: Vec<&str> = put.fields.keys().map(|at| name(at)).collect();
+                write!(f, "put back {} of {}", fields.join(", "), put.resource.uri)
+            }
+            Self::Delete { resource, .. } => write!(f, "delete {}", resource.uri),
+            Self::Inverse { call, residue, .. } => {
+                write!(f, "call `{}`", call.tool)?;
+                match residue {
+                    Some(residue) => write!(f, ", which leaves over: {residue}"),
+                    None => Ok(()),
+                }
+            }
+            // A URL may hold a secret behind its path.
+            Self::Http(call) => {
+                let shown = call.url.split('?').next().unwrap_or_default();
+                write!(f, "send {} to {shown}", call.method)
+            }
+            Self::Blocked { why } => write!(f, "cannot be done: {why}"),
+            Self::Again { call, .. } => write!(f, "run `{}` again", call.tool),
+            Self::Restore { agent, checkpoint } => match checkpoint {
+                Some(checkpoint) => write!(f, "give {agent} the state of {checkpoint}"),
+                None => write!(f, "give {agent} the state from before its first checkpoint"),
+            },
+            Self::Repair { agent } => write!(f, "repair what {agent} remembers"),
+            Self::Notify { who, what } => write!(f, "tell {}: {what}", who.join(", ")),
+            Self::Resume { agents } => write!(f, "resume {}", agents.join(", ")),
+        }
+    }
+}
+
+/// A field for people: the whole record has no name.
+fn name(at: &str) -> &str {
+    if at.is_empty() { "all" } else { at }
+}
+
+/// Something that two plans have not in common: what the first says, and what the second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is about.
+    pub about: String,
+    /// What the first plan says; none if it says nothing.
+    pub from: Option<String>,
+    /// What the second plan says.
+    pub to: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = &self.about;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "~ {about}: {from} -> {to}"),
+            (Some(from), None) => write!(f, "- {about}: {from}"),
+            (None, to) => write!(f, "+ {about}: {}", to.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+impl Plan {
+    /// Counts what becomes of the decisions: `3 undone, 1 stand`.
+    #[must_use]
+    pub fn coverage(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for affected in &self.affected {
+            *counts.entry(affected.fate.word()).or_default() += 1;
+        }
+        if counts.is_empty() {
+            return "none".to_owned();
+        }
+        let counts = counts.iter().map(|(word, count)| format!("{count} {word}"));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Tells whether the plan takes everything back and leaves nothing to a person.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let undone = |fate: &Fate| matches!(fate, Fate::Undone | Fate::NothingToUndo);
+        self.affected.iter().all(|affected| undone(&affected.fate))
+            && self
+                .conflicts
+                .iter()
+                .all(|conflict| conflict.settled.is_some())
+            && self.torn.is_empty()
+    }
+
+    /// Returns what `other` says otherwise. Numbers of steps do not count: the same deeds in the
+    /// same order are the same plan.
+    #[must_use]
+    pub fn diff(&self, other: &Self) -> Vec<Change> {
+        let (one, two) = (self.lines(), other.lines());
+        let mut changes = Vec::new();
+        for (about, from) in &one {
+            let to = two.get(about);
+            if to != Some(from) {
+                changes.push(Change {
+                    about: about.clone(),
+                    from: Some(from.clone()),
+                    to: to.cloned(),
+                });
+            }
+        }
+        for (about, to) in two.iter().filter(|(about, _)| !one.contains_key(*about)) {
+            changes.push(Change {
+                about: about.clone(),
+                from: None,
+                to: Some(to.clone()),
+            });
+        }
+        changes
+    }
+
+    /// Everything that it says, by what it is about.
+    fn lines(&self) -> BTreeMap<String, String> {
+        let mut lines = BTreeMap::new();
+        for affected in &self.affected {
+            lines.insert(
+                format!("decision {}", affected.decision),
+                affected.fate.to_string(),
+            );
+        }
+        for possible in &self.possible {
+            lines.insert(
+                format!("possible {}", possible.decision),
+                "stays".to_owned(),
+            );
+        }
+        for conflict in &self.conflicts {
+            let by = conflict
+                .by
+                .map_or_else(String::new, |by: DecisionId| by.to_string());
+            lines.insert(
+                format!("conflict {} {by}", conflict.uri),
+                conflict.to_string(),
+            );
+        }
+        for torn in &self.torn {
+            lines.insert(format!("torn {}", torn.decision), torn.why.clone());
+        }
+        let acts: BTreeMap<u32, String> = self
+            .steps
+            .iter()
+            .map(|s| (s.n, s.act.to_string()))
+            .collect();
+        for step in &self.steps {
+            let after: Vec<&str> = step
+                .after
+                .iter()
+                .filter_map(|n| acts.get(n).map(String::as_str))
+                .collect();
+            // What is put where counts, and is not shown.
+            let exact = format!("{:?}", step.act);
+            let of: Vec<String> = step.decisions.iter().map(DecisionId::to_string).collect();
+            let about = format!("step `{}` for {}", step.act, of.join(", "));
+            let digest = mark(exact.as_bytes());
+            lines.insert(about, format!("after {} ({digest:08x})", after.join(", ")));
+        }
+        lines
+    }
+}
+
+/// A short mark that tells two texts apart: not a digest that anybody relies on.
+fn mark(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
