@@ -49,7 +49,8 @@ const TABLE: &[Row] = &[
     row(
         "recover",
         &["model", "lineage", "context", "guard", "flow"],
-        &[],
+        // Plans are carried out on the desk that recorded runs were made on.
+        &["service-desk"],
     ),
     row("store", &["model", "ledger"], &[]),
     // The engine knows only the seam; its tests put a real store behind it.
