@@ -2,10 +2,9 @@
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::{Body, caller};
 
@@ -41,6 +40,21 @@ pub(crate) fn onwards(headers: &HeaderMap) -> HeaderMap {
 /// any that pass for ours.
 pub(crate) fn back(headers: &HeaderMap) -> HeaderMap {
     passed(headers)
+}
+
+/// Says where an answer leads that would lead past us, and past the record: who follows it calls
+/// that place itself.
+pub(crate) fn leads_past(status: StatusCode, headers: &HeaderMap, host: &str) -> Option<String> {
+    if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
+    // Keys are given in the query too.
+    let to = to.unwrap_or_default().split('?').next();
+    Some(format!(
+        "`{host}` redirects to `{}`, which would lead past the record; set `url` to that",
+        to.unwrap_or_default()
+    ))
 }
 
 /// Whether a request may say in two ways how long its body is. Somebody on the way may have

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use engine::live::{Ended, RecordError};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -13,8 +13,8 @@ use serde_json::json;
 use wire::jsonrpc::{self, INTERNAL_ERROR, Id, Json, Unreadable};
 
 use crate::Body;
-use crate::reply;
 use crate::upstream::UpstreamError;
+use crate::{headers, reply};
 
 /// Why we answer in place of the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,12 +125,7 @@ pub(crate) fn kind_of(headers: &HeaderMap) -> &str {
 
 /// Refuses answers that would lead the client past us, or that cannot be read.
 pub(crate) fn passable(status: StatusCode, headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
-    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
-        let message = format!(
-            "`{host}` redirects to `{}`, which would lead past the record; set `url` to that",
-            to.unwrap_or_default()
-        );
+    if let Some(message) = headers::leads_past(status, headers, host) {
         return Err(Refusal::new("upstream_redirects", message));
     }
     match headers.get(CONTENT_ENCODING) {

@@ -45,6 +45,8 @@ pub(super) enum Failed {
         /// Whether the model may have worked on the call.
         sent: bool,
     },
+    /// Its answer leads past us; where to, in words.
+    Redirected(String),
 }
 
 impl Failed {
@@ -67,6 +69,10 @@ impl Failed {
                     elsewhere: later || untouched && class.should_cool_down(),
                 }
             }
+            Self::Redirected(_) => Helps {
+                later: false,
+                elsewhere: true,
+            },
             Self::Unanswered { sent: false, .. } => Helps {
                 later: true,
                 elsewhere: true,
@@ -219,6 +225,10 @@ impl Tries {
                 });
             }
         };
+        let (status, headers) = (response.status(), response.headers());
+        if let Some(why) = headers::leads_past(status, headers, upstream.host()) {
+            return Tried::Failed(Failed::Redirected(why));
+        }
         if response.status().is_client_error() || response.status().is_server_error() {
             return self.refused(response, until).await;
         }
@@ -299,6 +309,12 @@ impl Tries {
                     back.headers_mut().insert(reply::SHOULD_RETRY, no);
                 }
                 (ended, back)
+            }
+            Failed::Redirected(why) => {
+                let status = StatusCode::BAD_GATEWAY;
+                let again = reply::Again::Never;
+                let back = reply::error(api, status, "upstream_redirects", &why, again);
+                (kept::unanswered(FailureClass::Unavailable, &why), back)
             }
             Failed::Unanswered { class, why, .. } => {
                 let (status, code) = match class {

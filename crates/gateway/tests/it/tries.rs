@@ -282,3 +282,31 @@ async fn a_plain_answer_may_take_longer_than_the_first_word_of_a_stream() {
     let (desk, _stub) = Desk::open(vec![slow]).await;
     assert_eq!(desk.chat().await.text(), ANSWER);
 }
+
+#[tokio::test]
+async fn an_answer_that_leads_past_the_record_is_refused() {
+    let location = "location: https://elsewhere.example/v1/chat/completions?key=sk-1";
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = plain(status, &[location], "");
+        let (desk, stub) = Desk::open(vec![elsewhere.clone()]).await;
+        for path in ["/openai/v1/chat/completions", "/openai/v1/fine_tuning/jobs"] {
+            let got = desk.send(path, CHAT, &[]).await;
+            assert_eq!(got.status, 502);
+            assert_eq!(got.header("location"), None);
+            assert_eq!(got.header("x-should-retry"), Some("false"));
+            let error = &got.json()["error"];
+            assert_eq!(error["code"], "upstream_redirects");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("`https://elsewhere.example/v1/chat/completions`"));
+            assert!(!message.contains("sk-1"));
+        }
+        assert_eq!(stub.count(), 2, "it is not tried again");
+        // Another upstream is.
+        let one = Stub::start(vec![elsewhere]).await;
+        let other = Stub::start(vec![json(ANSWER)]).await;
+        let desk = Desk::with(options(&[&one, &other])).await;
+        assert_eq!(desk.chat().await.text(), ANSWER);
+    }
+    let (desk, _stub) = Desk::open(vec![plain(304, &[], "")]).await;
+    assert_eq!(desk.send("/openai/v1/files", "{}", &[]).await.status, 304);
+}
