@@ -62,6 +62,12 @@ pub(super) struct Asking {
     pub(super) answer: oneshot::Sender<Response<Body>>,
 }
 
+/// Says how often a client has tried the same call before.
+const TRIED: &str = "x-stainless-retry-count";
+
+/// Under which name that is kept with the call.
+const RETRY: &str = "client.retry";
+
 /// Answers one call.
 pub(super) async fn handle(
     inner: Arc<Inner>,
@@ -101,7 +107,11 @@ pub(super) async fn handle(
     } else {
         let text = kept::text(&body, &parts.headers);
         let mut from = caller::read(&parts.headers, agent);
-        let call = kept::call(&mut from, &target, read, &text);
+        let mut call = kept::call(&mut from, &target, read, &text);
+        if let Some(again) = tried_before(&parts.headers) {
+            metrics::counter!("rescind_client_retries_total").increment(1);
+            call.environment.0.insert(RETRY.to_owned(), again);
+        }
         match begin(&inner, call).await {
             Ok(open) => Some(open),
             Err(held @ RecordError::Held { .. }) => {
@@ -151,6 +161,13 @@ fn keys(inner: &Inner, target: &Target, headers: &HeaderMap) -> Keys {
         keys.add(value.to_str().unwrap_or_default());
     }
     keys
+}
+
+/// How often the client has tried the same before, if it has, as it says itself.
+fn tried_before(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get(TRIED)?.to_str().ok()?;
+    let again: u32 = said.trim().parse().ok()?;
+    (again > 0).then(|| again.to_string())
 }
 
 fn patience(headers: &HeaderMap) -> Option<Duration> {

@@ -310,3 +310,23 @@ async fn an_answer_that_leads_past_the_record_is_refused() {
     let (desk, _stub) = Desk::open(vec![plain(304, &[], "")]).await;
     assert_eq!(desk.send("/openai/v1/files", "{}", &[]).await.status, 304);
 }
+
+#[tokio::test]
+async fn a_call_that_its_client_tries_again_says_so_in_the_record() {
+    let (desk, stub) = Desk::open(vec![json(ANSWER)]).await;
+    let table = [("0", false), ("2", true), ("-1", false), ("x", false)];
+    for (at, (said, kept)) in table.into_iter().enumerate() {
+        let headers = [("x-stainless-retry-count", said)];
+        let path = "/openai/v1/chat/completions";
+        assert_eq!(desk.send(path, CHAT, &headers).await.status, 200);
+        let seen = stub.seen().pop().unwrap();
+        assert_eq!(seen.header("x-stainless-retry-count"), Some(said));
+        let decision = desk.decisions(at + 1).await.remove(at);
+        let environment = crate::support_mcp::content(&decision, "environment");
+        assert_eq!(
+            environment.contains(r#""client.retry":"2""#),
+            kept,
+            "{said}"
+        );
+    }
+}
