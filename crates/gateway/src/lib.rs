@@ -45,7 +45,7 @@ pub use self::serve::{Sockets, serve};
 pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client, root};
 
 use self::retry::Budget;
-use self::route::{Front, Route};
+use self::route::{BadPath, Front, Route};
 use self::upstream::Client;
 
 /// What a person may tune.
@@ -214,7 +214,12 @@ impl Gateway {
         let route = match route::read(request.uri(), &inner.options) {
             Ok(route) => route,
             Err(wrong) => {
-                return reply::plain(StatusCode::BAD_REQUEST, "bad_path", &wrong.to_string());
+                // Clients that look for whom to sign in with go on only after this status.
+                let (status, code) = match wrong {
+                    BadPath::SignIn => (StatusCode::NOT_FOUND, "sign_in_not_carried"),
+                    _ => (StatusCode::BAD_REQUEST, "bad_path"),
+                };
+                return reply::plain(status, code, &wrong.to_string());
             }
         };
         let Ok(place) = Arc::clone(&inner.in_flight).try_acquire_owned() else {

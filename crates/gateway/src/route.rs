@@ -94,6 +94,12 @@ pub(crate) enum BadPath {
          upstream, `/mcp/<server>`, `/a2a/<agent>`, or the same below `/agents/<agent>/`"
     )]
     Unknown,
+    /// A client looks for whom to sign in with.
+    #[error(
+        "signing in does not go through here: a token is made out for the server's own address; \
+         give the client one for that address, or set it as a header of the server in rescind.toml"
+    )]
+    SignIn,
     /// No server of that name is configured.
     #[error("no such MCP server is configured; `[mcp.<server>]` in rescind.toml names them")]
     UnknownServer,
@@ -109,7 +115,17 @@ pub(crate) fn takes(path: &str, options: &Options) -> bool {
         .split('/')
         .next()
         .unwrap_or_default();
-    matches!(first, "agents" | "mcp" | "a2a") || options.upstreams.contains_key(first)
+    matches!(first, "agents" | "mcp" | "a2a")
+        || options.upstreams.contains_key(first)
+        || is_sign_in(path)
+}
+
+/// Whether somebody looks for whom to sign in with, for something below this address (RFC 8414,
+/// RFC 9728).
+fn is_sign_in(path: &str) -> bool {
+    path.split("/.well-known/")
+        .skip(1)
+        .any(|rest| rest.starts_with("oauth-") || rest.starts_with("openid-configuration"))
 }
 
 /// Reads a path.
@@ -117,6 +133,9 @@ pub(crate) fn read(uri: &Uri, options: &Options) -> Result<Route, BadPath> {
     let path = uri.path();
     if !is_plain(path) {
         return Err(BadPath::Ambiguous);
+    }
+    if is_sign_in(path) {
+        return Err(BadPath::SignIn);
     }
     let mut rest = path.strip_prefix('/').ok_or(BadPath::Ambiguous)?;
     let mut agent = None;

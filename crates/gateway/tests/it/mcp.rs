@@ -386,3 +386,23 @@ async fn what_a_server_says_of_its_tools_is_kept_with_each_call() {
         Some("trace:0af7651916cd43dd8448eb211c80319c")
     );
 }
+
+#[tokio::test]
+async fn nobody_signs_in_through_here_and_who_tries_is_told_what_to_do() {
+    let (stub, world) = answering(json(RESULT)).await;
+    for path in [
+        "/.well-known/oauth-protected-resource/mcp/desk",
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-authorization-server/mcp/desk",
+        "/.well-known/openid-configuration",
+        "/mcp/desk/.well-known/openid-configuration",
+        "/agents/ada/mcp/desk/.well-known/oauth-authorization-server",
+    ] {
+        let got: Answer = world.get(path, &[]).await;
+        assert_eq!(got.status, 404, "{path}");
+        let error = &got.json()["error"];
+        assert_eq!(error["code"], "sign_in_not_carried", "{path}");
+        assert!(error["message"].as_str().unwrap().contains("rescind.toml"));
+    }
+    assert!(stub.seen().is_empty());
+}
