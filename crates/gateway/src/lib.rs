@@ -21,6 +21,7 @@ mod headers;
 mod llm;
 mod mcp;
 mod parked;
+mod passing;
 mod reply;
 mod retry;
 mod route;

@@ -31,30 +31,6 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
-/// Makes a body that is sent piece by piece. Sending waits while the client is slow, and fails
-/// once it is gone.
-pub(crate) fn pieces() -> (mpsc::Sender<Bytes>, Body) {
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    (sender, Pieces(receiver).boxed_unsync())
-}
-
-#[derive(Debug)]
-struct Pieces(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0
-            .poll_recv(context)
-            .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
 /// Makes a body that ends only when it is told to: one whose [`Writer`] is dropped breaks off, so
 /// that no client takes what came for everything.
 pub(crate) fn written() -> (Writer, Body) {
@@ -88,6 +64,11 @@ impl Writer {
     /// Waits until the caller is gone.
     pub(crate) async fn gone(&self) {
         self.0.closed().await;
+    }
+
+    /// Whether the caller is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Ends the body, once there is room to say so.

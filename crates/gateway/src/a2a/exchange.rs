@@ -10,12 +10,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use model::{Cause, FailureClass, Outcome};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use wire::a2a::{End, Event, Method, Step, TaskStream, read_event, rewrite_card_answer};
 use wire::jsonrpc::Id;
 use wire::mcp::http::is_stream;
-use wire::sse::{Block, Splitter};
+use wire::sse::Block;
 
+use crate::passing::{self, For, Next, Source};
 use crate::rpc::{self, Refusal};
 use crate::upstream::{Endpoint, with_query};
 use crate::{Body, Inner, caller, headers, reply};
@@ -46,6 +47,14 @@ pub(super) struct Exchange {
     pub(super) answer: oneshot::Sender<Response<Body>>,
 }
 
+/// What came of waiting for the agent.
+enum Waited<T> {
+    Came(T),
+    Late,
+    /// This process stops, and waits no longer.
+    Stopping,
+}
+
 impl Exchange {
     /// Sends it, and passes back what comes.
     pub(super) async fn run(self) {
@@ -58,27 +67,29 @@ impl Exchange {
             self.version.as_deref(),
             &self.own,
         );
-        let uri = match timeout_at(until, found).await {
-            Ok(Ok(uri)) => {
+        let uri = match self.wait(found, until).await {
+            Waited::Came(Ok(uri)) => {
                 let query = self.query.as_deref();
                 with_query(&uri, query).unwrap_or(uri)
             }
             // Nothing was sent yet.
-            Ok(Err(refusal)) => return self.refuse(&refusal, &unsent()).await,
-            Err(_) => return self.late(&unsent()).await,
+            Waited::Came(Err(refusal)) => return self.refuse(&refusal, &unsent()).await,
+            Waited::Late => return self.late(&unsent()).await,
+            Waited::Stopping => return self.refuse(&passing::stopping(), &unsent()).await,
         };
         let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
         let body = self.body.clone();
         let sending = inner
             .client
             .call(&endpoint, &Verb::POST, uri, &self.headers, body);
-        let response = match timeout_at(until, sending).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
+        let response = match self.wait(sending, until).await {
+            Waited::Came(Ok(response)) => response,
+            Waited::Came(Err(error)) => {
                 let (refusal, outcome) = rpc::unreached(&error);
                 return self.refuse(&refusal, &outcome).await;
             }
-            Err(_) => return self.late(&Outcome::Unknown).await,
+            Waited::Late => return self.late(&Outcome::Unknown).await,
+            Waited::Stopping => return self.stopping().await,
         };
         let (status, host) = (response.status(), self.endpoint.host());
         if let Err(refusal) = rpc::passable(status, response.headers(), host) {
@@ -91,14 +102,24 @@ impl Exchange {
         }
     }
 
+    async fn wait<T>(&self, coming: impl Future<Output = T>, until: Instant) -> Waited<T> {
+        let gone = self.answer.is_closed();
+        tokio::select! {
+            came = coming => Waited::Came(came),
+            // What nobody is told of may still be heard, as long as the stop has patience.
+            () = self.inner.recorder.stopping().cancelled(), if !gone => Waited::Stopping,
+            () = sleep_until(until) => Waited::Late,
+        }
+    }
+
     /// Passes back an answer in one piece.
     async fn plain(mut self, response: Response<Incoming>, until: Instant) {
         let (parts, body) = response.into_parts();
         let max = self.inner.options.limits.body_bytes_max;
         let reading = Limited::new(body, max).collect();
-        let body = match timeout_at(until, reading).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => {
+        let body = match self.wait(reading, until).await {
+            Waited::Came(Ok(body)) => body.to_bytes(),
+            Waited::Came(Err(error)) => {
                 let host = self.endpoint.host();
                 let message = if error.is::<LengthLimitError>() {
                     format!("the answer has more than {max} bytes (`limits.body_bytes_max`)")
@@ -108,7 +129,8 @@ impl Exchange {
                 let refusal = Refusal::new("answer_broken", message);
                 return self.refuse(&refusal, &Outcome::Unknown).await;
             }
-            Err(_) => return self.late(&Outcome::Unknown).await,
+            Waited::Late => return self.late(&Outcome::Unknown).await,
+            Waited::Stopping => return self.stopping().await,
         };
         let mut passed = body.clone();
         if self.method == Some(Method::ExtendedCard) {
@@ -156,52 +178,53 @@ impl Exchange {
 
     /// Passes back a stream, event by event, with one end.
     async fn stream(mut self, response: Response<Incoming>) {
-        let (parts, mut body) = response.into_parts();
-        let (sender, pieces) = reply::pieces();
-        let mut back = Response::new(pieces);
-        *back.status_mut() = parts.status;
-        *back.headers_mut() = headers::back(&parts.headers);
+        let host = self.endpoint.host().to_owned();
+        let (mut source, writer, mut back) = Source::open(&self.inner, &host, response);
         self.name(&mut back);
         let (unused, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.answer, unused).send(back);
-        let mut splitter = Splitter::new(self.inner.options.limits.sse_line_bytes_max);
         let (mut state, mut told) = (TaskStream::new(), Told::default());
         let why = loop {
             // Agents may think for long: what is limited is the silence, not the stream.
-            let until = now() + self.inner.options.timeouts.total;
-            let frame = tokio::select! {
-                () = sender.closed() => return self.gone(&told, state.end()).await,
-                () = self.inner.stop.cancelled(), if self.open.is_none() => return,
-                frame = timeout_at(until, body.frame()) => frame,
-            };
-            let frame = match frame {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(None) => break None,
-                Ok(Some(Err(error))) => {
-                    let host = self.endpoint.host();
-                    break Some(format!("the stream of `{host}` broke off: {error}"));
+            let until = self.limit();
+            let block = match source.next(Some(&writer), For::Answer(until)).await {
+                Next::Block(block) => block,
+                Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
+                Next::Late => break Some(late(&self.endpoint)),
+                Next::Gone => return self.gone(&told, state.end()).await,
+                Next::Ended | Next::Stopping => {
+                    let refusal = passing::stopping();
+                    let last = self.cut_short(&refusal, &told, state.end()).await;
+                    return passing::end(writer, last, now()).await;
                 }
-                Err(_) => break Some(late(&self.endpoint).message),
             };
-            // Trailers say nothing here.
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            let (blocks, too_long) = reply::blocks(&mut splitter, &data);
-            for block in blocks {
-                if let Some(piece) = self.pass(block, &mut state, &mut told).await
-                    && sender.send(piece).await.is_err()
-                {
-                    return self.gone(&told, state.end()).await;
-                }
-            }
-            if too_long.is_some() {
-                break too_long;
+            if let Some(piece) = self.pass(block, &mut state, &mut told).await
+                && passing::send(&writer, piece, self.limit()).await.is_err()
+            {
+                // The agent goes on, whether nobody is there or nobody listens.
+                return self.gone(&told, state.end()).await;
             }
         };
-        let last = self.end(why, &told, state.end(), splitter.rest()).await;
-        if !last.is_empty() {
-            let _ = sender.send(last.into()).await;
+        let last = self.end(why, &told, state.end(), source.rest()).await;
+        passing::end(writer, last, now()).await;
+    }
+
+    /// Until when something that begins now may take.
+    fn limit(&self) -> Instant {
+        now() + self.inner.options.timeouts.total
+    }
+
+    /// This process stops. Returns what goes out last.
+    async fn cut_short(&mut self, refusal: &Refusal, told: &Told, end: End) -> Vec<u8> {
+        match end {
+            End::Terminal(_) | End::Answered | End::Refused(_) => Vec::new(),
+            End::Paused(_) | End::Truncated(_) => {
+                if let Some(open) = self.open.take() {
+                    let causes = std::mem::take(&mut self.causes);
+                    let _ = open.finish(told.ended(Outcome::Unknown, causes)).await;
+                }
+                refusal.event(self.id.as_ref())
+            }
         }
     }
 
@@ -242,7 +265,7 @@ impl Exchange {
     }
 
     /// The stream is over; `why` says so if it broke off. Returns what goes out last.
-    async fn end(&mut self, why: Option<String>, told: &Told, end: End, rest: &[u8]) -> Vec<u8> {
+    async fn end(&mut self, why: Option<Refusal>, told: &Told, end: End, rest: &[u8]) -> Vec<u8> {
         match end {
             End::Terminal(_) | End::Answered | End::Refused(_) => rest.to_vec(),
             End::Paused(_) if why.is_none() => {
@@ -252,13 +275,12 @@ impl Exchange {
             }
             End::Paused(_) | End::Truncated(_) => {
                 let why = why.unwrap_or_else(|| {
-                    format!(
-                        "the stream of `{}` ended before the task did",
-                        self.endpoint.host()
-                    )
+                    let host = self.endpoint.host();
+                    let message = format!("the stream of `{host}` ended before the task did");
+                    Refusal::new("stream_truncated", message)
                 });
                 self.park(told).await;
-                Refusal::new("stream_truncated", why).event(self.id.as_ref())
+                why.event(self.id.as_ref())
             }
         }
     }
@@ -337,6 +359,10 @@ impl Exchange {
 
     fn refusal(&self, refusal: &Refusal) -> Response<Body> {
         refusal.answer(self.id.as_slice(), false)
+    }
+
+    async fn stopping(self) {
+        self.refuse(&passing::stopping(), &Outcome::Unknown).await;
     }
 
     async fn late(self, outcome: &Outcome) {

@@ -15,16 +15,15 @@ use std::time::Duration;
 
 use ::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ::http::{Response, StatusCode};
-use bytes::Bytes;
 use engine::live::{Refused, Told};
 use http_body_util::BodyExt as _;
 use model::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use wire::jsonrpc::{Id, Json, result_reply};
 use wire::mcp::http::is_stream;
 
+use crate::reply::Writer;
 use crate::rpc::{self, Refusal};
 use crate::{Body, reply};
 
@@ -61,7 +60,7 @@ pub(super) async fn answer(mut onward: Onward) -> Response<Body> {
             ended => over(onward, ended).await,
         };
     }
-    let (sender, pieces) = reply::pieces();
+    let (writer, pieces) = reply::written();
     let mut back = Response::new(pieces);
     let headers = back.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -69,35 +68,40 @@ pub(super) async fn answer(mut onward: Onward) -> Response<Body> {
     name(&mut onward, &mut back);
     let tasks = onward.inner.recorder.tasks().clone();
     tasks.spawn(async move {
-        let gone = sender.clone();
-        let streaming = Box::pin(stream(onward, sender));
+        let streaming = Box::pin(stream(onward, &writer));
         // Who goes away while its call waits has thereby cancelled it; once it was sent, it is on
         // its way.
-        tokio::select! {
-            () = gone.closed() => {}
-            () = streaming => {}
+        let whole = tokio::select! {
+            () = writer.gone() => false,
+            whole = streaming => whole,
+        };
+        // What broke off breaks off for the client too.
+        if whole {
+            writer.end().await;
         }
     });
     back
 }
 
-/// Waits, telling of it, then passes on what the server answers.
-async fn stream(mut onward: Onward, client: mpsc::Sender<Bytes>) {
+/// Waits, telling of it, then passes on what the server answers. Returns whether that came to its
+/// end.
+async fn stream(mut onward: Onward, client: &Writer) -> bool {
     let ids = onward.calls.ids().to_vec();
-    let response = match wait(&mut onward, Some(&client)).await {
+    let response = match wait(&mut onward, Some(client)).await {
         Waited::Approved => go_on(onward).await,
         ended => over(onward, ended).await,
     };
     let (parts, mut body) = response.into_parts();
     if is_stream(rpc::kind_of(&parts.headers)) {
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
             if let Ok(data) = frame.into_data()
                 && client.send(data).await.is_err()
             {
-                return;
+                return false;
             }
         }
-        return;
+        return true;
     }
     let whole = body.collect().await.map(|body| body.to_bytes());
     let whole = whole.unwrap_or_default();
@@ -110,11 +114,11 @@ async fn stream(mut onward: Onward, client: mpsc::Sender<Bytes>) {
         let refusal = Refusal::new("upstream_status", message);
         ids.iter().flat_map(|id| refusal.event(Some(id))).collect()
     };
-    let _ = client.send(pieces.into()).await;
+    client.send(pieces).await.is_ok()
 }
 
 /// Waits until everything that is held may go on, or something may not.
-async fn wait(onward: &mut Onward, client: Option<&mpsc::Sender<Bytes>>) -> Waited {
+async fn wait(onward: &mut Onward, client: Option<&Writer>) -> Waited {
     let inner = Arc::clone(&onward.inner);
     let until = Instant::now() + inner.recorder.approvals_wait();
     let mut tell = Instant::now();
@@ -146,7 +150,7 @@ async fn wait(onward: &mut Onward, client: Option<&mpsc::Sender<Bytes>>) -> Wait
                     let words = format!("waits for the approval of decision {decision}");
                     for token in &onward.begins.tokens {
                         // The server counts on from whatever it begins with.
-                        let _ = client.send(progress(token, told, &words).into()).await;
+                        let _ = client.send(progress(token, told, &words)).await;
                     }
                 }
             }

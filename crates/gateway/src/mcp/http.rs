@@ -7,11 +7,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use model::Outcome;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use wire::mcp::http::is_stream;
-use wire::sse::{Block, Splitter};
+use wire::sse::Block;
 
+use crate::passing::{self, For, Next, Source, Untaken};
+use crate::reply::Writer;
 use crate::rpc::{self, Refusal};
 use crate::upstream::{Endpoint, UpstreamError, with_query};
 use crate::{Body, Inner, headers, reply};
@@ -34,13 +36,15 @@ pub(super) struct Exchange {
 }
 
 /// What came of waiting.
-enum Next<T> {
+enum Waited<T> {
     Came(T),
     /// The client went away, and has thereby cancelled what it asked for.
     Gone,
     Late,
     /// The gateway stops, and this is nothing that has an end of its own.
     Stop,
+    /// This process stops, and waits no longer.
+    Stopping,
 }
 
 impl Exchange {
@@ -58,10 +62,11 @@ impl Exchange {
             .client
             .call(&endpoint, &method, uri, &headers, self.body.clone());
         let response = match self.wait(sending, until).await {
-            Next::Came(Ok(response)) => response,
-            Next::Came(Err(error)) => return self.unreached(&error).await,
-            Next::Gone | Next::Stop => return self.gone().await,
-            Next::Late => return self.late().await,
+            Waited::Came(Ok(response)) => response,
+            Waited::Came(Err(error)) => return self.unreached(&error).await,
+            Waited::Gone | Waited::Stop => return self.gone().await,
+            Waited::Late => return self.late().await,
+            Waited::Stopping => return self.refuse(&passing::stopping(), &Outcome::Unknown).await,
         };
         let (status, host) = (response.status(), self.endpoint.host());
         if let Err(refusal) = rpc::passable(status, response.headers(), host) {
@@ -76,16 +81,20 @@ impl Exchange {
     }
 
     /// Waits for something of the server.
-    async fn wait<T>(&mut self, coming: impl Future<Output = T>, until: Instant) -> Next<T> {
+    async fn wait<T>(&mut self, coming: impl Future<Output = T>, until: Instant) -> Waited<T> {
         let stateless = self.origin.is_stateless();
         let unasked = self.method != Method::POST;
         let listens = self.calls.listens() || unasked;
         let stop = self.inner.stop.clone();
+        let stopping = self.inner.recorder.stopping().clone();
+        let gone = self.answer.is_closed();
         tokio::select! {
-            came = coming => Next::Came(came),
-            () = self.answer.closed(), if stateless || unasked => Next::Gone,
-            () = stop.cancelled(), if listens => Next::Stop,
-            () = sleep_until(until), if !listens => Next::Late,
+            came = coming => Waited::Came(came),
+            () = self.answer.closed(), if stateless || unasked => Waited::Gone,
+            () = stop.cancelled(), if listens => Waited::Stop,
+            // What nobody is told of may still be heard, as long as the stop has patience.
+            () = stopping.cancelled(), if !gone => Waited::Stopping,
+            () = sleep_until(until), if !listens => Waited::Late,
         }
     }
 
@@ -95,8 +104,8 @@ impl Exchange {
         let max = self.inner.options.limits.body_bytes_max;
         let reading = Limited::new(body, max).collect();
         let body = match self.wait(reading, until).await {
-            Next::Came(Ok(body)) => body.to_bytes(),
-            Next::Came(Err(error)) => {
+            Waited::Came(Ok(body)) => body.to_bytes(),
+            Waited::Came(Err(error)) => {
                 let host = self.endpoint.host();
                 let message = if error.is::<LengthLimitError>() {
                     format!("the answer has more than {max} bytes (`limits.body_bytes_max`)")
@@ -106,8 +115,9 @@ impl Exchange {
                 let refusal = Refusal::new("answer_broken", message);
                 return self.refuse(&refusal, &Outcome::Unknown).await;
             }
-            Next::Gone | Next::Stop => return self.gone().await,
-            Next::Late => return self.late().await,
+            Waited::Gone | Waited::Stop => return self.gone().await,
+            Waited::Late => return self.late().await,
+            Waited::Stopping => return self.refuse(&passing::stopping(), &Outcome::Unknown).await,
         };
         let mut back = Response::new(reply::whole(body.clone()));
         *back.status_mut() = parts.status;
@@ -132,80 +142,53 @@ impl Exchange {
 
     /// Passes back a stream, event by event.
     async fn stream(mut self, response: Response<Incoming>, until: Instant) {
-        let (parts, mut body) = response.into_parts();
-        let (sender, pieces) = reply::pieces();
-        let mut back = Response::new(pieces);
-        *back.status_mut() = parts.status;
-        *back.headers_mut() = headers::back(&parts.headers);
+        let host = self.endpoint.host().to_owned();
+        let (mut source, writer, mut back) = Source::open(&self.inner, &host, response);
         self.calls.name(&mut back);
         // Who is gone already is noticed when the first piece goes out.
         let (unused, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.answer, unused).send(back);
-        let mut splitter = Splitter::new(self.inner.options.limits.sse_line_bytes_max);
-        let mut client = Some(sender);
+        let listens = self.calls.listens() || self.method != Method::POST;
+        let waits = if listens {
+            For::Listening
+        } else {
+            For::Answer(until)
+        };
+        let mut client = Some(writer);
         let why = loop {
-            let frame = match self.next(&mut body, client.as_ref(), until).await {
-                Next::Came(Some(Ok(frame))) => frame,
-                Next::Came(None) => break None,
-                Next::Came(Some(Err(error))) => {
-                    break Some(format!(
-                        "the stream of `{}` broke off: {error}",
-                        self.endpoint.host()
-                    ));
-                }
-                Next::Late => break Some(late(self.endpoint.host())),
-                Next::Stop => return,
-                Next::Gone => {
-                    if self.drops_with_client() {
-                        return self.gone().await;
+            let block = match source.next(client.as_ref(), waits).await {
+                Next::Block(block) => block,
+                Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
+                Next::Late => break Some(Refusal::new("upstream_timeout", late(&host))),
+                Next::Stopping => break Some(passing::stopping()),
+                Next::Ended => {
+                    if let Some(client) = client {
+                        passing::end(client, Vec::new(), now()).await;
                     }
+                    return;
+                }
+                Next::Gone if self.drops_with_client() => return self.gone().await,
+                Next::Gone => {
                     client = None;
                     continue;
                 }
             };
-            // Trailers say nothing here.
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            let (blocks, too_long) = reply::blocks(&mut splitter, &data);
-            for block in blocks {
-                let piece = self.pass(block).await;
-                if let Some(to) = &client
-                    && to.send(piece).await.is_err()
-                {
-                    client = None;
-                }
-            }
-            if client.is_none() && self.drops_with_client() {
-                return self.gone().await;
-            }
-            if too_long.is_some() {
-                break too_long;
+            let piece = self.pass(block).await;
+            let Some(to) = &client else { continue };
+            let within = if listens { self.limit() } else { until };
+            match passing::send(to, piece, within).await {
+                Ok(()) => {}
+                Err(Untaken::Slow) => break Some(passing::too_slow()),
+                Err(Untaken::Gone) if self.drops_with_client() => return self.gone().await,
+                Err(Untaken::Gone) => client = None,
             }
         };
-        self.end(why, client, splitter.rest()).await;
+        self.end(why, client, source.rest()).await;
     }
 
-    /// Waits for the next piece. That a client is gone is told once.
-    async fn next(
-        &self,
-        body: &mut Incoming,
-        client: Option<&mpsc::Sender<Bytes>>,
-        until: Instant,
-    ) -> Next<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
-        let listens = self.calls.listens() || self.method != Method::POST;
-        let gone = async {
-            match client {
-                Some(client) => client.closed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            frame = body.frame() => Next::Came(frame),
-            () = gone => Next::Gone,
-            () = self.inner.stop.cancelled(), if listens => Next::Stop,
-            () = sleep_until(until), if !listens => Next::Late,
-        }
+    /// Until when something that begins now may take.
+    fn limit(&self) -> Instant {
+        now() + self.inner.options.timeouts.total
     }
 
     /// Whether nobody reads on for a client that went away: it cancelled by that, or takes the
@@ -232,21 +215,22 @@ impl Exchange {
     }
 
     /// The stream is over; `why` says so if it broke off.
-    async fn end(mut self, why: Option<String>, client: Option<mpsc::Sender<Bytes>>, rest: &[u8]) {
+    async fn end(mut self, why: Option<Refusal>, client: Option<Writer>, rest: &[u8]) {
+        let broke = why.is_some();
         let last = if self.method != Method::POST || self.calls.is_complete() {
             rest.to_vec()
         } else if self.calls.is_resumable() {
             self.calls.park();
             Vec::new()
         } else {
-            let why = why.unwrap_or_else(|| {
-                format!(
+            let refusal = why.unwrap_or_else(|| {
+                let message = format!(
                     "the stream of `{}` ended before it answered; whether the call was carried \
                      out is not known",
                     self.endpoint.host()
-                )
+                );
+                Refusal::new("stream_truncated", message)
             });
-            let refusal = Refusal::new("stream_truncated", why);
             let open = self
                 .calls
                 .unanswered(&Outcome::Unknown, &refusal.message)
@@ -254,10 +238,11 @@ impl Exchange {
             let events: Vec<_> = open.iter().map(|id| refusal.event(Some(id))).collect();
             events.concat()
         };
+        // What broke off with nothing to tell it breaks off for the client too.
         if let Some(client) = client
-            && !last.is_empty()
+            && !(broke && last.is_empty())
         {
-            let _ = client.send(last.into()).await;
+            passing::end(client, last, now()).await;
         }
     }
 

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use wire::jsonrpc::{Id, error_reply};
 use wire::mcp::http::SESSION_ID;
 
+use crate::passing::{self, Untaken};
+use crate::reply::Writer;
 use crate::rpc::{self, Refusal};
 use crate::{Body, Inner, reply};
 
@@ -105,11 +107,16 @@ impl Exchange {
         let until = Instant::now() + self.inner.options.timeouts.total;
         let listens = self.calls.listens();
         let stateless = self.origin.is_stateless();
-        let mut client: Option<mpsc::Sender<Bytes>> = None;
+        let mut client: Option<Writer> = None;
+        let stopping = self.inner.recorder.stopping().clone();
         loop {
+            let is_gone = match &client {
+                Some(client) => client.is_gone(),
+                None => self.answer.is_closed(),
+            };
             let gone = async {
                 match &client {
-                    Some(client) => client.closed().await,
+                    Some(client) => client.gone().await,
                     None => self.answer.closed().await,
                 }
             };
@@ -122,7 +129,18 @@ impl Exchange {
                     self.calls.unanswered(&Outcome::Unknown, why).await;
                     return;
                 }
-                () = self.inner.stop.cancelled(), if listens => return,
+                () = self.inner.stop.cancelled(), if listens => {
+                    child.forget(number);
+                    if let Some(client) = client {
+                        passing::end(client, Vec::new(), until).await;
+                    }
+                    return;
+                }
+                // What nobody is told of may still be heard, as long as the stop has patience.
+                () = stopping.cancelled(), if !is_gone => {
+                    child.forget(number);
+                    return self.broken(client, &passing::stopping()).await;
+                }
                 () = sleep_until(until), if !listens => {
                     child.forget(number);
                     self.cancel(child).await;
@@ -132,15 +150,17 @@ impl Exchange {
                 }
             };
             let Some(line) = line else {
-                let how = child
-                    .ended()
-                    .unwrap_or_else(|| "the program ended".to_owned());
-                let why = format!(
-                    "{how} before it answered; whether the call was carried out is not known"
-                );
-                return self
-                    .broken(client, &Refusal::new("program_ended", why))
-                    .await;
+                let refusal = match child.ended() {
+                    Some(how) => Refusal::new(
+                        "program_ended",
+                        format!(
+                            "{how} before it answered; whether the call was carried out is not \
+                             known"
+                        ),
+                    ),
+                    None => passing::too_slow(),
+                };
+                return self.broken(client, &refusal).await;
             };
             let heard = self.calls.hear(&line, false).await;
             let complete = self.calls.is_complete() && !listens;
@@ -161,19 +181,33 @@ impl Exchange {
                 }
             };
             let to = match &client {
-                Some(to) => to.clone(),
-                None => client.insert(self.begin_stream(child)).clone(),
+                Some(to) => to,
+                None => client.insert(self.begin_stream(child)),
             };
-            // A client that went away cancelled nothing: what comes is recorded all the same.
-            let _ = to.send(piece.into()).await;
+            let within = if listens {
+                Instant::now() + self.inner.options.timeouts.total
+            } else {
+                until
+            };
+            match passing::send(to, piece.into(), within).await {
+                // A client that went away cancelled nothing: what comes is recorded all the same.
+                Ok(()) | Err(Untaken::Gone) => {}
+                Err(Untaken::Slow) => {
+                    child.forget(number);
+                    return self.broken(client, &passing::too_slow()).await;
+                }
+            }
             if complete {
+                if let Some(client) = client {
+                    passing::end(client, Vec::new(), until).await;
+                }
                 return;
             }
         }
     }
 
-    fn begin_stream(&mut self, child: &Child) -> mpsc::Sender<Bytes> {
-        let (sender, pieces) = reply::pieces();
+    fn begin_stream(&mut self, child: &Child) -> Writer {
+        let (sender, pieces) = reply::written();
         let mut back = Response::new(pieces);
         as_stream(&mut back);
         self.head(&mut back, child);
@@ -208,7 +242,7 @@ impl Exchange {
     }
 
     /// No answer comes any more.
-    async fn broken(mut self, client: Option<mpsc::Sender<Bytes>>, refusal: &Refusal) {
+    async fn broken(mut self, client: Option<Writer>, refusal: &Refusal) {
         let Some(client) = client else {
             return self.refuse(refusal, &Outcome::Unknown).await;
         };
@@ -216,8 +250,10 @@ impl Exchange {
             .calls
             .unanswered(&Outcome::Unknown, &refusal.message)
             .await;
-        for id in &open {
-            let _ = client.send(refusal.event(Some(id)).into()).await;
+        let events: Vec<_> = open.iter().map(|id| refusal.event(Some(id))).collect();
+        // A stream that only listened has nothing to tell, and breaks off.
+        if !events.is_empty() {
+            passing::end(client, events.concat(), Instant::now()).await;
         }
     }
 
@@ -270,22 +306,28 @@ impl Exchange {
             return self.no_session().await;
         };
         let mut lines = child.listen();
-        let (sender, pieces) = reply::pieces();
+        let (client, pieces) = reply::written();
         let mut back = Response::new(pieces);
         as_stream(&mut back);
         let stop = self.inner.stop.clone();
         let _ = self.answer.send(back);
+        let total = self.inner.options.timeouts.total;
         loop {
             let line = tokio::select! {
                 line = lines.recv() => line,
-                () = sender.closed() => return,
-                () = stop.cancelled() => return,
+                () = client.gone() => return,
+                () = stop.cancelled() => None,
             };
-            let Some(line) = line else { return };
-            if sender.send(event(&line).into()).await.is_err() {
+            let Some(line) = line else { break };
+            let within = Instant::now() + total;
+            if passing::send(&client, event(&line).into(), within)
+                .await
+                .is_err()
+            {
                 return;
             }
         }
+        passing::end(client, Vec::new(), Instant::now()).await;
     }
 
     fn end_session(self) {

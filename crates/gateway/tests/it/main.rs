@@ -4,6 +4,7 @@
 
 mod a2a;
 mod faults;
+mod fronts;
 mod held;
 mod mcp;
 mod mcp_program;

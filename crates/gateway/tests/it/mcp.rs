@@ -294,11 +294,17 @@ async fn a_client_that_goes_away_cancels_only_where_the_revision_says_so() {
         let revision = [("mcp-protocol-version", revision)];
         let response = world.send(Method::POST, "/mcp/desk", &revision, CALL).await;
         here.notified().await;
+        let decision = response.headers()["x-rescind-decision"].clone();
         drop(response);
         // Dropping one answer of several closes its connection; the gateway sees it and goes on,
         // or has left the call before the server does.
         if outcome == "succeeded" {
             on.notify_one();
+            let decision = decision.to_str().unwrap().parse().unwrap();
+            let engine = world.recorder.engine();
+            while engine.decision(decision).await.unwrap().outcome != outcome {
+                tokio::task::yield_now().await;
+            }
         }
         assert_eq!(outcomes(&world).await, [outcome]);
     }

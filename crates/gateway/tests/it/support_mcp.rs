@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) enum Piece {
     Text(String),
     /// Tells that it is here, and goes on when it is told to.
     Meet(Arc<Notify>, Arc<Notify>),
+    /// Counts that so much was sent.
+    Count(Arc<AtomicUsize>),
     /// The connection breaks.
     Break,
 }
@@ -101,6 +104,10 @@ impl Reply {
                 Piece::Meet(here, on) => {
                     here.notify_one();
                     on.notified().await;
+                    None
+                }
+                Piece::Count(sent) => {
+                    sent.fetch_add(1, Ordering::Relaxed);
                     None
                 }
                 Piece::Break => Some(Err("broken".into())),
