@@ -243,10 +243,10 @@ impl Gateway {
 
     /// Ends what only listens, so that a stop need not wait for it, and gives up waiting for calls
     /// that went on after their first answer: they read as unknown.
-    pub async fn stop(&self) {
+    pub fn stop(&self) {
         self.inner.stop.cancel();
         self.inner.a2a.stop();
-        self.inner.mcp.stop().await;
+        self.inner.mcp.stop();
     }
 }
 

@@ -183,7 +183,7 @@ impl Service {
                 out.note(&format!("{named}: ending what is under way"))?;
                 stop.cancel();
                 let _ = self.stopping.send(true);
-                carrying.stop().await;
+                carrying.stop();
                 // A second signal ends the wait; what is open then is unknown in the record.
                 tokio::select! {
                     ended = &mut serving => ended,

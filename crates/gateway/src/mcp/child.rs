@@ -11,17 +11,19 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::live::Recorder;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child as Process, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::jsonrpc::{self, Id};
 use wire::mcp::What;
 use wire::mcp::stdio::{Lines, one_line};
+
+use super::upkeep::is_idle;
 
 /// A program that speaks MCP over its standard input and output.
 #[derive(Clone)]
@@ -54,6 +56,9 @@ const HELD_MAX: usize = 256;
 /// How long a program has to end after its input was closed, and again after it was told to.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a line waits for one who asked and does not read.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 /// How often a program is looked at.
 const TICK: Duration = Duration::from_secs(15);
 
@@ -66,6 +71,10 @@ pub(super) struct Child {
     state: Mutex<State>,
     /// Told to end it.
     pub(super) stop: CancellationToken,
+    /// Told to let it end once nobody waits for it.
+    pub(super) drain: CancellationToken,
+    /// Told whenever nobody waits for it any more.
+    freed: Notify,
 }
 
 #[derive(Debug)]
@@ -98,8 +107,9 @@ impl Child {
         program: &Program,
         line_bytes_max: usize,
         idle: Duration,
-        tasks: &TaskTracker,
+        recorder: &Recorder,
     ) -> std::io::Result<Arc<Self>> {
+        let tasks = recorder.tasks();
         let mut words = program.command.iter();
         let name = words.next().map_or("", String::as_str);
         let mut command = Command::new(name);
@@ -131,6 +141,8 @@ impl Child {
                 ended: None,
             }),
             stop: CancellationToken::new(),
+            drain: recorder.stopping().child_token(),
+            freed: Notify::new(),
         });
         let closing = child.stop.child_token();
         if let Some(stdin) = process.stdin.take() {
@@ -171,6 +183,7 @@ impl Child {
                 let read = tokio::select! {
                     read = stdout.read(&mut buffer) => read,
                     () = self.stop.cancelled() => break,
+                    () = self.spared() => break,
                     () = tokio::time::sleep(TICK) => {
                         if self.is_idle(idle) {
                             break;
@@ -195,6 +208,14 @@ impl Child {
         // Whoever waits learns of it by this.
         state.posts.clear();
         state.listener = None;
+    }
+
+    /// Waits until it may end: it is told so, and nobody waits for it.
+    async fn spared(&self) {
+        self.drain.cancelled().await;
+        while !self.state().posts.is_empty() {
+            self.freed.notified().await;
+        }
     }
 
     /// Hands a line to whom it is for.
@@ -237,12 +258,18 @@ impl Child {
                 let to = post.to.clone();
                 if post.ids.is_empty() {
                     state.posts.swap_remove(at);
+                    self.freed.notify_one();
                 }
                 to
             }
         };
-        // Waiting here holds the program back, as a pipe would.
-        let _ = to.send(line).await;
+        // Waiting here holds the program back, as a pipe would. But others wait for it too, so who
+        // does not read what it asked for loses it.
+        if timeout(READ_WITHIN, to.send(line)).await.is_err() {
+            self.state().posts.retain(|post| !post.to.same_channel(&to));
+            self.freed.notify_one();
+            metrics::counter!("rescind_mcp_readers_dropped_total").increment(1);
+        }
     }
 
     /// Sends a message that gets replies, and returns where they come. None once it has ended.
@@ -286,6 +313,7 @@ impl Child {
     /// Waits no longer for what was asked.
     pub(super) fn forget(&self, number: u64) {
         self.state().posts.retain(|post| post.number != number);
+        self.freed.notify_one();
     }
 
     /// Listens for what is no reply; who listened before does no longer.
@@ -328,7 +356,7 @@ impl Child {
         if !listened {
             state.listener = None;
         }
-        !listened && state.posts.is_empty() && state.used.elapsed() > idle
+        !listened && state.posts.is_empty() && is_idle(state.used, idle, Instant::now())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

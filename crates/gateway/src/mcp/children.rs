@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use wire::jsonrpc::Id;
 
 use crate::Inner;
 use crate::rpc::Refusal;
 
 use super::child::{Child, Program};
+use super::upkeep::{Backoff, crowded_out};
 
 /// How long a session may be unused.
 const IDLE: Duration = Duration::from_secs(1_800);
@@ -20,14 +20,10 @@ const IDLE: Duration = Duration::from_secs(1_800);
 /// Sessions of one server at once; the least used ends for a new one.
 const SESSIONS_MAX: usize = 64;
 
-/// The wait before a program that ended is started again, doubled each time.
-const BACKOFF: Duration = Duration::from_millis(250);
-
 /// The programs that run, by server.
 #[derive(Debug, Default)]
 pub(super) struct Children {
     servers: Mutex<HashMap<String, Server>>,
-    tasks: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -36,9 +32,7 @@ struct Server {
     sessions: Vec<Arc<Child>>,
     /// Of stateless requests.
     shared: Vec<Arc<Child>>,
-    /// How often in a row one ended before it answered.
-    failures: u32,
-    not_before: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Children {
@@ -108,7 +102,7 @@ impl Children {
             let mut servers = self.servers();
             let of = servers.entry(server.to_owned()).or_default();
             of.sweep(program.backoff_max);
-            of.not_before
+            of.backoff.not_before()
         };
         if let Some(not_before) = not_before {
             tokio::select! {
@@ -123,7 +117,7 @@ impl Children {
         inner.recorder.engine().entropy().fill(&mut random);
         let session: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let max = inner.options.limits.sse_line_bytes_max;
-        let started = Child::start(session, server, program, max, IDLE, &self.tasks);
+        let started = Child::start(session, server, program, max, IDLE, &inner.recorder);
         started.map_err(|error| {
             let name = program.command.first().map_or("", String::as_str);
             let mut servers = self.servers();
@@ -148,16 +142,14 @@ impl Children {
         ended.inspect(|child| child.stop.cancel()).is_some()
     }
 
-    /// Ends every program, and waits until they have.
-    pub(super) async fn stop(&self) {
+    /// Starts none any more, and lets those that run end once nobody waits for them.
+    pub(super) fn stop(&self) {
         self.stop.cancel();
-        for (_, of) in self.servers().drain() {
-            for child in of.sessions.into_iter().chain(of.shared) {
-                child.stop.cancel();
+        for of in self.servers().values() {
+            for child in of.sessions.iter().chain(&of.shared) {
+                child.drain.cancel();
             }
         }
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 
     fn servers(&self) -> MutexGuard<'_, HashMap<String, Server>> {
@@ -185,21 +177,15 @@ impl Server {
 
     /// A program ended, or did not start.
     fn failed(&mut self, had_answered: bool, backoff_max: Duration) {
-        self.failures = if had_answered {
-            1
-        } else {
-            self.failures.saturating_add(1)
-        };
-        let doubled = BACKOFF.saturating_mul(1 << (self.failures - 1).min(20));
-        self.not_before = Some(Instant::now() + doubled.min(backoff_max));
+        let now = Instant::now();
+        self.backoff.failed(had_answered, backoff_max, now);
     }
 }
 
 /// Ends the least used of too many.
 fn make_room(children: &mut Vec<Arc<Child>>) {
-    while children.len() >= SESSIONS_MAX {
-        let least = (0..children.len()).min_by_key(|at| children[*at].used());
-        let Some(least) = least else { return };
+    let used: Vec<_> = children.iter().map(|child| child.used()).collect();
+    if let Some(least) = crowded_out(&used, SESSIONS_MAX) {
         children.swap_remove(least).stop.cancel();
     }
 }

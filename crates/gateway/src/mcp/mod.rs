@@ -24,6 +24,7 @@ mod held;
 mod http;
 mod shared;
 mod stdio;
+mod upkeep;
 
 use std::sync::Arc;
 

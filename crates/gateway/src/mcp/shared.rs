@@ -118,9 +118,9 @@ impl Shared {
         &self.children
     }
 
-    /// Waits for nothing any more, and ends the programs.
-    pub(crate) async fn stop(&self) {
+    /// Waits for nothing any more, and lets the programs end.
+    pub(crate) fn stop(&self) {
         self.parked.clear();
-        self.children.stop().await;
+        self.children.stop();
     }
 }

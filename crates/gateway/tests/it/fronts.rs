@@ -98,7 +98,7 @@ async fn what_a_stop_cuts_short_ends_truthfully_for_record_and_caller() {
             let stopping = async {
                 // Virtual time: all that is said is out by then.
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                world.gateway.stop().await;
+                world.gateway.stop();
                 world.recorder.stop(Duration::from_secs(1)).await.unwrap()
             };
             let (got, open) = tokio::join!(asking, stopping);
@@ -127,7 +127,7 @@ async fn a_stream_that_only_listens_ends_with_the_gateway_and_breaks_off_with_it
         if breaks {
             on.notify_one();
         } else {
-            world.gateway.stop().await;
+            world.gateway.stop();
         }
         assert_eq!(body.collect().await.is_err(), breaks);
     }

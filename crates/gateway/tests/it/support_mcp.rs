@@ -299,7 +299,7 @@ impl World {
 
     /// Ends what is under way and returns every decision in the record, oldest first.
     pub(crate) async fn record(&self) -> Vec<DecisionView> {
-        self.gateway.stop().await;
+        self.gateway.stop();
         self.recorder.stop(Duration::from_secs(10)).await.unwrap();
         let engine = self.recorder.engine();
         let mut all = Vec::new();
