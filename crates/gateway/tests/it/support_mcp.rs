@@ -10,7 +10,7 @@ use bytes::Bytes;
 use engine::access::Access;
 use engine::live::{self, Recorder};
 use engine::view::DecisionView;
-use engine::{Engine, ManualClock, Page, SeededEntropy, Store};
+use engine::{Engine, Journal, ManualClock, Page, SeededEntropy, Store};
 use futures_util::StreamExt as _;
 use gateway::{Body, Endpoint, Gateway, Limits, McpServer, Options, Retry, Sockets, Timeouts};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -228,10 +228,20 @@ impl World {
         store: Arc<dyn Store>,
         recording: live::Options,
     ) -> Self {
+        Self::over(mcp, a2a, timeouts, (store, None), recording).await
+    }
+
+    pub(crate) async fn over(
+        mcp: BTreeMap<String, McpServer>,
+        a2a: BTreeMap<String, Endpoint>,
+        timeouts: Timeouts,
+        (store, journal): (Arc<dyn Store>, Option<Arc<dyn Journal>>),
+        recording: live::Options,
+    ) -> Self {
         let entropy = Arc::new(SeededEntropy::new(7));
         let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let engine = Engine::start(store, clock, entropy).await.unwrap();
-        let recorder = Recorder::start(engine, None, recording);
+        let recorder = Recorder::start(engine, journal, recording);
         let recorder = recorder.await.unwrap();
         let options = Options {
             upstreams: BTreeMap::new(),
