@@ -26,6 +26,11 @@ use wire::llm::{Api, Layout, read_request};
 
 const MESSAGES: usize = 200;
 
+const SYLLABLES: [&str; 20] = [
+    "or", "der", "cus", "tom", "er", "re", "fund", "the", "to", "is", "be", "cau", "se", "ket",
+    "tle", "a", "in", "ing", "ly", "pol",
+];
+
 fn main() {
     for api in Api::ALL {
         for bytes in [300, 1_100] {
@@ -93,7 +98,7 @@ fn mark(n: usize, bytes: usize) -> Mark {
         trace: Trace::Output {
             text: text(n, bytes),
             calls: vec![Called {
-                id: Some(format!("call_{n}")),
+                id: Some(format!("call_Yk3f9QeTzP0w_{n}")),
                 name: "look".to_owned(),
                 arguments: json!({ "n": n }).to_string(),
             }],
@@ -104,19 +109,21 @@ fn mark(n: usize, bytes: usize) -> Mark {
 
 /// Text of words that are like those of others and yet its own.
 fn text(n: usize, bytes: usize) -> String {
-    let words = [
-        "order", "customer", "refund", "please", "tomorrow", "card", "because", "kettle", "late",
-        "shop", "Oslo", "again", "number", "policy", "says", "thirty",
-    ];
     let mut out = format!("Case {n}:");
     let mut state = n as u64 * 0x9e37_79b9 + 1;
-    while out.len() < bytes {
+    let mut next = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
+        (state >> 33) as usize
+    };
+    while out.len() < bytes {
         out.push(' ');
-        out.push_str(words[(state >> 60) as usize]);
-        if state >> 56 & 15 == 0 {
+        // Short words are met often, long ones seldom.
+        for _ in 0..1 + next() % 4 {
+            out.push_str(SYLLABLES[next() % SYLLABLES.len()]);
+        }
+        if next() % 12 == 0 {
             out.push_str(".\n");
         }
     }
@@ -127,7 +134,10 @@ fn history(api: Api, bytes: usize) -> Vec<u8> {
     let mut items: Vec<Value> = Vec::new();
     for n in 0..MESSAGES {
         let text = text(n, bytes);
-        let (id, before) = (format!("call_{n}"), format!("call_{}", n.saturating_sub(1)));
+        let (id, before) = (
+            format!("call_Yk3f9QeTzP0w_{n}"),
+            format!("call_Yk3f9QeTzP0w_{}", n.saturating_sub(1)),
+        );
         let arguments = json!({ "n": n });
         let item = match (api, n % 4) {
             (Api::Responses, 1) => json!({ "type": "function_call", "call_id": id, "name": "look",

@@ -2,6 +2,8 @@
 
 use model::DecisionId;
 
+use crate::passages::sentences;
+
 /// The longest reason that stands in a history, in characters.
 const REASON_MAX: usize = 240;
 
@@ -56,6 +58,42 @@ pub struct Called {
 }
 
 impl Mark {
+    /// Returns the mark without what need not be kept: of all that a model was told, only what its
+    /// answer says too, and the last of it.
+    #[must_use]
+    pub fn lean(mut self) -> Self {
+        if let Trace::Output { text, told, .. } = &mut self.trace {
+            let last = told.pop();
+            let whole = text.trim();
+            let mut parts = sentences(whole);
+            parts.push(whole);
+            let before = |part: &&str| told.iter().chain(&last).any(|told| told.contains(*part));
+            let mut kept: Vec<String> = parts
+                .into_iter()
+                .filter(before)
+                .map(str::to_owned)
+                .collect();
+            kept.extend(last);
+            *told = kept;
+        }
+        self
+    }
+
+    /// Returns how many bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let call = |call: &Called| call.arguments.len() + call.name.len();
+        let all = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        self.reason.len()
+            + match &self.trace {
+                Trace::Output { text, calls, told } => {
+                    text.len() + all(told) + calls.iter().map(call).sum::<usize>()
+                }
+                Trace::Result { call: of, text } => call(of) + text.len(),
+                Trace::Words { texts } => all(texts),
+            }
+    }
+
     /// What stands in the place of a whole message.
     pub(crate) fn message(&self) -> String {
         format!(

@@ -6,7 +6,7 @@ use model::DecisionId;
 
 use crate::anchors::Anchors;
 use crate::mark::{Called, Mark, Trace};
-use crate::passages::{Passage, Passages, sentences, words};
+use crate::passages::{BEGINNING, Passage, Passages, sentences, words};
 
 /// Words from which a passage of the own run is recognised inside another text.
 const PASSAGE_WORDS: usize = 8;
@@ -41,6 +41,8 @@ pub struct Marks {
     anchors: Anchors,
     /// Whether messages of the model must be looked at whatever the anchors say.
     models: bool,
+    /// Whether everything must.
+    blind: bool,
 }
 
 /// What is said in the place of one decision's traces.
@@ -94,13 +96,14 @@ impl Marks {
             passages: Passages::default(),
             anchors: Anchors::default(),
             models: false,
+            blind: false,
         };
         let mut passages = Vec::new();
         for mark in marks {
             ready.add(mark, audience, &mut passages);
         }
         for passage in &passages {
-            ready.anchors.text(&passage.text);
+            ready.blind |= !ready.anchors.add(&passage.text);
         }
         ready.passages = Passages::new(passages);
         ready.silence();
@@ -127,7 +130,7 @@ impl Marks {
         };
         let mut pass = |text: &str, part, of_tool| {
             let text = text.trim();
-            if words(text) >= least {
+            if words(text) >= least && text.len() >= BEGINNING {
                 let (mark, text) = (number, text.to_owned());
                 passages.push(Passage {
                     mark,
@@ -159,12 +162,7 @@ impl Marks {
                 };
                 let after = told.last();
                 if !text.is_empty() && (sure || after.is_some()) {
-                    // A short one may lie in no eight plain bytes.
-                    if sure {
-                        self.anchors.text(text);
-                    } else {
-                        self.models = true;
-                    }
+                    self.models |= !self.anchors.add(text);
                     self.by_text
                         .entry(text.to_owned())
                         .or_default()
@@ -199,7 +197,7 @@ impl Marks {
         };
         match &call.id {
             Some(id) => {
-                self.anchors.value(id);
+                self.blind |= !self.anchors.add(id);
                 self.by_call.entry(id.clone()).or_default().push(known);
             }
             // Without an id, only the result tells one call from others like it.
@@ -257,7 +255,7 @@ impl Marks {
     /// Whether a piece of a body may hold something that is looked for; `model` tells whether it
     /// is the model's.
     pub(crate) fn may_be_in(&self, raw: &str, model: bool) -> bool {
-        model && self.models || self.anchors.hit(raw)
+        self.blind || model && self.models || self.anchors.hit(raw)
     }
 
     /// The mark of a message that says `text`; `before` tells what stands before it.

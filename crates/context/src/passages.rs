@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::anchors::{Bits, WINDOW, window, windows};
+use crate::anchors::{Bits, windows};
+
+/// Bytes by which a passage's beginning is known. Shorter ones are not looked for.
+pub(crate) const BEGINNING: usize = 24;
 
 /// A text to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,23 +25,26 @@ pub(crate) struct Passage {
 pub(crate) struct Passages {
     begins: Bits,
     /// Those of each beginning, longest first.
-    by_beginning: FxHashMap<u64, Vec<Passage>>,
+    by_beginning: FxHashMap<[u8; BEGINNING], Vec<Passage>>,
 }
 
 impl Passages {
     /// Makes passages ready. Of equal ones the first counts.
     pub(crate) fn new(all: Vec<Passage>) -> Self {
         let mut ready = Self::default();
+        let mut known = FxHashSet::default();
         for passage in all {
-            let Some(beginning) = passage.text.as_bytes().first_chunk::<WINDOW>() else {
+            let Some(beginning) = passage.text.as_bytes().first_chunk() else {
                 continue;
             };
-            let beginning = window(beginning);
-            ready.begins.set(beginning);
-            let same = ready.by_beginning.entry(beginning).or_default();
-            if same.iter().all(|known| known.text != passage.text) {
-                same.push(passage);
+            if !known.insert(passage.text.clone()) {
+                continue;
             }
+            ready
+                .begins
+                .set(windows(beginning).next().unwrap_or_default());
+            let same = ready.by_beginning.entry(*beginning).or_default();
+            same.push(passage);
         }
         for same in ready.by_beginning.values_mut() {
             same.sort_by_key(|passage| std::cmp::Reverse(passage.text.len()));
@@ -54,13 +60,15 @@ impl Passages {
         from: usize,
         fits: impl Fn(&Passage) -> bool,
     ) -> Option<(Range<usize>, &Passage)> {
-        let bytes = text.as_bytes();
-        let rest = bytes.get(from..)?;
+        let rest = text.as_bytes().get(from..)?;
         for (at, begins) in windows(rest).enumerate() {
             if !self.begins.has(begins) {
                 continue;
             }
-            let same = self.by_beginning.get(&begins).into_iter().flatten();
+            let Some(beginning) = rest[at..].first_chunk() else {
+                break;
+            };
+            let same = self.by_beginning.get(beginning).into_iter().flatten();
             let mut whole = same
                 .filter(|passage| rest[at..].starts_with(passage.text.as_bytes()) && fits(passage));
             if let Some(passage) = whole.next() {
