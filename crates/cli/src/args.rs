@@ -261,7 +261,7 @@ pub(crate) struct Prove {
     /// The file to write; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Contents to disclose: asked, chosen, reasoning, result, options, comment, source, or all
+    /// Contents to disclose: asked, chosen, reasoning, result, sent, options, comment, source, or all
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub(crate) disclose: Vec<String>,
     /// Prove the whole chain of causes too, back to the first

@@ -259,7 +259,7 @@ pub struct AccountView {
 /// One field of content.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ContentView {
-    /// What it is: asked, chosen, reasoning, result, options, environment, comment, source.
+    /// What it is: asked, chosen, reasoning, result, sent, options, environment, comment, source.
     pub field: String,
     /// Its length in bytes.
     pub bytes: u64,

@@ -191,13 +191,15 @@ pub enum Field {
     Reasoning,
     /// What came back.
     Result,
+    /// What was sent on, where that is not what was asked: its digest, and why.
+    Sent,
     /// The item as the source had it, byte for byte, unknown fields included.
     Source,
 }
 
 impl Field {
     /// All fields, in the order of their names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Asked,
         Self::Chosen,
         Self::Comment,
@@ -205,6 +207,7 @@ impl Field {
         Self::Options,
         Self::Reasoning,
         Self::Result,
+        Self::Sent,
         Self::Source,
     ];
 
@@ -219,6 +222,7 @@ impl Field {
             Self::Options => "options",
             Self::Reasoning => "reasoning",
             Self::Result => "result",
+            Self::Sent => "sent",
             Self::Source => "source",
         }
     }

@@ -99,7 +99,7 @@ impl Extent {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Disclosure {
     /// Contents to disclose, with commas between: asked, chosen, reasoning, result, options,
-    /// environment, comment, source, or all. Default: none.
+    /// environment, comment, sent, source, or all. Default: none.
     pub(crate) disclose: Option<String>,
     /// Whether to prove the whole chain of causes too. Default: false.
     #[serde(default)]
