@@ -222,6 +222,14 @@ impl Tracer {
         Some((known.run, known.decision))
     }
 
+    /// Says which decision of all runs said exactly this, the latest of several.
+    #[must_use]
+    pub fn said(&mut self, text: &str) -> Option<DecisionId> {
+        let hash = text_hash(text, &self.options);
+        let number = self.realm.as_mut()?.texts.get(hash)?;
+        Some(self.roster.get(number)?.decision)
+    }
+
     /// Forgets a run that has ended: nothing more is traced to it within it. What other runs may
     /// trace to it stays until newer content displaces it.
     pub fn forget(&mut self, run: RunId) {
