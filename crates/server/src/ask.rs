@@ -1,7 +1,8 @@
-//! What requests ask: query options, each checked, and a wrong one refused by name.
+//! What requests ask: query options and bodies, each checked, and a wrong one refused by name.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,6 +23,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Options<T> {
             Ok(Query(options)) => Ok(Self(options)),
             Err(rejection) => Err(Problem::bad("bad-option", rejection.body_text())
                 .with_hint("`/api/v1/openapi.json` lists the options of each path")),
+        }
+    }
+}
+
+/// What a request says in its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Said<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
+        match body {
+            Ok(Json(said)) => Ok(Self(said)),
+            Err(rejection) => Err(Problem::bad("bad-body", rejection.body_text())
+                .with_hint("`/api/v1/openapi.json` says what the body of each path holds")),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The HTTP API: look into the record, prove, verify, and follow what is new.
+//! The HTTP API: look into the record, prove, verify, follow what is new, and decide about calls
+//! that wait.
 //!
 //! ```text
 //! request ─► gate: host, origin, token, role ─► handler ─► engine ─► view, as JSON
@@ -15,6 +16,7 @@
 //! handed in ([`Verify`]).
 
 mod api;
+mod approvals;
 mod ask;
 mod events;
 mod gate;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use engine::access::Access;
+use engine::live::Recorder;
 use engine::view::VerifiedView;
 use engine::{Engine, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -58,6 +61,7 @@ impl Server {
             engine,
             realm: Realm::default(),
             access: Access::default(),
+            recorder: None,
             verify: None,
             metrics: None,
             stopping: None,
@@ -70,6 +74,7 @@ pub struct Builder {
     engine: Engine,
     realm: Realm,
     access: Access,
+    recorder: Option<Recorder>,
     verify: Option<Verify>,
     metrics: Option<PrometheusHandle>,
     stopping: Option<watch::Receiver<bool>>,
@@ -96,6 +101,14 @@ impl Builder {
     #[must_use]
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// Hands in what carries calls, so that those that wait hear of verdicts. Default: nothing, and
+    /// a verdict is found when something next carries calls.
+    #[must_use]
+    pub fn recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -131,6 +144,7 @@ impl Builder {
             engine: self.engine,
             realm: self.realm,
             access: self.access,
+            recorder: self.recorder,
             verify: self.verify,
             metrics: self.metrics,
             stopping: self.stopping.unwrap_or(never),
@@ -149,6 +163,7 @@ pub(crate) struct Parts {
     engine: Engine,
     realm: Realm,
     access: Access,
+    recorder: Option<Recorder>,
     verify: Option<Verify>,
     metrics: Option<PrometheusHandle>,
     stopping: watch::Receiver<bool>,

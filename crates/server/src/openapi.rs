@@ -37,8 +37,8 @@ pub fn openapi() -> Value {
             "title": "Rescind",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-            "description": "Look into the record of what agents decided, prove it, verify it, and \
-                follow what is new. Runs and decisions are named as the commands name them: by \
+            "description": "Look into the record of what agents decided, prove it, verify it, \
+                follow what is new, and decide about calls that wait. Runs and decisions are named as the commands name them: by \
                 their id, its beginning or its end; `latest` is the newest run, and `RUN:N` the \
                 N-th decision of a run. Options that a path does not list are refused.",
         },
@@ -94,6 +94,13 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
+    if let Some(make) = route.body {
+        let schema = make(generator).to_value();
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": schema } },
+        });
+    }
     match route.deed {
         None => operation["security"] = json!([]),
         Some(deed) => operation["description"] = Value::from(needs(deed)),
@@ -115,6 +122,7 @@ fn in_path(name: &str) -> Value {
         "id" => {
             "A decision, or a run where the path takes one: its id, its beginning or end, or `RUN:N`."
         }
+        "decision" => "A decision that waits: its id, its beginning or end, or `RUN:N`.",
         "earlier" => "The earlier decision.",
         "later" => "The later decision, which may depend on it.",
         "realm" => "The realm that is served.",

@@ -8,15 +8,17 @@ use axum::routing::{MethodRouter, any, get, post};
 use engine::access::Deed;
 use engine::prove::Evidence;
 use engine::view::{
-    BlastView, DecisionView, GraphView, NewsView, ReadyView, RunView, RunsView, StepsView,
-    VerifiedView, WhyView,
+    ApprovalsView, BlastView, DecisionView, GraphView, NewsView, ReadyView, RuledView, RunView,
+    RunsView, StepsView, VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::ask::{Disclosure, Extent, Following, Paging, Thoroughness};
 use crate::gate::{Gate, gate};
 use crate::problem::Problem;
-use crate::{App, HealthView, Paged, StatusView, api, events, openapi, operations, published};
+use crate::{
+    App, HealthView, Paged, StatusView, api, approvals, events, openapi, operations, published,
+};
 
 /// Makes a schema, and puts what it refers to among the generator's definitions.
 pub(crate) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -34,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) deed: Option<Deed>,
     /// The options that it takes; none where it takes none.
     pub(crate) options: Option<MakeSchema>,
+    /// What its body says; none where it has none.
+    pub(crate) body: Option<MakeSchema>,
     pub(crate) answer: Answer,
     handler: MethodRouter<App>,
 }
@@ -53,6 +57,7 @@ pub(crate) enum Answer {
 /// Every route there is.
 pub(crate) fn table() -> Vec<Route> {
     let read = Some(Deed::Read);
+    let operate = Some(Deed::Operate);
     vec![
         Route::get("/api/v1/runs", "runs", read, api::runs)
             .says("The runs, newest first.")
@@ -83,6 +88,27 @@ pub(crate) fn table() -> Vec<Route> {
             .says("Evidence of a decision that verifies offline, as `rescind prove` writes it.")
             .takes::<Disclosure>()
             .gives::<Evidence>(),
+        Route::get("/api/v1/approvals", "approvals", read, approvals::list)
+            .says("The calls that wait for a person, and those approved that have not begun.")
+            .gives::<ApprovalsView>(),
+        Route::post(
+            "/api/v1/approvals/{decision}/approve",
+            "approve",
+            operate,
+            approvals::approve,
+        )
+        .says("Approves a call that waits: exactly the one whose digest comes along.")
+        .reads::<approvals::Verdict>()
+        .gives::<RuledView>(),
+        Route::post(
+            "/api/v1/approvals/{decision}/reject",
+            "reject",
+            operate,
+            approvals::reject,
+        )
+        .says("Rejects a call that waits; who waits for it is told why.")
+        .reads::<approvals::Verdict>()
+        .gives::<RuledView>(),
         Route::post("/api/v1/verify", "verify", read, operations::verify)
             .says("Checks that nothing was changed. Changes nothing itself.")
             .takes::<Thoroughness>()
@@ -182,6 +208,7 @@ impl Route {
             what: "",
             deed,
             options: None,
+            body: None,
             answer: Answer::Other("application/json"),
             handler,
         }
@@ -195,6 +222,11 @@ impl Route {
     fn takes<T: JsonSchema>(mut self) -> Self {
         // In place: the options of a route are parameters, and none of them is a definition.
         self.options = Some(T::json_schema);
+        self
+    }
+
+    fn reads<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(schema_of::<T>);
         self
     }
 

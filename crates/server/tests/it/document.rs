@@ -8,7 +8,10 @@ use serde_json::Value;
 use crate::world::{World, ask, get, request};
 
 /// What is designed, written down once more by hand.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 19] = [
+    ("get", "/api/v1/approvals"),
+    ("post", "/api/v1/approvals/{decision}/approve"),
+    ("post", "/api/v1/approvals/{decision}/reject"),
     ("get", "/api/v1/blast/{id}"),
     ("get", "/api/v1/decisions/{id}"),
     ("get", "/api/v1/events"),
@@ -56,6 +59,7 @@ async fn every_documented_route_is_answered_by_the_router_and_by_no_other_method
             .replace("{later}", "latest:2")
             .replace("{realm}", "default")
             .replace("{path}", "checkpoint")
+            .replace("{decision}", "latest:1")
     };
     for (method, path) in documented() {
         if path == "/api/v1/events" {
@@ -69,6 +73,8 @@ async fn every_documented_route_is_answered_by_the_router_and_by_no_other_method
         let expected = match &*path {
             "/api/v1/verify" => StatusCode::NOT_IMPLEMENTED,
             "/metrics" => StatusCode::NOT_FOUND,
+            // It comes without its body.
+            path if path.starts_with("/api/v1/approvals/") => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
         assert_eq!(status, expected, "{path}");

@@ -1,0 +1,83 @@
+//! Calls that wait for a person: which they are, and what becomes of them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use engine::Ruling;
+use engine::access::bearer;
+use engine::view::{ApprovalsView, RuledView};
+use model::Digest;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::App;
+use crate::ask::{Address, Said};
+use crate::problem::Problem;
+
+/// Who decides where nobody says so.
+const OPERATOR: &str = "operator";
+
+/// The verdict of a person.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verdict {
+    /// Digest of the call that they saw, as the list gives it. If another call waits, the answer
+    /// is 409 `not-shown`.
+    call: String,
+    /// Who decides, where no token says it. Default: operator.
+    by: Option<String>,
+    /// Why. Kept sealed, and told to who waits.
+    reason: Option<String>,
+}
+
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<ApprovalsView>, Problem> {
+    Ok(Json(app.engine.approvals().await?))
+}
+
+pub(crate) async fn approve(
+    State(app): State<App>,
+    Address(id): Address<String>,
+    headers: HeaderMap,
+    Said(verdict): Said<Verdict>,
+) -> Result<Json<RuledView>, Problem> {
+    rule(&app, &id, &headers, verdict, true).await
+}
+
+pub(crate) async fn reject(
+    State(app): State<App>,
+    Address(id): Address<String>,
+    headers: HeaderMap,
+    Said(verdict): Said<Verdict>,
+) -> Result<Json<RuledView>, Problem> {
+    rule(&app, &id, &headers, verdict, false).await
+}
+
+async fn rule(
+    app: &App,
+    id: &str,
+    headers: &HeaderMap,
+    verdict: Verdict,
+    approve: bool,
+) -> Result<Json<RuledView>, Problem> {
+    let shown: Digest = verdict.call.parse().map_err(|_| {
+        Problem::bad("bad-body", "`call` is no digest")
+            .with_hint("send the `call` of what `/api/v1/approvals` lists")
+    })?;
+    let token = headers.get(AUTHORIZATION);
+    let token = token.and_then(|value| value.to_str().ok()).and_then(bearer);
+    let name = app.access.name_of(token).map(str::to_owned);
+    let ruling = Ruling {
+        approve,
+        known: name.is_some(),
+        by: name.or(verdict.by).unwrap_or_else(|| OPERATOR.to_owned()),
+        reason: verdict.reason.filter(|reason| !reason.trim().is_empty()),
+        shown,
+    };
+    let id = app.engine.resolve_decision(id).await?;
+    let ruled = match &app.recorder {
+        Some(recorder) => recorder.rule(id, ruling).await?,
+        None => app.engine.rule_on_files(id, ruling).await?,
+    };
+    Ok(Json(ruled))
+}
