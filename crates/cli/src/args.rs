@@ -39,8 +39,8 @@ pub(crate) struct Global {
     /// Directory of the record [default: `data_dir` of the configuration, or rescind-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove. Its
-    /// token, where it wants one, is taken from RESCIND_TOKEN
+    /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove,
+    /// approvals, approve, reject. Its token, where it wants one, is taken from RESCIND_TOKEN
     #[arg(long, global = true, env = "RESCIND_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Print one JSON object on standard output
@@ -92,6 +92,12 @@ pub(crate) enum Command {
     Blast(Blast),
     /// Show why one decision depends on another, with the evidence
     Why(Why),
+    /// List the calls that wait for a person, and those approved that have not begun
+    Approvals,
+    /// Approve a call that waits: exactly this one, once
+    Approve(Approve),
+    /// Reject a call that waits; its agent is told why
+    Reject(Reject),
     /// Check that nothing was changed: a data directory, a log, or an evidence bundle
     Verify(Verify),
     /// Write evidence of one decision that verifies offline
@@ -123,6 +129,9 @@ impl Command {
                 | Self::Why(_)
                 | Self::Verify(_)
                 | Self::Prove(_)
+                | Self::Approvals
+                | Self::Approve(_)
+                | Self::Reject(_)
         )
     }
 }
@@ -232,6 +241,40 @@ pub(crate) struct Why {
     pub(crate) earlier: String,
     /// The later decision, which may depend on it
     pub(crate) later: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind approve 8f3a20c41d\n  \
+    rescind approve 8f3a20c41d --by grace --reason 'the customer called'\n\n\
+    Told to the server that has the record open, so that the call goes on at once. Without one the\n\
+    approval is recorded, and found when a server starts. Where tokens are configured, the name of\n\
+    the token stands in the record, and who asked for a call cannot approve it.")]
+pub(crate) struct Approve {
+    /// The decision that waits
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    rescind reject 8f3a20c41d --reason 'the price is wrong, ask the customer again'")]
+pub(crate) struct Reject {
+    /// The decision that waits
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) verdict: Verdict,
+}
+
+/// What a person says about a call that waits.
+#[derive(Debug, Args)]
+pub(crate) struct Verdict {
+    /// Who decides, where no token says it; recorded [default: operator]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    /// Why; recorded sealed, and told to the agent
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

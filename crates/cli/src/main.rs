@@ -96,6 +96,13 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Graph(args) => command::graph::run(session, &args).await,
         Command::Blast(args) => command::look::blast(session, &args).await,
         Command::Why(args) => command::look::why(session, &args).await,
+        Command::Approvals => command::approvals::list(session).await,
+        Command::Approve(args) => {
+            command::approvals::rule(session, &args.id, &args.verdict, true).await
+        }
+        Command::Reject(args) => {
+            command::approvals::rule(session, &args.id, &args.verdict, false).await
+        }
         Command::Verify(args) => command::verify::run(session, &args).await,
         Command::Prove(args) => command::prove::run(session, &args).await,
         Command::Reindex => command::upkeep::reindex(session).await,

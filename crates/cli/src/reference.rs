@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
-use engine::view::{BlastView, EraseView, GraphView, RunsView, VerifiedView, WhyView};
+use engine::view::{
+    ApprovalsView, BlastView, EraseView, GraphView, RuledView, RunsView, VerifiedView, WhyView,
+};
 use schemars::{JsonSchema, schema_for};
 
 use crate::Answer;
@@ -32,6 +34,9 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<GraphView>(&mut files, "graph")?;
     schema::<BlastView>(&mut files, "blast")?;
     schema::<WhyView>(&mut files, "why")?;
+    schema::<ApprovalsView>(&mut files, "approvals")?;
+    schema::<RuledView>(&mut files, "approve")?;
+    schema::<RuledView>(&mut files, "reject")?;
     schema::<VerifiedView>(&mut files, "verify")?;
     schema::<EvidenceReport>(&mut files, "verify-evidence")?;
     schema::<ProvedView>(&mut files, "prove")?;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::prove::Evidence;
 use engine::view::{
-    BlastView, DecisionView, GraphView, RunView, RunsView, StepsView, VerifiedView, WhyView,
+    ApprovalsView, BlastView, DecisionView, GraphView, HeldView, RuledView, RunView, RunsView,
+    StepsView, VerifiedView, WhyView,
 };
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use ledger::Page;
@@ -114,12 +115,40 @@ impl Remote {
         read(status, &body)
     }
 
+    pub(crate) async fn approvals(&self) -> Result<ApprovalsView, Failure> {
+        self.get("approvals").await
+    }
+
+    /// Approves or rejects the call that waits and was shown.
+    pub(crate) async fn rule(
+        &self,
+        held: &HeldView,
+        approve: bool,
+        by: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<RuledView, Failure> {
+        let deed = if approve { "approve" } else { "reject" };
+        let said = serde_json::json!({ "call": held.call, "by": by, "reason": reason });
+        let path = format!("approvals/{}/{deed}", part(&held.decision));
+        let (status, body) = self.send(Method::POST, &path, said.to_string()).await?;
+        read(status, &body)
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let (status, body) = self.ask(Method::GET, path).await?;
         read(status, &body)
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+        self.send(method, path, String::new()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let server = self.base.authority().map_or("", |server| server.as_str());
         let unreachable = |why: String| {
             Failure::new(format!("could not ask `{server}`: {why}"))
@@ -129,8 +158,13 @@ impl Remote {
         let uri: Uri = format!("{}/api/v1/{path}", base.trim_end_matches('/'))
             .parse()
             .map_err(|_| Failure::new(format!("`{path}` makes no address")))?;
-        let mut request = Request::new(Full::new(Bytes::new()));
+        let has_body = !body.is_empty();
+        let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = method;
+        if has_body {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
         *request.uri_mut() = uri;
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {token}"))

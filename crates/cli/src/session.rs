@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{Clock, Engine, SystemClock};
-use ledger::SystemEntropy;
+use ledger::{StoreError, SystemEntropy};
 use model::Realm;
 use store::{EmbeddedStore, OpenOptions};
 
@@ -21,6 +21,15 @@ pub(crate) struct Session {
     config: Config,
     no_witness: bool,
     remote: Option<Remote>,
+}
+
+/// Who writes to a record.
+#[derive(Debug)]
+pub(crate) enum Writes {
+    /// This process, as long as it has it open.
+    Here(Engine),
+    /// The server that has it open.
+    Server(Remote),
 }
 
 /// Reads the configuration with the flags of every command over it, and those of this one.
@@ -109,6 +118,20 @@ impl Session {
         self.open(self.options()).await
     }
 
+    /// Opens a record that is there already to append to it or, where a server has it open, finds
+    /// that server: it listens where the configuration says.
+    pub(crate) async fn writes(&self) -> Result<Writes, Failure> {
+        self.check_exists()?;
+        match EmbeddedStore::open(self.options()) {
+            Err(StoreError::Locked { .. }) => {
+                let url = format!("http://{}", self.config.listen);
+                Ok(Writes::Server(Remote::new(&url, token())?))
+            }
+            Err(error) => Err(error.into()),
+            Ok(store) => Ok(Writes::Here(self.engine(Arc::new(store)).await?)),
+        }
+    }
+
     /// Opens the record for a process that stays, and creates it where there is none.
     pub(crate) async fn running(&self) -> Result<(Engine, Arc<EmbeddedStore>), Failure> {
         self.open(OpenOptions {
@@ -153,12 +176,16 @@ impl Session {
 
     async fn open(&self, options: OpenOptions) -> Result<(Engine, Arc<EmbeddedStore>), Failure> {
         let store = Arc::new(EmbeddedStore::open(options)?);
+        Ok((self.engine(store.clone()).await?, store))
+    }
+
+    async fn engine(&self, store: Arc<EmbeddedStore>) -> Result<Engine, Failure> {
         let entropy = Arc::new(SystemEntropy::new());
-        let engine = Engine::start(store.clone(), Arc::new(SystemClock), entropy).await?;
+        let engine = Engine::start(store, Arc::new(SystemClock), entropy).await?;
         for notice in engine.store().status().await?.notices {
             self.out.note(&notice)?;
         }
-        Ok((engine, store))
+        Ok(engine)
     }
 
     /// The witness's directory: as said, or the user's state directory.

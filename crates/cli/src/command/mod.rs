@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod approvals;
 pub(crate) mod config;
 pub(crate) mod graph;
 pub(crate) mod import;

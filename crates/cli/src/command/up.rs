@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use engine::Engine;
 use engine::access::{Access, Role, Token};
-use engine::live::{Durability, InOutage, Options, Recorder, Redact};
+use engine::live::{
+    ApprovalOptions, BreakerOptions, Durability, GuardOptions, InOutage, Mode, Options, Recorder,
+    Redact,
+};
 use engine::view::VerifiedView;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
@@ -114,6 +117,7 @@ impl Service {
         .map_err(|error| Failure::new(error.to_string()))?;
         let (stopping, stopped) = watch::channel(false);
         let server = server::Server::builder(engine)
+            .recorder(recorder.clone())
             .realm(session.realm().clone())
             .access(access)
             .verifier(verifier(session))
@@ -313,9 +317,37 @@ fn recording(config: &Config) -> Result<Options, Failure> {
         tools_in_outage: outage(record.on_outage_tools),
         models_in_outage: outage(record.on_outage_models),
         bodies: record.bodies == Bodies::All,
+        mode: match config.mode {
+            config::Mode::Observe => Mode::Observe,
+            config::Mode::Enforce => Mode::Enforce,
+        },
+        approvals: ApprovalOptions {
+            wait: Duration::from_millis(config.approvals.wait_ms),
+            expire: Duration::from_millis(config.approvals.expire_ms),
+        },
+        guard: guarding(config),
         publish_every: Duration::from_millis(record.publish_interval_ms),
         ..Options::default()
     })
+}
+
+fn guarding(config: &Config) -> GuardOptions {
+    let guard = &config.guard;
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let breaker = |failures_max| BreakerOptions {
+        failures_max: number(failures_max),
+        open_for: Duration::from_millis(guard.open_ms),
+        open_for_max: Duration::from_millis(guard.open_ms_max),
+        probes_max: number(guard.probes_max),
+        // No call lasts longer.
+        probe_for: Duration::from_millis(config.timeouts.total_ms),
+    };
+    GuardOptions {
+        loop_calls_max: number(guard.loop_calls_max),
+        agents: breaker(guard.agent_failures_max),
+        tools: breaker(guard.tool_failures_max),
+        upstreams: breaker(guard.upstream_failures_max),
+    }
 }
 
 fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Options, Failure> {

@@ -17,7 +17,7 @@ use recover::Catalogue;
 
 use super::environment::Environment;
 use super::layers::Read;
-use super::options::{Config, Given, McpServer, Mode, Upstream};
+use super::options::{Config, Given, McpServer, Upstream};
 use super::settings::{Finding, Path, Settings, Source};
 use super::text::url_shown;
 
@@ -37,7 +37,6 @@ pub(crate) fn examine(read: &Read) -> Vec<Finding> {
         environment: &read.environment,
         findings: Vec::new(),
     };
-    examiner.mode();
     examiner.access();
     examiner.directories();
     for (name, upstreams) in &config.upstreams {
@@ -81,17 +80,6 @@ impl Examiner<'_> {
         let source = self.settings.source(at);
         self.findings
             .push(Finding::warning(&source, what).on(at).hint(hint));
-    }
-
-    /// Whoever asks for calls to be held must not be left to believe that they are.
-    fn mode(&mut self) {
-        if self.config.mode == Mode::Enforce {
-            self.error(
-                &Path::keys(&["mode"]),
-                "`enforce` is not supported yet by this version: nothing would be held",
-                "use `observe`, which records every call and holds none",
-            );
-        }
     }
 
     /// Who may reach us, and with what.
@@ -371,6 +359,28 @@ impl Examiner<'_> {
                 what,
                 "the first wait is the shortest: lower the one or raise the other",
             );
+        }
+        let (wait, expire) = (
+            self.config.approvals.wait_ms,
+            self.config.approvals.expire_ms,
+        );
+        if wait > expire {
+            let what = format!(
+                "`approvals.wait_ms` is {wait}, longer than `approvals.expire_ms`, which is {expire}"
+            );
+            let at = self.said("approvals", ["wait_ms", "expire_ms"]);
+            let hint = "a call cannot wait longer than a person may take: lower the one or raise \
+                        the other";
+            self.error(&at, what, hint);
+        }
+        let (open, longest) = (self.config.guard.open_ms, self.config.guard.open_ms_max);
+        if open > longest {
+            let what = format!(
+                "`guard.open_ms` is {open}, longer than `guard.open_ms_max`, which is {longest}"
+            );
+            let at = self.said("guard", ["open_ms", "open_ms_max"]);
+            let hint = "the first time is the shortest: lower the one or raise the other";
+            self.error(&at, what, hint);
         }
         if headers > body {
             let what = format!(

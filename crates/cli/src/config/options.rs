@@ -61,6 +61,10 @@ pub(crate) struct Config {
     pub(crate) timeouts: Timeouts,
     /// How model calls that failed are tried again.
     pub(crate) retry: Retry,
+    /// How long persons have to decide about calls that wait for them.
+    pub(crate) approvals: Approvals,
+    /// When calls that lead nowhere and targets that fail are stopped.
+    pub(crate) guard: Guard,
     /// Who may call: `rescind config token` makes a token and the section for it.
     pub(crate) tokens: Vec<Token>,
     /// Where the record is kept. Default: the directory `data_dir`.
@@ -99,6 +103,8 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
+            approvals: Approvals::default(),
+            guard: Guard::default(),
             tokens: Vec::new(),
             store: Store::default(),
         }
@@ -453,6 +459,70 @@ impl Default for Retry {
             maximum_interval_ms: 8_000,
             budget_percent: 20,
             retry_after_max_ms: 60_000,
+        }
+    }
+}
+
+/// How long persons have to decide about calls that wait for them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Approvals {
+    /// How long a call waits for its approval before its agent is told to come again. Less than
+    /// agents wait for their tools.
+    pub(crate) wait_ms: u64,
+    /// How long a person has to decide, and how long an approval is good.
+    #[schemars(range(min = 1))]
+    pub(crate) expire_ms: u64,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            wait_ms: 25_000,
+            expire_ms: 3_600_000,
+        }
+    }
+}
+
+/// When calls that lead nowhere and targets that fail are stopped.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Guard {
+    /// How often an agent may make the same tool call with the same arguments in a row; the next
+    /// one is refused. 0 for no limit.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) loop_calls_max: u64,
+    /// Failures in a row after which a tool is left alone for a while. 0 for never.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) tool_failures_max: u64,
+    /// Failures in a row after which an agent gets no messages for a while. 0 for never.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) agent_failures_max: u64,
+    /// Failures in a row after which a model of an upstream is passed over for a while. 0 for
+    /// never.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) upstream_failures_max: u64,
+    /// How long what failed is left alone the first time; each further time twice as long.
+    #[schemars(range(min = 1))]
+    pub(crate) open_ms: u64,
+    /// The longest such time.
+    #[schemars(range(min = 1))]
+    pub(crate) open_ms_max: u64,
+    /// How many calls at a time may then test whether it is back.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(crate) probes_max: u64,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            loop_calls_max: 5,
+            tool_failures_max: 5,
+            agent_failures_max: 5,
+            upstream_failures_max: 5,
+            open_ms: 30_000,
+            open_ms_max: 300_000,
+            probes_max: 1,
         }
     }
 }

@@ -451,10 +451,16 @@ fn the_file_of_the_reference_says_what_holds_without_it() {
 }
 
 #[test]
-fn a_mode_that_would_hold_nothing_is_refused() {
-    assert_snapshot!(wrong("mode = \"enforce\"\n"), @r"
-    error: rescind.toml:1:8: `enforce` is not supported yet by this version: nothing would be held
-      hint: use `observe`, which records every call and holds none
-    rescind.toml: 1 error, 0 warnings
+fn times_of_the_guard_that_contradict_each_other_are_refused() {
+    assert_eq!(
+        right("mode = \"enforce\"\n[approvals]\nwait_ms = 0\n"),
+        "rescind.toml: nothing is wrong\n"
+    );
+    assert_snapshot!(wrong("[approvals]\nexpire_ms = 1000\n[guard]\nopen_ms = 600000\n"), @r"
+    error: rescind.toml:2:13: `approvals.wait_ms` is 25000, longer than `approvals.expire_ms`, which is 1000
+      hint: a call cannot wait longer than a person may take: lower the one or raise the other
+    error: rescind.toml:4:11: `guard.open_ms` is 600000, longer than `guard.open_ms_max`, which is 300000
+      hint: the first time is the shortest: lower the one or raise the other
+    rescind.toml: 2 errors, 0 warnings
     ");
 }
