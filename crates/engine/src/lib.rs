@@ -20,6 +20,7 @@ pub mod look;
 mod news;
 pub mod prove;
 mod record;
+mod rescinded;
 mod text;
 pub mod undo;
 pub mod view;

@@ -431,6 +431,7 @@ impl Inner {
             durable: Some(written),
             prompt: Prompt::Traced(Vec::new()),
             known,
+            repaired: None,
             blocks,
             pass: None,
             heard: None,

@@ -1,6 +1,7 @@
 //! What the recorder is told of a call, and of its end.
 
 use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome};
+use wire::llm::Layout;
 
 /// Who calls, as far as the wire says. Everything may be missing.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +48,8 @@ pub enum What<'a> {
         model: &'a str,
         /// The history that the request resends.
         items: Vec<OwnedItem>,
+        /// The request as it lies in its body, where what is rescinded is to be taken out of it.
+        sent: Option<&'a Layout<'a>>,
     },
     /// A tool is called.
     ToolCall {

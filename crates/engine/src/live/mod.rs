@@ -29,8 +29,10 @@ mod join;
 mod open;
 mod pass;
 mod policy;
-mod recall;
+pub(crate) mod recall;
+mod repair;
 mod rescind;
+mod rescinded;
 mod runs;
 mod subjects;
 mod trace;
@@ -53,6 +55,8 @@ use self::bodies::Bodies;
 use self::held::Book;
 use self::join::Joins;
 use self::policy::Policy;
+use self::repair::Repairs;
+use self::rescinded::Index;
 use self::runs::Runs;
 use self::subjects::Subjects;
 
@@ -176,6 +180,8 @@ pub(crate) struct Inner {
     book: Mutex<Book>,
     subjects: Subjects,
     sealers: Mutex<Vec<Sealer>>,
+    rescinded: Index,
+    repairs: Mutex<Repairs>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Cancelled once the newest decisions were read again.
@@ -209,6 +215,11 @@ impl Recorder {
         let runs = Runs::load(&engine).await?;
         let book = Book::load(&engine, &options.guard).await?;
         engine.learn_holds().await?;
+        let anything = !engine
+            .store()
+            .events_named(&["invalidated"])
+            .await?
+            .is_empty();
         let inner = Arc::new(Inner {
             tracer: Mutex::new(Tracer::new(options.lineage)),
             policy: Policy::of(&options),
@@ -223,12 +234,17 @@ impl Recorder {
             bodies: Mutex::new(Bodies::default()),
             subjects,
             sealers: Mutex::new(Vec::new()),
+            rescinded: Index::new(anything),
+            repairs: Mutex::new(Repairs::default()),
             tasks,
             stop,
             recalled: CancellationToken::new(),
         });
         let recalling = Arc::clone(&inner);
         inner.tasks.spawn(async move {
+            if anything {
+                recalling.load_rescinded().await;
+            }
             recalling.recall().await;
             recalling.recalled.cancel();
         });

@@ -17,6 +17,7 @@ use super::append::{RecordError, batch};
 use super::call::{Call, Ended, OwnedItem, What};
 use super::join::Asked;
 use super::pass::{Made, Pass};
+use super::repair::{Noted, Repaired};
 use super::runs::{LiveRun, Name, from_record, names, session_name};
 use super::trace::Traced;
 use super::{Durability, InOutage, Inner, Recorder};
@@ -24,13 +25,13 @@ use crate::record::{Envelope, Plain};
 use crate::text::cut;
 
 /// The longest name that stands in a leaf, in bytes.
-const NAME_BYTES_MAX: usize = 256;
+pub(super) const NAME_BYTES_MAX: usize = 256;
 
 /// The longest value that stands in a snapshot as it is, in bytes.
 const SNAPSHOT_VALUE_MAX: usize = 256;
 
 /// How many causes stand in one leaf; further ones follow in leaves of their own.
-const CAUSES_PER_LEAF: usize = 16;
+pub(super) const CAUSES_PER_LEAF: usize = 16;
 
 /// Prompts up to this length are traced at once, in bytes.
 const TRACED_AT_ONCE: usize = 4 << 10;
@@ -50,6 +51,8 @@ pub struct Open {
     pub(super) prompt: Prompt,
     /// Causes that the intent names already.
     pub(super) known: Vec<Cause>,
+    /// What a model is sent in place of what was asked.
+    pub(super) repaired: Option<Repaired>,
     pub(super) blocks: bool,
     /// Lets it through to its target, which hears how it ended.
     pub(super) pass: Option<Pass>,
@@ -75,6 +78,8 @@ pub(super) struct Draft {
     pub(super) event: EventId,
     items: Option<Vec<OwnedItem>>,
     flight: Flight,
+    /// What was taken out of it before it is sent.
+    noted: Option<Noted>,
 }
 
 /// A call's place among those in flight. Whoever holds its agent waits for it.
@@ -171,9 +176,22 @@ impl Inner {
         call: Call<'_>,
         blocks: bool,
     ) -> Result<Open, RecordError> {
-        let place = self.place(&call).await?;
+        let looks = matches!(call.what, What::Inference { sent: Some(_), .. });
+        if looks && self.rescinded.any() {
+            self.rescinded.loaded().await;
+        }
+        let mut place = self.place(&call).await?;
+        let noted = match &call.what {
+            What::Inference {
+                sent: Some(layout), ..
+            } if self.rescinded.any() => self.repair(&place, layout)?,
+            _ => None,
+        };
+        let repaired = noted.as_ref().map(|noted| &noted.repaired);
+        place.causes.extend(repaired.map(Repaired::cause));
         let policy = self.policy.unjudged();
-        let draft = self.draft(place, call, policy)?;
+        let mut draft = self.draft(place, call, policy)?;
+        draft.noted = noted;
         self.begin_draft(draft, None, None, blocks)
     }
 
@@ -279,6 +297,7 @@ impl Inner {
             event: begun,
             items,
             flight,
+            noted: None,
         })
     }
 
@@ -304,16 +323,21 @@ impl Inner {
         };
         let linked = self.linked(decision, draft.event, draft.later);
         let (judged, beside) = judged.map(Made::parts).unzip();
+        let (repaired, repairs, note) = match draft.noted {
+            Some(noted) => (Some(noted.repaired), noted.events, noted.payload),
+            None => (None, Vec::new(), None),
+        };
         let events: Vec<&Event> = draft
             .opening
             .iter()
             .chain(&judged)
+            .chain(&repairs)
             .chain([&event])
             .chain(&linked)
             .collect();
         let last = linked.last().map_or(draft.event, |event| event.id);
-        let payloads = draft.payload.into_iter().chain(beside.flatten()).collect();
-        let written = self.write(batch(&events, payloads)?, blocks)?;
+        let payloads = draft.payload.into_iter().chain(beside.flatten());
+        let written = self.write(batch(&events, payloads.chain(note).collect())?, blocks)?;
         let (traced, items) = (draft.traced, draft.items);
         let prompt = match items {
             None => Prompt::Traced(Vec::new()),
@@ -330,6 +354,7 @@ impl Inner {
             durable: Some(written),
             prompt,
             known: draft.known,
+            repaired,
             blocks,
             pass,
             heard: None,
@@ -523,7 +548,7 @@ impl Inner {
         let kept = kept
             .into_iter()
             .map(|(field, media, text)| {
-                if !self.options.bodies && field != Field::Environment {
+                if !self.options.bodies && !matches!(field, Field::Environment | Field::Sent) {
                     let stands_for = format!("[{} bytes, not kept]", text.len());
                     return (field, Media::Text, Cow::Owned(stands_for));
                 }
@@ -633,6 +658,13 @@ impl Open {
         self.live.id
     }
 
+    /// Returns the body to send in place of the one that was asked, where something rescinded was
+    /// taken out of it.
+    #[must_use]
+    pub fn repaired(&self) -> Option<Arc<[u8]>> {
+        Some(Arc::clone(&self.repaired.as_ref()?.body))
+    }
+
     /// Returns the agent that the call is recorded for.
     #[must_use]
     pub fn agent(&self) -> &str {
@@ -670,10 +702,11 @@ impl Open {
             Prompt::Traced(causes) => causes,
             Prompt::Soon(causes) => causes.await.unwrap_or_default(),
         };
-        merge(
-            &mut causes,
-            inner.trace_end(&self.traced, &ended.output, &ended.asked),
-        );
+        let mut said = inner.trace_end(&self.traced, &ended.output, &ended.asked);
+        if let Some(repaired) = &self.repaired {
+            repaired.clear(&mut causes, &mut said);
+        }
+        merge(&mut causes, said);
         merge(&mut causes, ended.causes);
         causes.retain(|cause| !self.known.contains(cause));
         let Traced {
@@ -682,6 +715,10 @@ impl Open {
             agent,
             ..
         } = &*self.traced;
+        inner.rescinded.said(&ended.output, *decision);
+        inner
+            .rescinded
+            .reached(causes.iter().map(|cause| cause.decision), *run);
         // Whoever gets an answer that asks for tools acts upon it, so it stops where they would.
         let acts = !ended.asked.is_empty() && inner.options.tools_in_outage == InOutage::Block;
         let blocks = self.blocks || acts;
@@ -704,6 +741,7 @@ impl Open {
         let kept = ended
             .kept
             .into_iter()
+            .chain(self.repaired.as_ref().map(Repaired::sent))
             .map(|(field, media, text)| (field, media, Cow::Owned(text)))
             .collect();
         let kept = inner.recordable(kept);

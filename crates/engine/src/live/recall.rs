@@ -4,7 +4,7 @@
 //! Only what lies in the record is used, so what was erased or redacted is not recalled. Nothing
 //! is appended: the edges of these decisions are in the record already.
 
-use model::{Decision, DecisionId, Environment, Field, Kind, Outcome, Provenance, Status};
+use model::{Decision, DecisionId, Environment, Event, Field, Kind, Outcome, Provenance, Status};
 use serde::Deserialize;
 use wire::llm::{self, Api};
 
@@ -13,7 +13,7 @@ use super::admit::exact_call;
 use super::call::{OwnedCall, OwnedItem};
 use super::trace::Traced;
 use crate::content::Content;
-use crate::{EngineError, Page};
+use crate::{Engine, EngineError, Page};
 
 /// How many of the newest decisions are read again.
 const DECISIONS: u64 = 512;
@@ -40,13 +40,48 @@ struct SensedCall {
 
 /// A decision's contents, as far as they can be read.
 #[derive(Debug, Default)]
-struct Recalled {
-    asked: Option<String>,
-    chosen: Option<String>,
-    result: Option<String>,
-    api: Option<Api>,
+pub(crate) struct Recalled {
+    pub(crate) asked: Option<String>,
+    pub(crate) chosen: Option<String>,
+    pub(crate) result: Option<String>,
+    pub(crate) api: Option<Api>,
     /// The server that has the tool.
     server: Option<String>,
+    /// Their length in bytes.
+    bytes: usize,
+}
+
+impl Engine {
+    /// Reads the contents of a decision again, as far as they can be read.
+    pub(crate) async fn recalled(&self, events: &[(u64, Event)]) -> Result<Recalled, EngineError> {
+        let mut recalled = Recalled::default();
+        for (_, event) in events {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
+                continue;
+            };
+            for field in fields {
+                recalled.bytes += field.bytes.len();
+                let Ok(text) = String::from_utf8(field.bytes) else {
+                    continue;
+                };
+                match field.role {
+                    Field::Asked => recalled.asked = Some(text),
+                    Field::Chosen => recalled.chosen = Some(text),
+                    Field::Result => recalled.result = Some(text),
+                    Field::Environment => {
+                        let environment = serde_json::from_str(&text).unwrap_or_default();
+                        recalled.api = api_of(&environment);
+                        recalled.server = environment.0.get("mcp.server").cloned();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(recalled)
+    }
 }
 
 impl Inner {
@@ -96,35 +131,9 @@ impl Inner {
         else {
             return Ok(0);
         };
-        let mut recalled = Recalled::default();
-        let mut bytes = 0;
-        for (_, event) in &events {
-            let Some(sealed) = event.body.sealed() else {
-                continue;
-            };
-            let Content::Kept(fields) = self.engine.open_whole(event, sealed).await? else {
-                continue;
-            };
-            for field in fields {
-                bytes += field.bytes.len();
-                let Ok(text) = String::from_utf8(field.bytes) else {
-                    continue;
-                };
-                match field.role {
-                    Field::Asked => recalled.asked = Some(text),
-                    Field::Chosen => recalled.chosen = Some(text),
-                    Field::Result => recalled.result = Some(text),
-                    Field::Environment => {
-                        let environment = serde_json::from_str(&text).unwrap_or_default();
-                        recalled.api = api_of(&environment);
-                        recalled.server = environment.0.get("mcp.server").cloned();
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let recalled = self.engine.recalled(&events).await?;
         self.tell(&decision, &recalled);
-        Ok(bytes)
+        Ok(recalled.bytes)
     }
 
     /// Tells the tracer and the tables what a decision was.
@@ -149,6 +158,7 @@ impl Inner {
                 let (output, calls, answer) = answer_of(api, recalled);
                 if ended {
                     self.trace_end(&traced, &output, &calls);
+                    self.rescinded.said(&output, traced.decision);
                 }
                 self.joins()
                     .asked(traced.run, &traced.agent, traced.decision, &calls);
@@ -187,14 +197,14 @@ fn api_of(environment: &Environment) -> Option<Api> {
     Api::ALL.into_iter().find(|api| api.name() == name)
 }
 
-fn items_of(api: Api, body: &str) -> Vec<OwnedItem> {
+pub(crate) fn items_of(api: Api, body: &str) -> Vec<OwnedItem> {
     llm::read_request(api, body.as_bytes())
         .map(|request| request.items.into_iter().map(OwnedItem::from).collect())
         .unwrap_or_default()
 }
 
 /// Output, calls and id of an answer, whichever way it was kept.
-fn answer_of(api: Api, recalled: &Recalled) -> (String, Vec<OwnedCall>, Option<String>) {
+pub(crate) fn answer_of(api: Api, recalled: &Recalled) -> (String, Vec<OwnedCall>, Option<String>) {
     let result = recalled.result.as_deref().unwrap_or_default();
     if let Ok(sense) = serde_json::from_str::<Sense>(result)
         && !sense.calls.is_empty()
@@ -222,7 +232,7 @@ fn answer_of(api: Api, recalled: &Recalled) -> (String, Vec<OwnedCall>, Option<S
 
 impl Recalled {
     /// What was chosen, where it is text: a list of calls is not what the model said.
-    fn chosen_text(&self) -> String {
+    pub(crate) fn chosen_text(&self) -> String {
         self.chosen
             .clone()
             .filter(|text| !text.starts_with('['))

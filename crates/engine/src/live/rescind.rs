@@ -38,7 +38,8 @@ impl Recorder {
     ///
     /// # Errors
     /// [`EngineError::NotFound`] if one of them is not in the record; nothing is appended then.
-    /// [`EngineError::TooLong`] if the reason is too long for a leaf; [`EngineError::Store`].
+    /// [`EngineError::TooLong`] if the reason is too long for a leaf; [`EngineError::Store`], also
+    /// if they are rescinded and what they left cannot be read now. Asking again is safe.
     pub async fn rescind(
         &self,
         decisions: &[DecisionId],
@@ -52,7 +53,12 @@ impl Recorder {
             match self.inner.try_rescind(decisions, incident, reason).await {
                 // An outcome was on its way, or somebody else rescinds too.
                 Err(EngineError::Store(StoreError::Conflict { .. })) if tries < TRIES => {}
-                done => return done,
+                Err(error) => return Err(error),
+                Ok(told) => {
+                    let all: Vec<DecisionId> = [&told.rescinded[..], &told.already].concat();
+                    self.inner.learn_rescinded(&all).await?;
+                    return Ok(told);
+                }
             }
         }
     }

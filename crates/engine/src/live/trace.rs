@@ -90,7 +90,7 @@ impl Inner {
         causes
     }
 
-    fn tracer(&self) -> std::sync::MutexGuard<'_, lineage::Tracer> {
+    pub(super) fn tracer(&self) -> std::sync::MutexGuard<'_, lineage::Tracer> {
         // A tracer that panicked has forgotten something at worst: what it says is still evidence.
         self.tracer.lock().unwrap_or_else(PoisonError::into_inner)
     }

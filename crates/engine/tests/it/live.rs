@@ -58,6 +58,7 @@ async fn ask(recorder: &Recorder, caller: Caller, items: Vec<OwnedItem>) -> Open
         what: What::Inference {
             model: "m-1",
             items,
+            sent: None,
         },
         asked: (Media::Json, "{}"),
         environment: Environment::default(),
@@ -477,6 +478,7 @@ async fn a_conversation_goes_on_over_a_restart() {
             what: What::Inference {
                 model: "m-1",
                 items: request.items.into_iter().map(OwnedItem::from).collect(),
+                sent: None,
             },
             asked: (Media::Json, body),
             environment,
@@ -536,6 +538,7 @@ async fn what_agents_resend_is_kept_once_and_read_whole() {
             what: What::Inference {
                 model: "m-1",
                 items: Vec::new(),
+                sent: None,
             },
             asked: (Media::Json, &asked),
             environment: Environment::default(),

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use model::{Environment, FailureClass, Field, Media, Outcome};
 use serde_json::json;
 use wire::failure::{Class, Failure, classify};
-use wire::llm::{self, Answer, Completeness, ProviderError, Request};
+use wire::llm::{self, Answer, Completeness, Layout, ProviderError, Request};
 
 use crate::route::Target;
 
@@ -33,7 +33,7 @@ pub(super) fn text<'b>(body: &'b Bytes, headers: &HeaderMap) -> (Media, Cow<'b, 
 pub(super) fn call<'a>(
     caller: &mut Caller,
     target: &'a Target,
-    read: Option<Request<'a>>,
+    (read, sent): (Option<Request<'a>>, Option<&'a Layout<'a>>),
     text: &'a (Media, Cow<'a, str>),
 ) -> Call<'a> {
     let mut environment = Environment::default();
@@ -54,7 +54,7 @@ pub(super) fn call<'a>(
         .insert("upstream.name".to_owned(), target.name.clone());
     Call {
         caller: std::mem::take(caller),
-        what: What::Inference { model, items },
+        what: What::Inference { model, items, sent },
         asked: (text.0, &text.1),
         environment,
     }

@@ -29,7 +29,7 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::llm::{self, Api};
+use wire::llm::{self, Api, Layout};
 
 use crate::route::Target;
 use crate::{Body, Inner, caller, headers, reply};
@@ -98,16 +98,24 @@ pub(super) async fn handle(
             return refused(StatusCode::BAD_REQUEST, "bad_body", &message);
         }
     };
-    let read = target
+    // Where nothing is rescinded, nothing has to be taken out.
+    let layout = target
         .api
-        .and_then(|api| llm::read_request(api, &body).ok());
+        .filter(|_| inner.recorder.repairs())
+        .and_then(|api| Layout::read(api, &body).ok());
+    let read = match &layout {
+        Some(layout) => layout.request().ok(),
+        None => target
+            .api
+            .and_then(|api| llm::read_request(api, &body).ok()),
+    };
     let streams = read.as_ref().is_some_and(|read| read.stream);
     let open = if is_looking(&parts.method) {
         None
     } else {
         let text = kept::text(&body, &parts.headers);
         let mut from = caller::read(&parts.headers, agent);
-        let mut call = kept::call(&mut from, &target, read, &text);
+        let mut call = kept::call(&mut from, &target, (read, layout.as_ref()), &text);
         if let Some(again) = tried_before(&parts.headers) {
             metrics::counter!("rescind_client_retries_total").increment(1);
             call.environment.0.insert(RETRY.to_owned(), again);
@@ -121,6 +129,7 @@ pub(super) async fn handle(
             Err(refused) => return outage(api, &refused.to_string()),
         }
     };
+    let repaired = open.as_ref().and_then(Open::repaired);
     let (answer, answered) = oneshot::channel();
     let asking = Asking {
         inner: Arc::clone(&inner),
@@ -132,7 +141,7 @@ pub(super) async fn handle(
         api,
         method: parts.method,
         headers: headers::onwards(&parts.headers),
-        body,
+        body: repaired.map_or(body, Bytes::from_owner),
         answer,
     };
     inner.budget.earn();

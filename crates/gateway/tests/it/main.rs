@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod a2a;
+mod context;
 mod faults;
 mod fronts;
 mod held;
