@@ -177,8 +177,13 @@ impl Provenance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Field {
+    /// The records that a call wrote, as they were just after it: an object by URI, `null` where
+    /// there was none.
+    After,
     /// What was asked: the prompt, or the arguments of a call.
     Asked,
+    /// The records that a call touches, as they were just before it.
+    Before,
     /// What was chosen: the model's output.
     Chosen,
     /// What a person said when approving or rejecting.
@@ -199,8 +204,10 @@ pub enum Field {
 
 impl Field {
     /// All fields, in the order of their names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
+        Self::After,
         Self::Asked,
+        Self::Before,
         Self::Chosen,
         Self::Comment,
         Self::Environment,
@@ -215,7 +222,9 @@ impl Field {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::After => "after",
             Self::Asked => "asked",
+            Self::Before => "before",
             Self::Chosen => "chosen",
             Self::Comment => "comment",
             Self::Environment => "environment",

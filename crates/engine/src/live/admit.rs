@@ -432,6 +432,7 @@ impl Inner {
             prompt: Prompt::Traced(Vec::new()),
             known,
             repaired: None,
+            touches: None,
             blocks,
             pass: None,
             heard: None,

@@ -1,6 +1,8 @@
 //! What the recorder is told of a call, and of its end.
 
-use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome};
+use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome, Resource};
+use recover::Images;
+use serde_json::Value;
 use wire::llm::Layout;
 
 /// Who calls, as far as the wire says. Everything may be missing.
@@ -37,6 +39,27 @@ pub struct Call<'a> {
     pub asked: (Media, &'a str),
     /// Model, tool versions, limits, flags: what two decisions can be compared by.
     pub environment: Environment,
+    /// What it touches, where that is known.
+    pub touches: Option<Touches>,
+}
+
+/// What a call touches, as the catalogue says and as was read before it.
+#[derive(Clone, Debug, Default)]
+pub struct Touches {
+    /// The server that has the tool.
+    pub server: String,
+    /// The tool.
+    pub tool: String,
+    /// The arguments.
+    pub arguments: Value,
+    /// The arguments that make it the same call when it is made again: all but the volatile ones.
+    pub identity: Value,
+    /// What it reads.
+    pub reads: Vec<Resource>,
+    /// What it writes.
+    pub writes: Vec<Resource>,
+    /// The records as they are just before it.
+    pub before: Images,
 }
 
 /// What a call is.

@@ -62,7 +62,7 @@ use self::subjects::Subjects;
 
 pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
-pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, What};
+pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};
 pub use self::held::{Held, Told};
 pub use self::open::{Open, Written};
 pub use self::pass::Pass;

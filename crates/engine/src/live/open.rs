@@ -8,13 +8,14 @@ use ledger::payload::Sealer;
 use ledger::{Batch, canonical};
 use model::{
     Agent, Base, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
-    Evidence, Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, RunId, Sealed,
-    Strength,
+    Evidence, Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, Resource, RunId,
+    Sealed, Strength,
 };
+use recover::Images;
 use tokio::sync::oneshot;
 
 use super::append::{RecordError, batch};
-use super::call::{Call, Ended, OwnedItem, What};
+use super::call::{Call, Ended, OwnedItem, Touches, What};
 use super::join::Asked;
 use super::pass::{Made, Pass};
 use super::repair::{Noted, Repaired};
@@ -54,6 +55,7 @@ pub struct Open {
     /// What a model is sent in place of what was asked.
     pub(super) repaired: Option<Repaired>,
     pub(super) blocks: bool,
+    pub(super) touches: Option<Touches>,
     /// Lets it through to its target, which hears how it ended.
     pub(super) pass: Option<Pass>,
     /// What it says about its target, where the outcome alone does not.
@@ -76,6 +78,7 @@ pub(super) struct Draft {
     pub(super) at: HybridTime,
     /// The event that is to carry the proposal, under which it is sealed.
     pub(super) event: EventId,
+    touches: Option<Touches>,
     items: Option<Vec<OwnedItem>>,
     flight: Flight,
     /// What was taken out of it before it is sent.
@@ -226,6 +229,7 @@ impl Inner {
         });
         let flight = Flight::enter(self, &traced)?;
         let class = call.what.class();
+        let touches = call.touches;
         let mut known = std::mem::take(&mut place.causes);
         let items = match call.what {
             What::Inference { items, .. } => Some(items),
@@ -246,9 +250,12 @@ impl Inner {
         };
         let effect = class.map(|class| Effect {
             class,
-            key: effect_key(&place, name, call.asked.1, decision),
-            reads: Vec::new(),
-            writes: Vec::new(),
+            key: match &touches {
+                Some(touches) => identity_key(&place, name, &touches.identity, decision),
+                None => effect_key(&place, name, call.asked.1, decision),
+            },
+            reads: touches.as_ref().map_or_else(Vec::new, |t| t.reads.clone()),
+            writes: touches.as_ref().map_or_else(Vec::new, |t| t.writes.clone()),
         });
         let envelope = Envelope {
             subject: place.run.subject,
@@ -260,6 +267,10 @@ impl Inner {
             .as_ref()
             .map(|text| ledger::digest::sha256(text.as_bytes()));
         kept.extend(snapshot.map(|text| (Field::Environment, Media::Json, Cow::Owned(text))));
+        let image = touches
+            .as_ref()
+            .and_then(|touches| self.image(&touches.before));
+        kept.extend(image.map(|text| (Field::Before, Media::Json, Cow::Owned(text))));
         let kept = self.recordable(kept);
         let base = match kind {
             Kind::Inference => self.bodies().keep(place.run.id, decision, &kept[0].2),
@@ -295,6 +306,7 @@ impl Inner {
             payload,
             at,
             event: begun,
+            touches,
             items,
             flight,
             noted: None,
@@ -356,10 +368,27 @@ impl Inner {
             known: draft.known,
             repaired,
             blocks,
+            touches: draft.touches,
             pass,
             heard: None,
             _flight: draft.flight,
         })
+    }
+
+    /// Images as text. Those with a secret in them are not kept: put back without it, a record
+    /// would be another one.
+    fn image(&self, images: &Images) -> Option<String> {
+        if images.is_empty() || !self.options.bodies {
+            return None;
+        }
+        let text = serde_json::to_string(images).ok()?;
+        let secrets = self.options.redact.as_ref();
+        let secrets = secrets.map_or(0, |redact| redact(&text).1);
+        if secrets > 0 {
+            metrics::counter!("rescind_images_withheld_total").increment(1);
+            return None;
+        }
+        Some(text)
     }
 
     /// Writes a batch into the journal and puts it in line for the log.
@@ -671,6 +700,30 @@ impl Open {
         &self.traced.agent
     }
 
+    /// Returns what the call touches, where that is known.
+    #[must_use]
+    pub const fn touches(&self) -> Option<&Touches> {
+        self.touches.as_ref()
+    }
+
+    /// Takes note of what the call touched, as its end tells: the records that it made too, and how
+    /// they are just after it.
+    pub fn touched(
+        &mut self,
+        reads: Vec<Resource>,
+        writes: Vec<Resource>,
+        after: &Images,
+        ended: &mut Ended,
+    ) {
+        if let Some(effect) = &mut self.effect {
+            effect.reads = reads;
+            effect.writes = writes;
+        }
+        if let Some(text) = self.inner.image(after) {
+            ended.kept.push((Field::After, Media::Json, text));
+        }
+    }
+
     /// Waits until the intent is durable. Whoever is about to change the world waits for this.
     ///
     /// # Errors
@@ -833,13 +886,34 @@ fn is_short(items: &[OwnedItem]) -> bool {
 
 /// The identity of an effect: the run, who asked for it, the tool and the arguments.
 fn effect_key(place: &Place, tool: &str, arguments: &str, decision: DecisionId) -> Digest {
-    let asker = place
-        .joined
-        .as_ref()
-        .map_or(decision, |asked| asked.decision);
+    let asker = asker(place, decision);
     let value: Option<serde_json::Value> = serde_json::from_str(arguments).ok();
     let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
     let arguments = canonical.as_deref().unwrap_or(arguments.as_bytes());
+    identity(place, tool, arguments, asker)
+}
+
+/// The same, without the arguments that may differ from one time to the next.
+fn identity_key(
+    place: &Place,
+    tool: &str,
+    arguments: &serde_json::Value,
+    decision: DecisionId,
+) -> Digest {
+    let asker = asker(place, decision);
+    let canonical = canonical::to_vec(arguments);
+    let arguments = canonical.unwrap_or_else(|_| arguments.to_string().into_bytes());
+    identity(place, tool, &arguments, asker)
+}
+
+fn asker(place: &Place, decision: DecisionId) -> DecisionId {
+    place
+        .joined
+        .as_ref()
+        .map_or(decision, |asked| asked.decision)
+}
+
+fn identity(place: &Place, tool: &str, arguments: &[u8], asker: DecisionId) -> Digest {
     ledger::digest::sha256_parts(&[
         place.run.id.as_bytes(),
         asker.as_bytes(),

@@ -48,6 +48,7 @@ use self::view::{RollbackView, RollbacksView, StepView};
 
 pub use self::hands::{Cause, Hands, HandsError};
 pub use self::hold::HeldView;
+pub use recover::{Catalogue, catalogue, plan};
 
 /// Decides whether a condition of a plan holds, given `result`, `args` and `before`.
 pub type Condition = fn(&str, &Value, &Value, &Value) -> Result<bool, String>;
@@ -96,7 +97,7 @@ impl Default for CarryOptions {
             pause_max: Duration::from_secs(5),
             call_max: Duration::from_secs(60),
             drain_max: Duration::from_secs(30),
-            condition: recover::catalogue::holds,
+            condition: catalogue::holds,
             heard: None,
             settled: BTreeMap::new(),
         }

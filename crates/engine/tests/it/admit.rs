@@ -255,6 +255,7 @@ fn call_of(call: Asked<'_>) -> Call<'_> {
         what,
         asked: (Media::Json, call.arguments),
         environment: Environment(environment.into()),
+        touches: None,
     }
 }
 
@@ -555,6 +556,7 @@ async fn c42_an_approval_does_not_outlive_what_it_stood_on() {
         what,
         asked: (Media::Json, ORDER),
         environment: Environment::default(),
+        touches: None,
     };
     let Admitted::Held(mut held) = desk.recorder.admit(call).await.unwrap() else {
         panic!("it was not held");

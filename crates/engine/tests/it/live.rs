@@ -62,6 +62,7 @@ async fn ask(recorder: &Recorder, caller: Caller, items: Vec<OwnedItem>) -> Open
         },
         asked: (Media::Json, "{}"),
         environment: Environment::default(),
+        touches: None,
     };
     recorder.begin(call).await.unwrap()
 }
@@ -78,6 +79,7 @@ async fn tool(recorder: &Recorder, caller: Caller, arguments: &str) -> Result<Op
         },
         asked: (Media::Json, arguments),
         environment: Environment::default(),
+        touches: None,
     };
     recorder.begin(call).await
 }
@@ -482,6 +484,7 @@ async fn a_conversation_goes_on_over_a_restart() {
             },
             asked: (Media::Json, body),
             environment,
+            touches: None,
         }
     };
     let recorder = over(Arc::clone(&store), None, Options::default()).await;
@@ -542,6 +545,7 @@ async fn what_agents_resend_is_kept_once_and_read_whole() {
             },
             asked: (Media::Json, &asked),
             environment: Environment::default(),
+            touches: None,
         };
         let open = recorder.begin(call).await.unwrap();
         decisions.push(open.decision());

@@ -36,6 +36,7 @@ async fn called(recorder: &Recorder, arguments: &str) -> Open {
         },
         asked: (Media::Json, arguments),
         environment: Environment::default(),
+        touches: None,
     };
     recorder.begin(call).await.unwrap()
 }

@@ -191,6 +191,7 @@ async fn intend(
         },
         asked: (Media::Json, asked.params.map_or("{}", Json::text)),
         environment,
+        touches: None,
     };
     let mut open = inner.recorder.begin(call).await?;
     open.durable().await?;

@@ -57,6 +57,7 @@ pub(super) fn call<'a>(
         what: What::Inference { model, items, sent },
         asked: (text.0, &text.1),
         environment,
+        touches: None,
     }
 }
 

@@ -236,6 +236,7 @@ async fn c43_what_a_rescinded_tool_call_said_goes_and_what_was_asked_stays() {
             },
             asked: (Media::Json, "{ \"order\": \"W7\" }"),
             environment: Environment::default(),
+            touches: None,
         })
         .await
         .unwrap();

@@ -41,6 +41,7 @@ async fn refund(recorder: &Recorder) -> Held {
         },
         asked: (Media::Json, arguments),
         environment: Environment::default(),
+        touches: None,
     };
     match recorder.admit(call).await.unwrap() {
         Admitted::Held(mut held) => {

@@ -65,6 +65,7 @@ async fn begin(
             },
             asked: (Media::Json, "{}"),
             environment: Environment::default(),
+            touches: None,
         })
         .await?;
     open.durable().await?;
