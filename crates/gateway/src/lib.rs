@@ -17,6 +17,7 @@
 
 mod a2a;
 mod caller;
+mod hands;
 mod headers;
 mod llm;
 mod mcp;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use engine::access::{Access, Deed, is_cross_site};
 use engine::live::Recorder;
+use engine::undo::Catalogue;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -58,6 +60,8 @@ pub struct Options {
     pub mcp: BTreeMap<String, McpServer>,
     /// The agents, by the name in the URL: the address of each, or that of its card.
     pub a2a: BTreeMap<String, Endpoint>,
+    /// What is known about tools; none where nobody wrote it down.
+    pub catalogue: Option<Arc<Catalogue>>,
     /// How much is taken at once.
     pub limits: Limits,
     /// How long is waited.

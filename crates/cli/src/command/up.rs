@@ -10,6 +10,7 @@ use engine::live::{
     ApprovalOptions, BreakerOptions, Durability, GuardOptions, InOutage, Mode, Options, Recorder,
     Redact,
 };
+use engine::undo::Catalogue;
 use engine::view::VerifiedView;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
@@ -377,6 +378,7 @@ fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Optio
         upstreams,
         mcp,
         a2a,
+        catalogue: catalogue(config)?,
         limits: gateway::Limits {
             body_bytes_max: size(config.limits.body_bytes_max),
             sse_line_bytes_max: size(config.limits.sse_line_bytes_max),
@@ -396,6 +398,21 @@ fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Optio
             retry_after_max: millis(config.retry.retry_after_max_ms),
         },
     })
+}
+
+/// What is known about tools. Its mistakes were told when the configuration was examined.
+fn catalogue(config: &Config) -> Result<Option<Arc<Catalogue>>, Failure> {
+    let Some(path) = &config.tools else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Failure::file("read", path, &error))?;
+    let read = Catalogue::parse(&text).map_err(|problems| {
+        let first = problems.into_iter().next();
+        let what = first.map_or_else(String::new, |problem| problem.what);
+        Failure::new(format!("`{}`: {what}", path.display()))
+    });
+    read.map(|catalogue| Some(Arc::new(catalogue)))
 }
 
 fn at(

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use ::http::{Response, StatusCode};
 use engine::live::{Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, What as Deed};
-use model::{EffectClass, Environment, Field, Media, Outcome};
+use model::{Environment, Field, Media, Outcome};
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
 
 use crate::rpc::{self, Refusal};
 use crate::{Body, Inner, reply};
 
-use super::Origin;
 use super::shared::Key;
+use super::{Origin, images};
 
 /// A request, and what it is.
 pub(super) struct Said<'a> {
@@ -179,17 +179,19 @@ impl Calls {
             note("tool.definition", &known.raw);
         }
         let arguments = call.arguments_text();
+        let touches = Box::pin(images::before(&self.inner, server, &call.tool, arguments)).await;
         let begun = self.inner.recorder.admit(Call {
             caller: from,
             what: Deed::ToolCall {
                 server,
                 tool: &call.tool,
                 arguments,
-                class: known.map_or(EffectClass::Unreviewed, |known| known.class),
+                class: self.inner.class(server, &call.tool),
                 call_id: call.meta.call_id.as_deref(),
             },
             asked: (Media::Json, arguments),
             environment,
+            touches,
         });
         // Boxed: the future is long, and few of its kind are under way.
         Box::pin(begun).await
@@ -314,7 +316,7 @@ impl Calls {
     async fn close(
         &self,
         id: Option<Id<'static>>,
-        open: Open,
+        mut open: Open,
         result: &Result<Json<'_>, RpcError<'_>>,
     ) -> Result<(), RecordError> {
         let cancelled = id
@@ -330,7 +332,11 @@ impl Calls {
                     self.inner.mcp.parked.put(key, open);
                     return Ok(());
                 }
-                of_result(*json, &read, read.outcome())
+                let mut ended = of_result(*json, &read, read.outcome());
+                let images = images::after(&self.inner, &mut open, &read, &mut ended);
+                // Boxed: the future is long, and few calls have images.
+                Box::pin(images).await;
+                ended
             }
             Err(error) => {
                 let mut ended = of_error(error);

@@ -22,6 +22,8 @@ mod children;
 mod edge;
 mod held;
 mod http;
+mod images;
+mod ours;
 mod shared;
 mod stdio;
 mod upkeep;
@@ -44,6 +46,7 @@ use crate::{Body, Inner, caller, headers, reply, rpc};
 use self::calls::{Calls, Said};
 
 pub use self::child::Program;
+pub(crate) use self::ours::{Failed, value_of};
 pub(crate) use self::shared::Shared;
 
 /// Where an MCP server is.

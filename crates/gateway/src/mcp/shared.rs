@@ -11,9 +11,11 @@ use tokio::sync::Notify;
 use wire::jsonrpc::{Id, Json};
 use wire::mcp::read_tools;
 
+use crate::Inner;
 use crate::parked::Parked;
 
 use super::children::Children;
+use super::ours::Ours;
 
 /// Tools that are remembered of one server.
 const TOOLS_MAX: usize = 4_096;
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     cancels: Notify,
     pub(super) parked: Parked<Key, Open>,
     children: Children,
+    pub(super) ours: Ours,
 }
 
 impl Default for Shared {
@@ -61,6 +64,7 @@ impl Default for Shared {
             cancels: Notify::new(),
             parked: Parked::default(),
             children: Children::default(),
+            ours: Ours::default(),
         }
     }
 }
@@ -84,6 +88,11 @@ impl Shared {
     pub(super) fn tool(&self, server: &str, tool: &str) -> Option<Known> {
         let all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(server)?.get(tool).cloned()
+    }
+
+    /// How the effect of a tool can be taken back, as far as its server says.
+    pub(crate) fn class(&self, server: &str, tool: &str) -> Option<EffectClass> {
+        self.tool(server, tool).map(|known| known.class)
     }
 
     /// Remembers that who asked no longer waits.
@@ -122,5 +131,16 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.parked.clear();
         self.children.stop();
+    }
+}
+
+impl Inner {
+    /// How the effect of a tool can be taken back: the catalogue's word goes before the server's.
+    pub(crate) fn class(&self, server: &str, tool: &str) -> EffectClass {
+        let said = self.mcp.class(server, tool);
+        match &self.options.catalogue {
+            Some(catalogue) => catalogue.class(server, tool, said, None).0,
+            None => said.unwrap_or(EffectClass::Unreviewed),
+        }
     }
 }

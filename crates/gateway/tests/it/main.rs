@@ -16,3 +16,4 @@ mod streams;
 mod support;
 mod support_mcp;
 mod tries;
+mod undo;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::access::Access;
 use engine::live::{self, Recorder};
+use engine::undo::Catalogue;
 use engine::view::DecisionView;
 use engine::{Engine, Journal, ManualClock, Page, SeededEntropy, Store};
 use futures_util::StreamExt as _;
@@ -238,19 +239,41 @@ impl World {
         (store, journal): (Arc<dyn Store>, Option<Arc<dyn Journal>>),
         recording: live::Options,
     ) -> Self {
+        Self::carrying(mcp, a2a, timeouts, None, (store, journal), recording).await
+    }
+
+    /// In front of one server of which it is known what its tools do.
+    pub(crate) async fn with_catalogue(server: McpServer, catalogue: &str) -> Self {
+        let catalogue = Catalogue::parse(catalogue).unwrap();
+        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
+        let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
+        let recording = live::Options::default();
+        let catalogue = Some(Arc::new(catalogue));
+        Self::carrying(mcp, a2a, timeouts, catalogue, (memory(), None), recording).await
+    }
+
+    async fn carrying(
+        mcp: BTreeMap<String, McpServer>,
+        a2a: BTreeMap<String, Endpoint>,
+        timeouts: Timeouts,
+        catalogue: Option<Arc<Catalogue>>,
+        (store, journal): (Arc<dyn Store>, Option<Arc<dyn Journal>>),
+        recording: live::Options,
+    ) -> Self {
+        let options = Options {
+            upstreams: BTreeMap::new(),
+            mcp,
+            a2a,
+            catalogue,
+            limits: Limits::default(),
+            timeouts,
+            retry: Retry::default(),
+        };
         let entropy = Arc::new(SeededEntropy::new(7));
         let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let engine = Engine::start(store, clock, entropy).await.unwrap();
         let recorder = Recorder::start(engine, journal, recording);
         let recorder = recorder.await.unwrap();
-        let options = Options {
-            upstreams: BTreeMap::new(),
-            mcp,
-            a2a,
-            limits: Limits::default(),
-            timeouts,
-            retry: Retry::default(),
-        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let access = Access::new(Vec::new()).bound_to(address.ip());

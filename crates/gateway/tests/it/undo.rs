@@ -1,0 +1,257 @@
+//! Images at call time, and rollbacks over the servers that agents use.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use engine::undo::plan::{
+    Act, Affected, Fate, Fields, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
+};
+use engine::undo::{Approve, CarryOptions};
+use gateway::McpServer;
+use model::{DecisionId, Strength};
+use serde_json::{Value, json};
+
+use super::support_mcp::{Reply, Seen, Stub, World, content, json as answer, stream, text};
+
+const CATALOGUE: &str = r#"
+[resources.order]
+uri = "orders/{id}"
+server = "desk"
+read = { tool = "read", args = { id = "{id}" } }
+restore = { tool = "restore", args = { id = "{id}", fields = "{fields}", version = "{version}" } }
+record = "/body"
+version = "/version"
+absent = "no such order"
+
+[tools.cancel]
+server = "desk"
+class = "reversible"
+writes = [{ order = "{args.id}", sets = ["/status"] }]
+volatile = ["/note"]
+
+[tools.refund]
+server = "desk"
+class = "compensable"
+key = "/idempotency_key"
+"#;
+
+/// Orders by id, with their versions, and what was carried out.
+#[derive(Debug, Default)]
+struct Orders {
+    orders: BTreeMap<String, (Value, u64)>,
+    done: Vec<String>,
+    keys: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Orders>>;
+
+fn server(orders: &Shared) -> impl Fn(&Seen) -> Reply + Clone + Send + Sync + 'static {
+    let orders = Arc::clone(orders);
+    move |seen| {
+        let asked: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+        let result = match asked["method"].as_str().unwrap_or_default() {
+            "initialize" => json!({ "protocolVersion": "2025-06-18", "capabilities": {} }),
+            "tools/call" => {
+                let params = &asked["params"];
+                let tool = params["name"].as_str().unwrap();
+                called(&mut orders.lock().unwrap(), tool, &params["arguments"])
+            }
+            _ => return answer("").status(202),
+        };
+        let reply = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string();
+        // As streams come to clients, and whole.
+        if seen.body.contains("restore") {
+            return stream(vec![text(format!("data: {reply}\n\n"))]);
+        }
+        answer(reply).with("mcp-session-id", "s-1")
+    }
+}
+
+fn called(orders: &mut Orders, tool: &str, args: &Value) -> Value {
+    let id = args["id"].as_str().unwrap_or_default();
+    let said = |text: String, failed: bool| json!({ "content": [{ "type": "text", "text": text }], "isError": failed });
+    let Some((body, version)) = orders.orders.get_mut(id) else {
+        return said("no such order".to_owned(), true);
+    };
+    match tool {
+        "read" => {
+            let record = json!({ "body": body, "version": version });
+            return said(record.to_string(), false);
+        }
+        "cancel" => body["status"] = json!("cancelled"),
+        "refund" => {
+            let key = args["idempotency_key"].as_str().unwrap_or_default();
+            orders.keys.push(key.to_owned());
+        }
+        "restore" if args["version"] != json!(*version) => {
+            return said("version conflict".to_owned(), true);
+        }
+        "restore" => {
+            for (pointer, value) in args["fields"].as_object().unwrap() {
+                body[&pointer[1..]] = value.clone();
+            }
+        }
+        _ => return said("no such tool".to_owned(), true),
+    }
+    *version += 1;
+    orders.done.push(format!("{tool} {id}"));
+    said(json!({ "done": true }).to_string(), false)
+}
+
+async fn world() -> (World, Shared, Stub) {
+    let orders = Shared::default();
+    let open = json!({ "status": "open" });
+    let order = ("W1".to_owned(), (open, 1));
+    orders.lock().unwrap().orders.extend([order]);
+    let stub = Stub::start(server(&orders)).await;
+    let world = World::with_catalogue(McpServer::Http(stub.endpoint("/mcp")), CATALOGUE).await;
+    (world, orders, stub)
+}
+
+async fn call(world: &World, tool: &str, arguments: &Value) -> DecisionId {
+    let params = json!({ "name": tool, "arguments": arguments });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let path = "/agents/ada/mcp/desk";
+    let answered = world.post(path, &[], &body.to_string()).await;
+    assert_eq!(answered.status, 200, "{}", answered.body);
+    answered
+        .header("x-rescind-decision")
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn records_are_read_before_and_after_a_call_that_writes_them() {
+    let (world, orders, _stub) = world().await;
+    let id = call(&world, "cancel", &json!({ "id": "W1", "note": "too late" })).await;
+    assert_eq!(orders.lock().unwrap().done, ["cancel W1"]);
+    let record = world.record().await;
+    assert_eq!(record.len(), 1, "images are no calls of their own");
+    let cancelled = &record[0];
+    assert_eq!(cancelled.node.id, id.to_string());
+    assert_eq!(
+        content(cancelled, "before"),
+        r#"{"orders/W1":{"status":"open"}}"#
+    );
+    assert_eq!(
+        content(cancelled, "after"),
+        r#"{"orders/W1":{"status":"cancelled"}}"#
+    );
+    assert_eq!(cancelled.writes, ["orders/W1@2"]);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_has_no_image_and_the_call_goes_on() {
+    let (world, orders, _stub) = world().await;
+    orders.lock().unwrap().orders.clear();
+    call(&world, "cancel", &json!({ "id": "W2" })).await;
+    let record = world.record().await;
+    assert_eq!(content(&record[0], "before"), r#"{"orders/W2":null}"#);
+    assert_eq!(record[0].node.status, "failed");
+}
+
+fn order() -> RecordRef {
+    RecordRef {
+        uri: "orders/W1".to_owned(),
+        read: tool("read", json!({ "id": "W1" })),
+        version: Some("/version".to_owned()),
+        record: "/body".to_owned(),
+        absent: Some("no such order".to_owned()),
+    }
+}
+
+fn tool(tool: &str, arguments: Value) -> ToolCall {
+    ToolCall {
+        server: "desk".to_owned(),
+        tool: tool.to_owned(),
+        arguments,
+    }
+}
+
+fn one(field: &str, value: &str) -> Fields {
+    Fields::from([(field.to_owned(), Some(json!(value)))])
+}
+
+#[tokio::test]
+async fn c46_a_rollback_goes_over_the_same_servers_and_its_calls_are_recorded() {
+    let (world, orders, _stub) = world().await;
+    let id = call(&world, "cancel", &json!({ "id": "W1" })).await;
+    let engine = world.recorder.engine().clone();
+    let put = Act::PutBack(PutBack {
+        resource: order(),
+        restore: tool(
+            "restore",
+            json!({ "id": "W1", "fields": "{fields}", "version": "{version}" }),
+        ),
+        fields: one("/status", "open"),
+        expected: one("/status", "cancelled"),
+    });
+    let refund = Act::Inverse {
+        call: tool("refund", json!({ "id": "W1" })),
+        residue: None,
+        check: None,
+    };
+    let step = |n: u32, act: Act| Step {
+        n,
+        after: (1..n).collect(),
+        decisions: vec![id],
+        act,
+    };
+    let plan = Plan {
+        incident: Incident {
+            roots: vec![id],
+            reason: "the wrong order".to_owned(),
+        },
+        affected: vec![Affected {
+            decision: id,
+            ring: Strength::Certain,
+            fate: Fate::Undone,
+            steps: vec![1, 2],
+        }],
+        steps: vec![step(1, put), step(2, refund)],
+        ..Plan::default()
+    };
+    let proposed = engine.propose_rollback(&plan).await.unwrap();
+    let rollback: DecisionId = proposed.id.parse().unwrap();
+    let approve = Approve {
+        digest: proposed.digest.parse().unwrap(),
+        by: "olga",
+        waits: false,
+    };
+    engine.approve_rollback(rollback, approve).await.unwrap();
+    let hands = world.gateway.hands();
+    let options = CarryOptions::default();
+    let view = engine.carry_out(rollback, hands, &options).await.unwrap();
+    assert_eq!(view.state.name(), "succeeded", "{view:?}");
+    {
+        let orders = orders.lock().unwrap();
+        assert_eq!(orders.orders["W1"].0, json!({ "status": "open" }));
+        assert_eq!(orders.keys.len(), 1);
+        assert_eq!(orders.keys[0].len(), 64, "the key of the step");
+    }
+    let record = world.record().await;
+    let of_rollback = record.iter().filter(|d| d.node.run == view.run);
+    let said: Vec<String> = of_rollback
+        .map(|decision| {
+            let name = decision.node.name.clone().unwrap_or_default();
+            format!(
+                "{} {} {name}: {}",
+                decision.node.agent, decision.node.kind, decision.node.status
+            )
+        })
+        .collect();
+    let mut said = said;
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "rescind incident rollback: succeeded",
+            "rescind recovery-step inverse: succeeded",
+            "rescind recovery-step put-back: succeeded",
+            "rescind tool-call read: succeeded",
+            "rescind tool-call refund: succeeded",
+            "rescind tool-call restore: succeeded",
+        ]
+    );
+}
