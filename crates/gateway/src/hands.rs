@@ -63,6 +63,17 @@ impl Hands for Reach {
         self.end(open, value, kept).await
     }
 
+    async fn look(&self, call: &ToolCall) -> Result<Value, HandsError> {
+        let (server, tool) = (&call.server, &call.tool);
+        let answer = self
+            .inner
+            .call_tool(server, tool, &call.arguments, None)
+            .await;
+        answer
+            .and_then(|result| value_of(&result))
+            .map_err(Failed::into_error)
+    }
+
     fn is_keyed(&self, call: &ToolCall) -> bool {
         self.key_place(call).is_some()
     }
@@ -142,38 +153,22 @@ impl Reach {
         answer: Result<Value, Failed>,
         kept: Option<String>,
     ) -> Result<Value, HandsError> {
-        let (outcome, error) = match &answer {
-            Ok(_) => (Outcome::Succeeded, None),
-            Err(Failed::NotSent { reason, passes }) => {
-                let class = FailureClass::Unavailable;
-                let (reason, passes) = (reason.clone(), *passes);
-                let error = HandsError::NotSent { reason, passes };
-                (Outcome::Failed { class }, Some(error))
-            }
-            Err(Failed::Refused(reason)) => {
-                let class = FailureClass::Error;
-                let reason = reason.clone();
-                (Outcome::Failed { class }, Some(HandsError::Tool { reason }))
-            }
-            Err(Failed::Unknown(reason)) => {
-                let reason = reason.clone();
-                (Outcome::Unknown, Some(HandsError::Unknown { reason }))
-            }
+        let class = |class| Outcome::Failed { class };
+        let outcome = match &answer {
+            Ok(_) => Outcome::Succeeded,
+            Err(Failed::NotSent { .. }) => class(FailureClass::Unavailable),
+            Err(Failed::Refused(_)) => class(FailureClass::Error),
+            Err(Failed::Unknown(_)) => Outcome::Unknown,
         };
+        let answer = answer.map_err(Failed::into_error);
         let mut ended = Ended::with(outcome);
         let said = kept.map(|kept| (Field::Result, Media::Json, kept));
-        let why = error.as_ref().map(ToString::to_string);
+        let why = answer.as_ref().err().map(ToString::to_string);
         let why = why.map(|why| (Field::Result, Media::Text, why));
         ended.kept.extend(said.or(why));
         // Where it cannot be written down it reads as unknown; the step has its own outcome.
         let _ = open.finish(ended).await;
-        match (answer, error) {
-            (Ok(value), _) => Ok(value),
-            (Err(_), Some(error)) => Err(error),
-            (Err(_), None) => Err(HandsError::Unknown {
-                reason: String::new(),
-            }),
-        }
+        answer
     }
 
     async fn send(&self, call: &HttpCall, key: &str) -> Result<Value, Failed> {
@@ -224,6 +219,17 @@ impl Reach {
                 Err(Failed::Unknown(format!("the answer was {status}")))
             }
             status => Err(Failed::Refused(format!("the answer was {status}"))),
+        }
+    }
+}
+
+impl Failed {
+    /// The same, as those who carry plans out hear it.
+    fn into_error(self) -> HandsError {
+        match self {
+            Self::NotSent { reason, passes } => HandsError::NotSent { reason, passes },
+            Self::Refused(reason) => HandsError::Tool { reason },
+            Self::Unknown(reason) => HandsError::Unknown { reason },
         }
     }
 }

@@ -441,7 +441,7 @@ impl Engine {
 }
 
 /// Whether decisions of a kind are about recovering, and so no dependants of what is taken back.
-const fn is_about_recovery(kind: Kind) -> bool {
+pub(super) const fn is_about_recovery(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Incident | Kind::RecoveryStep | Kind::ContextRepair | Kind::Verdict | Kind::Approval

@@ -26,6 +26,12 @@ pub trait Hands: Send + Sync + fmt::Debug {
     /// [`HandsError`] says what is known of the effect.
     async fn call(&self, call: &ToolCall, cause: &Cause) -> Result<Value, HandsError>;
 
+    /// Calls a tool that reads, for a plan: there is no rollback yet, and nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    async fn look(&self, call: &ToolCall) -> Result<Value, HandsError>;
+
     /// Whether calls of a tool carry the key of their step although their arguments do not name it:
     /// then one that is sent again is not carried out again.
     fn is_keyed(&self, call: &ToolCall) -> bool {

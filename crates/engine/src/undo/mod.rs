@@ -22,11 +22,13 @@
 mod act;
 mod carry;
 mod end;
+mod facts;
 mod fields;
 mod hands;
 pub(crate) mod hold;
 mod pen;
 mod rollback;
+mod service;
 pub mod view;
 
 use std::collections::{BTreeMap, HashSet};
@@ -46,8 +48,9 @@ use self::pen::Pen;
 use self::rollback::Rollback;
 use self::view::{RollbackView, RollbacksView, StepView};
 
+pub use self::facts::{Include, Request};
 pub use self::hands::{Cause, Hands, HandsError};
-pub use self::hold::HeldView;
+pub use self::service::Service;
 pub use recover::{Catalogue, catalogue, plan};
 
 /// Decides whether a condition of a plan holds, given `result`, `args` and `before`.

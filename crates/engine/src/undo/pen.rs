@@ -67,12 +67,7 @@ impl Pen {
 
     /// Opens a run for a plan and puts it forward. Returns the rollback.
     pub(super) async fn propose(engine: &Engine, plan: &Plan) -> Result<DecisionId, EngineError> {
-        let text = canonical::to_vec(plan).map_err(|source| EngineError::Uncanonical {
-            position: "the plan".to_owned(),
-            source,
-        })?;
-        let text = String::from_utf8_lossy(&text);
-        let digest = ledger::digest::sha256(text.as_bytes());
+        let (text, digest) = canonical_of(plan)?;
         let (mut pen, opening) = Self::in_new_run(engine, ROLLBACK, policy(digest)).await?;
         let roots = plan.incident.roots.iter().take(CAUSES_MAX);
         let causes = roots
@@ -325,6 +320,16 @@ impl Engine {
         self.append_batch(batch).await?;
         Ok(())
     }
+}
+
+/// Returns the canonical text of a plan, and its digest: what an approval names.
+pub(super) fn canonical_of(plan: &Plan) -> Result<(String, Digest), EngineError> {
+    let text = canonical::to_vec(plan).map_err(|source| EngineError::Uncanonical {
+        position: "the plan".to_owned(),
+        source,
+    })?;
+    let digest = ledger::digest::sha256(&text);
+    Ok((String::from_utf8_lossy(&text).into_owned(), digest))
 }
 
 fn approval(rollback: &Rollback, by: &str) -> Approval {

@@ -9,6 +9,7 @@ use crate::text::recorded;
 use crate::{Engine, EngineError};
 
 use super::UndoError;
+pub use super::hold::HeldView;
 use super::pen::name_of;
 use super::rollback::Rollback;
 
@@ -145,6 +146,24 @@ pub struct RollbackView {
     pub held: Vec<String>,
     /// The plan, whole.
     pub plan: serde_json::Value,
+}
+
+/// A plan that nobody has put forward.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PlanView {
+    /// Its digest.
+    pub digest: String,
+    /// What it says, for people.
+    pub text: String,
+    /// The plan.
+    pub plan: serde_json::Value,
+}
+
+/// The agents that get no work.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeldsView {
+    /// They.
+    pub held: Vec<HeldView>,
 }
 
 /// A rollback, short.

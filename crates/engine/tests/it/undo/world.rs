@@ -257,6 +257,10 @@ impl Hands for World {
         answer
     }
 
+    async fn look(&self, call: &ToolCall) -> Result<Value, HandsError> {
+        self.lock().run(call)
+    }
+
     async fn http(&self, call: &HttpCall, _: &Cause) -> Result<Value, HandsError> {
         self.fuse.point().await;
         self.lock()
