@@ -24,6 +24,7 @@ mod openapi;
 mod operations;
 mod problem;
 mod published;
+mod rollbacks;
 mod route;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use axum::Router;
 use engine::access::Access;
 use engine::live::Recorder;
+use engine::undo::Service;
 use engine::view::VerifiedView;
 use engine::{Engine, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -65,6 +67,7 @@ impl Server {
             verify: None,
             metrics: None,
             stopping: None,
+            rollbacks: None,
         }
     }
 }
@@ -78,6 +81,7 @@ pub struct Builder {
     verify: Option<Verify>,
     metrics: Option<PrometheusHandle>,
     stopping: Option<watch::Receiver<bool>>,
+    rollbacks: Option<Service>,
 }
 
 impl fmt::Debug for Builder {
@@ -135,6 +139,13 @@ impl Builder {
         self
     }
 
+    /// Hands in what plans rollbacks and carries them out. Default: nothing, and both are refused.
+    #[must_use]
+    pub fn rollbacks(mut self, rollbacks: Service) -> Self {
+        self.rollbacks = Some(rollbacks);
+        self
+    }
+
     /// Makes the router. It has no fallback, so that it can be merged with others.
     pub fn build(self) -> Router {
         operations::describe();
@@ -148,6 +159,7 @@ impl Builder {
             verify: self.verify,
             metrics: self.metrics,
             stopping: self.stopping.unwrap_or(never),
+            rollbacks: self.rollbacks,
             started,
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             verifying: Arc::new(Semaphore::new(1)),
@@ -167,6 +179,7 @@ pub(crate) struct Parts {
     verify: Option<Verify>,
     metrics: Option<PrometheusHandle>,
     stopping: watch::Receiver<bool>,
+    rollbacks: Option<Service>,
     started: u64,
     followers: Arc<Semaphore>,
     verifying: Arc<Semaphore>,

@@ -125,6 +125,7 @@ fn in_path(name: &str) -> Value {
         "decision" => "A decision that waits: its id, its beginning or end, or `RUN:N`.",
         "earlier" => "The earlier decision.",
         "later" => "The later decision, which may depend on it.",
+        "agent" => "The name of an agent.",
         "realm" => "The realm that is served.",
         "path" => "The path of a file of the log; its slashes are not escaped.",
         other => other,

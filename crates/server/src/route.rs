@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use engine::access::Deed;
 use engine::prove::Evidence;
+use engine::undo::view::{HeldsView, PlanView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, DecisionView, GraphView, NewsView, ReadyView, RuledView, RunView,
     RunsView, StepsView, VerifiedView, WhyView,
@@ -16,8 +17,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::ask::{Disclosure, Extent, Following, Paging, Thoroughness};
 use crate::gate::{Gate, gate};
 use crate::problem::Problem;
+use crate::rollbacks::{Again, Approval, By, Incident};
 use crate::{
     App, HealthView, Paged, StatusView, api, approvals, events, openapi, operations, published,
+    rollbacks,
 };
 
 /// Makes a schema, and puts what it refers to among the generator's definitions.
@@ -109,6 +112,78 @@ pub(crate) fn table() -> Vec<Route> {
         .says("Rejects a call that waits; who waits for it is told why.")
         .reads::<approvals::Verdict>()
         .gives::<RuledView>(),
+        Route::get("/api/v1/rollbacks", "rollbacks", read, rollbacks::list)
+            .says("The rollbacks, newest first.")
+            .gives::<RollbacksView>(),
+        Route::post(
+            "/api/v1/rollbacks/plan",
+            "planRollback",
+            operate,
+            rollbacks::plan,
+        )
+        .says("A plan that takes decisions back. Nothing is recorded.")
+        .takes::<Incident>()
+        .gives::<PlanView>(),
+        Route::post(
+            "/api/v1/rollbacks/propose",
+            "proposeRollback",
+            operate,
+            rollbacks::propose,
+        )
+        .says("Puts a plan forward. Nothing is done before it is approved.")
+        .takes::<Incident>()
+        .gives::<RollbackView>(),
+        Route::get("/api/v1/rollbacks/{id}", "rollback", read, rollbacks::one)
+            .says("One rollback: its plan, and what came of it.")
+            .gives::<RollbackView>(),
+        Route::post(
+            "/api/v1/rollbacks/{id}/approve",
+            "approveRollback",
+            operate,
+            rollbacks::approve,
+        )
+        .says("Approves a plan by its digest, and carries it out.")
+        .takes::<Approval>()
+        .gives::<RollbackView>(),
+        Route::post(
+            "/api/v1/rollbacks/{id}/reject",
+            "rejectRollback",
+            operate,
+            rollbacks::reject,
+        )
+        .says("Refuses a plan.")
+        .takes::<By>()
+        .gives::<RollbackView>(),
+        Route::post(
+            "/api/v1/rollbacks/{id}/retry",
+            "retryRollback",
+            operate,
+            rollbacks::retry,
+        )
+        .says("Tries again what failed. What is done is not done again.")
+        .takes::<Again>()
+        .gives::<RollbackView>(),
+        Route::get("/api/v1/quarantine", "quarantined", read, rollbacks::held)
+            .says("The agents that get no work.")
+            .gives::<HeldsView>(),
+        Route::post(
+            "/api/v1/quarantine/{agent}",
+            "quarantine",
+            operate,
+            rollbacks::quarantine,
+        )
+        .says("Holds an agent: its next calls are refused.")
+        .takes::<By>()
+        .gives::<HeldsView>(),
+        Route::post(
+            "/api/v1/quarantine/{agent}/release",
+            "release",
+            operate,
+            rollbacks::release,
+        )
+        .says("Releases an agent.")
+        .takes::<By>()
+        .gives::<HeldsView>(),
         Route::post("/api/v1/verify", "verify", read, operations::verify)
             .says("Checks that nothing was changed. Changes nothing itself.")
             .takes::<Thoroughness>()

@@ -1,0 +1,202 @@
+//! Rollbacks: asked for, looked at, approved, retried; and agents that get no work.
+
+use axum::Json;
+use axum::extract::State;
+use engine::EngineError;
+use engine::undo::view::{HeldsView, PlanView, RollbackView, RollbacksView};
+use engine::undo::{Approve, CarryOptions, Include, Request, Service};
+use model::DecisionId;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::App;
+use crate::ask::{Address, Options};
+use crate::problem::Problem;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// Who decides where nobody says.
+const SOMEBODY: &str = "operator";
+
+/// What is to be taken back.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Incident {
+    /// The bad decisions, with commas between.
+    of: String,
+    /// Why they are bad, in words free of personal data.
+    reason: Option<String>,
+    /// Decisions that may depend on them and are taken back too, with commas between, or `all`.
+    /// Default: none.
+    include: Option<String>,
+}
+
+/// An approval.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approval {
+    /// Digest of the plan that was shown.
+    digest: String,
+    /// Who approves. Default: `operator`.
+    by: Option<String>,
+    /// Whether to answer at the end of the rollback and not at its beginning. Default: false.
+    #[serde(default)]
+    wait: bool,
+    /// Whether to wait until rollbacks that it overlaps have ended. Default: false, and it is
+    /// refused.
+    #[serde(default)]
+    queue: bool,
+}
+
+/// Another try.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Again {
+    /// Who wants it. Default: `operator`.
+    by: Option<String>,
+    /// Numbers of parked steps of which it was found that they were carried out.
+    happened: Option<String>,
+    /// Numbers of parked steps of which it was found that they were not.
+    not_happened: Option<String>,
+}
+
+/// Who decides.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct By {
+    /// Who decides. Default: `operator`.
+    by: Option<String>,
+}
+
+impl By {
+    fn name(&self) -> &str {
+        self.by.as_deref().unwrap_or(SOMEBODY)
+    }
+}
+
+pub(crate) async fn list(State(app): State<App>) -> Answer<RollbacksView> {
+    Ok(Json(app.engine.rollbacks().await?))
+}
+
+pub(crate) async fn one(
+    State(app): State<App>,
+    Address(id): Address<String>,
+) -> Answer<RollbackView> {
+    let id = app.engine.resolve_decision(&id).await?;
+    Ok(Json(app.engine.rollback(id).await?))
+}
+
+pub(crate) async fn plan(
+    State(app): State<App>,
+    Options(incident): Options<Incident>,
+) -> Answer<PlanView> {
+    let service = service(&app)?;
+    let request = request(service, &incident).await?;
+    Ok(Json(service.plan(&request).await?))
+}
+
+pub(crate) async fn propose(
+    State(app): State<App>,
+    Options(incident): Options<Incident>,
+) -> Answer<RollbackView> {
+    let service = service(&app)?;
+    let request = request(service, &incident).await?;
+    Ok(Json(service.propose(&request).await?))
+}
+
+pub(crate) async fn approve(
+    State(app): State<App>,
+    Address(id): Address<String>,
+    Options(approval): Options<Approval>,
+) -> Answer<RollbackView> {
+    let service = service(&app)?;
+    let id = app.engine.resolve_decision(&id).await?;
+    let digest = approval.digest.parse().map_err(|_| {
+        let what = format!("`{}` is no digest", approval.digest);
+        Problem::bad("bad-option", what)
+    })?;
+    let by = approval.by.as_deref().unwrap_or(SOMEBODY);
+    let waits = approval.queue;
+    let approve = Approve { digest, by, waits };
+    Ok(Json(service.approve(id, approve, approval.wait).await?))
+}
+
+pub(crate) async fn reject(
+    State(app): State<App>,
+    Address(id): Address<String>,
+    Options(by): Options<By>,
+) -> Answer<RollbackView> {
+    let id = app.engine.resolve_decision(&id).await?;
+    Ok(Json(app.engine.reject_rollback(id, by.name()).await?))
+}
+
+pub(crate) async fn retry(
+    State(app): State<App>,
+    Address(id): Address<String>,
+    Options(again): Options<Again>,
+) -> Answer<RollbackView> {
+    let service = service(&app)?;
+    let id = app.engine.resolve_decision(&id).await?;
+    let mut options: CarryOptions = service.options().clone();
+    for (numbers, happened) in [(&again.happened, true), (&again.not_happened, false)] {
+        for number in numbers.iter().flat_map(|numbers| numbers.split(',')) {
+            let number = number.trim().parse().map_err(|_| {
+                Problem::bad("bad-option", format!("`{number}` is no number of a step"))
+            })?;
+            options.settled.insert(number, happened);
+        }
+    }
+    let by = again.by.as_deref().unwrap_or(SOMEBODY);
+    Ok(Json(service.retry(id, by, options).await?))
+}
+
+pub(crate) async fn held(State(app): State<App>) -> Answer<HeldsView> {
+    let held = app.engine.held().await?;
+    Ok(Json(HeldsView { held }))
+}
+
+pub(crate) async fn quarantine(
+    State(app): State<App>,
+    Address(agent): Address<String>,
+    Options(by): Options<By>,
+) -> Answer<HeldsView> {
+    app.engine.hold(&agent, by.name()).await?;
+    held(State(app)).await
+}
+
+pub(crate) async fn release(
+    State(app): State<App>,
+    Address(agent): Address<String>,
+    Options(by): Options<By>,
+) -> Answer<HeldsView> {
+    app.engine.release(&agent, by.name()).await?;
+    held(State(app)).await
+}
+
+fn service(app: &App) -> Result<&Service, Problem> {
+    app.rollbacks.as_ref().ok_or_else(|| {
+        Problem::absent("this process reaches no tools, so it carries no rollback out")
+    })
+}
+
+async fn request(service: &Service, incident: &Incident) -> Result<Request, EngineError> {
+    let include = match incident.include.as_deref() {
+        None => Include::None,
+        Some("all") => Include::All,
+        Some(ids) => Include::Some(named(service, ids).await?),
+    };
+    Ok(Request {
+        roots: named(service, &incident.of).await?,
+        reason: incident.reason.clone().unwrap_or_default(),
+        include,
+        rules: Default::default(),
+    })
+}
+
+async fn named(service: &Service, ids: &str) -> Result<Vec<DecisionId>, EngineError> {
+    let mut named = Vec::new();
+    for id in ids.split(',') {
+        named.push(service.engine().resolve_decision(id.trim()).await?);
+    }
+    Ok(named)
+}
