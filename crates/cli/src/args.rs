@@ -40,7 +40,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove,
-    /// approvals, approve, reject. Its token, where it wants one, is taken from RESCIND_TOKEN
+    /// approvals, approve, reject, rollback, rollbacks, quarantine, release. Its token, where it
+    /// wants one, is taken from RESCIND_TOKEN
     #[arg(long, global = true, env = "RESCIND_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Print one JSON object on standard output
@@ -98,6 +99,14 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Reject a call that waits; its agent is told why
     Reject(Reject),
+    /// Take decisions back, with everything that followed from them
+    Rollback(Rollback),
+    /// List the rollbacks, newest first
+    Rollbacks,
+    /// Hold an agent, so that its calls are refused, or list those that are held
+    Quarantine(Quarantine),
+    /// Release an agent that is held
+    Release(Release),
     /// Check that nothing was changed: a data directory, a log, or an evidence bundle
     Verify(Verify),
     /// Write evidence of one decision that verifies offline
@@ -132,6 +141,10 @@ impl Command {
                 | Self::Approvals
                 | Self::Approve(_)
                 | Self::Reject(_)
+                | Self::Rollback(_)
+                | Self::Rollbacks
+                | Self::Quarantine(_)
+                | Self::Release(_)
         )
     }
 }
@@ -275,6 +288,103 @@ pub(crate) struct Verdict {
     /// Why; recorded sealed, and told to the agent
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Examples:\n  rescind rollback 8f3a20c41d --dry-run\n  \
+    rescind rollback 8f3a20c41d --reason 'misread the returns policy'\n  \
+    rescind rollback 8f3a20c41d --include all --yes\n  \
+    rescind rollback retry 77e1b0d2aa\n\n\
+    Works through the server that `--url` names; else on the files, or through the server that\n\
+    has them open. Exits with 0 if everything came to what the plan says, 1 if something failed\n\
+    or nobody knows, 2 if it could not begin.")]
+pub(crate) struct Rollback {
+    /// The bad decisions
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Why they are bad; recorded, so keep it free of personal data
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    /// Also take back decisions that may depend on them: their ids, or `all`
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Carry the plan out if it has this digest, and do not ask
+    #[arg(long, value_name = "DIGEST", conflicts_with = "yes")]
+    pub(crate) digest: Option<String>,
+    /// Who decides it; recorded
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) by: String,
+    #[command(subcommand)]
+    pub(crate) action: Option<RollbackAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RollbackAction {
+    /// Show a rollback: its plan, and what came of it
+    Show {
+        /// The rollback
+        id: String,
+    },
+    /// Approve a plan that was put forward, and carry it out
+    Approve {
+        /// The rollback
+        id: String,
+        /// Digest of the plan that you saw
+        #[arg(long, value_name = "DIGEST")]
+        digest: String,
+        /// Who approves it; recorded
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+    },
+    /// Refuse a plan that was put forward
+    Reject {
+        /// The rollback
+        id: String,
+        /// Who refuses it; recorded
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+    },
+    /// Try again what failed; what is done is not done again
+    Retry {
+        /// The rollback
+        id: String,
+        /// Who wants it; recorded
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+        /// Numbers of parked steps that were carried out, as somebody found out
+        #[arg(long, value_name = "N", value_delimiter = ',')]
+        happened: Vec<u32>,
+        /// Numbers of parked steps that were not carried out
+        #[arg(long, value_name = "N", value_delimiter = ',')]
+        not_happened: Vec<u32>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind quarantine\n  rescind quarantine billing")]
+pub(crate) struct Quarantine {
+    /// The agent; without one, those that are held are listed
+    pub(crate) agent: Option<String>,
+    /// Who decides it; recorded
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rescind release billing")]
+pub(crate) struct Release {
+    /// The agent
+    pub(crate) agent: String,
+    /// Who decides it; recorded
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) by: String,
 }
 
 #[derive(Debug, Args)]

@@ -88,6 +88,15 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
             ),
         );
     }
+    let command = match command {
+        Command::Rollback(args) => return command::rollback::run(out, global, &args).await,
+        Command::Rollbacks => return command::rollback::list(out, global).await,
+        Command::Quarantine(args) => {
+            return command::rollback::quarantine(out, global, &args).await;
+        }
+        Command::Release(args) => return command::rollback::release(out, global, &args).await,
+        command => command,
+    };
     let session = &Session::new(*out, global)?;
     match command {
         Command::Import(args) => command::import::run(session, args).await,
@@ -110,6 +119,12 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Retain(args) => command::upkeep::retain(session, &args).await,
         Command::Keys(args) => command::upkeep::keys(session, &args).await,
         // Answered above: these read the configuration themselves.
-        Command::Config(_) | Command::Reference | Command::Up(_) => Ok(Answer::Yes),
+        Command::Config(_)
+        | Command::Reference
+        | Command::Up(_)
+        | Command::Rollback(_)
+        | Command::Rollbacks
+        | Command::Quarantine(_)
+        | Command::Release(_) => Ok(Answer::Yes),
     }
 }

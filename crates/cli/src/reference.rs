@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
+use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, EraseView, GraphView, RuledView, RunsView, VerifiedView, WhyView,
 };
@@ -37,6 +38,10 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<ApprovalsView>(&mut files, "approvals")?;
     schema::<RuledView>(&mut files, "approve")?;
     schema::<RuledView>(&mut files, "reject")?;
+    schema::<RollbackView>(&mut files, "rollback")?;
+    schema::<PlanView>(&mut files, "rollback-dry-run")?;
+    schema::<RollbacksView>(&mut files, "rollbacks")?;
+    schema::<QuarantineView>(&mut files, "quarantine")?;
     schema::<VerifiedView>(&mut files, "verify")?;
     schema::<EvidenceReport>(&mut files, "verify-evidence")?;
     schema::<ProvedView>(&mut files, "prove")?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::prove::Evidence;
+use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, DecisionView, GraphView, HeldView, RuledView, RunView, RunsView,
     StepsView, VerifiedView, WhyView,
@@ -27,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Remote {
     base: Uri,
     token: Option<String>,
@@ -134,6 +135,91 @@ impl Remote {
         read(status, &body)
     }
 
+    pub(crate) async fn rollbacks(&self) -> Result<RollbacksView, Failure> {
+        self.get("rollbacks").await
+    }
+
+    pub(crate) async fn rollback(&self, id: &str) -> Result<RollbackView, Failure> {
+        self.get(&format!("rollbacks/{}", part(id))).await
+    }
+
+    pub(crate) async fn plan(
+        &self,
+        of: &[String],
+        reason: &str,
+        include: &[String],
+    ) -> Result<PlanView, Failure> {
+        let query = incident(of, reason, include);
+        self.post(&format!("rollbacks/plan?{query}")).await
+    }
+
+    pub(crate) async fn propose(
+        &self,
+        of: &[String],
+        reason: &str,
+        include: &[String],
+    ) -> Result<RollbackView, Failure> {
+        let query = incident(of, reason, include);
+        self.post(&format!("rollbacks/propose?{query}")).await
+    }
+
+    pub(crate) async fn approve(
+        &self,
+        id: &str,
+        digest: &str,
+        by: &str,
+    ) -> Result<RollbackView, Failure> {
+        let (id, digest, by) = (part(id), part(digest), part(by));
+        self.post(&format!("rollbacks/{id}/approve?digest={digest}&by={by}"))
+            .await
+    }
+
+    pub(crate) async fn reject(&self, id: &str, by: &str) -> Result<RollbackView, Failure> {
+        self.post(&format!("rollbacks/{}/reject?by={}", part(id), part(by)))
+            .await
+    }
+
+    pub(crate) async fn retry(
+        &self,
+        id: &str,
+        by: &str,
+        happened: &[u32],
+        not_happened: &[u32],
+    ) -> Result<RollbackView, Failure> {
+        let mut path = format!("rollbacks/{}/retry?by={}", part(id), part(by));
+        for (name, numbers) in [("happened", happened), ("not_happened", not_happened)] {
+            let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            if !numbers.is_empty() {
+                path.push_str(&format!("&{name}={}", numbers.join(",")));
+            }
+        }
+        self.post(&path).await
+    }
+
+    pub(crate) async fn quarantined(&self) -> Result<QuarantineView, Failure> {
+        self.get("quarantine").await
+    }
+
+    pub(crate) async fn quarantine(
+        &self,
+        agent: &str,
+        by: &str,
+    ) -> Result<QuarantineView, Failure> {
+        self.post(&format!("quarantine/{}?by={}", part(agent), part(by)))
+            .await
+    }
+
+    pub(crate) async fn release(&self, agent: &str, by: &str) -> Result<QuarantineView, Failure> {
+        let (agent, by) = (part(agent), part(by));
+        self.post(&format!("quarantine/{agent}/release?by={by}"))
+            .await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let (status, body) = self.ask(Method::POST, path).await?;
+        read(status, &body)
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let (status, body) = self.ask(Method::GET, path).await?;
         read(status, &body)
@@ -212,6 +298,17 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failu
         }
         None => failure,
     })
+}
+
+fn incident(of: &[String], reason: &str, include: &[String]) -> String {
+    let mut query = format!("of={}", part(&of.join(",")));
+    if !reason.is_empty() {
+        query.push_str(&format!("&reason={}", part(reason)));
+    }
+    if !include.is_empty() {
+        query.push_str(&format!("&include={}", part(&include.join(","))));
+    }
+    query
 }
 
 /// A part of a path or query, with everything encoded that could end it.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use engine::EngineError;
-use engine::undo::view::{HeldsView, PlanView, RollbackView, RollbacksView};
+use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::undo::{Approve, CarryOptions, Include, Request, Service};
 use model::DecisionId;
 use schemars::JsonSchema;
@@ -150,16 +150,16 @@ pub(crate) async fn retry(
     Ok(Json(service.retry(id, by, options).await?))
 }
 
-pub(crate) async fn held(State(app): State<App>) -> Answer<HeldsView> {
+pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
     let held = app.engine.held().await?;
-    Ok(Json(HeldsView { held }))
+    Ok(Json(QuarantineView { held }))
 }
 
 pub(crate) async fn quarantine(
     State(app): State<App>,
     Address(agent): Address<String>,
     Options(by): Options<By>,
-) -> Answer<HeldsView> {
+) -> Answer<QuarantineView> {
     app.engine.hold(&agent, by.name()).await?;
     held(State(app)).await
 }
@@ -168,7 +168,7 @@ pub(crate) async fn release(
     State(app): State<App>,
     Address(agent): Address<String>,
     Options(by): Options<By>,
-) -> Answer<HeldsView> {
+) -> Answer<QuarantineView> {
     app.engine.release(&agent, by.name()).await?;
     held(State(app)).await
 }

@@ -7,7 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use engine::access::Deed;
 use engine::prove::Evidence;
-use engine::undo::view::{HeldsView, PlanView, RollbackView, RollbacksView};
+use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, DecisionView, GraphView, NewsView, ReadyView, RuledView, RunView,
     RunsView, StepsView, VerifiedView, WhyView,
@@ -165,7 +165,7 @@ pub(crate) fn table() -> Vec<Route> {
         .gives::<RollbackView>(),
         Route::get("/api/v1/quarantine", "quarantined", read, rollbacks::held)
             .says("The agents that get no work.")
-            .gives::<HeldsView>(),
+            .gives::<QuarantineView>(),
         Route::post(
             "/api/v1/quarantine/{agent}",
             "quarantine",
@@ -174,7 +174,7 @@ pub(crate) fn table() -> Vec<Route> {
         )
         .says("Holds an agent: its next calls are refused.")
         .takes::<By>()
-        .gives::<HeldsView>(),
+        .gives::<QuarantineView>(),
         Route::post(
             "/api/v1/quarantine/{agent}/release",
             "release",
@@ -183,7 +183,7 @@ pub(crate) fn table() -> Vec<Route> {
         )
         .says("Releases an agent.")
         .takes::<By>()
-        .gives::<HeldsView>(),
+        .gives::<QuarantineView>(),
         Route::post("/api/v1/verify", "verify", read, operations::verify)
             .says("Checks that nothing was changed. Changes nothing itself.")
             .takes::<Thoroughness>()

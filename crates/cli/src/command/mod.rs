@@ -6,6 +6,7 @@ pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod look;
 pub(crate) mod prove;
+pub(crate) mod rollback;
 pub(crate) mod up;
 pub(crate) mod upkeep;
 pub(crate) mod verify;

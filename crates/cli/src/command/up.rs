@@ -10,7 +10,7 @@ use engine::live::{
     ApprovalOptions, BreakerOptions, Durability, GuardOptions, InOutage, Mode, Options, Recorder,
     Redact,
 };
-use engine::undo::Catalogue;
+use engine::undo::{Catalogue, Service as Rollbacks};
 use engine::view::VerifiedView;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
@@ -110,12 +110,14 @@ impl Service {
         let (engine, store, journal) = open(out, session, config).await?;
         let access = access(config)?;
         let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)?).await?;
-        let gateway = Gateway::new(
-            recorder.clone(),
-            access.clone(),
-            carrying(config, environment)?,
-        )
-        .map_err(|error| Failure::new(error.to_string()))?;
+        let options = carrying(config, environment)?;
+        let catalogue = options.catalogue.clone().unwrap_or_default();
+        let gateway = Gateway::new(recorder.clone(), access.clone(), options)
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let tasks = recorder.tasks().clone();
+        let rollbacks = Rollbacks::new(engine.clone(), gateway.hands(), catalogue, tasks);
+        // What an earlier process did not end.
+        rollbacks.resume();
         let (stopping, stopped) = watch::channel(false);
         let server = server::Server::builder(engine)
             .recorder(recorder.clone())
@@ -123,6 +125,7 @@ impl Service {
             .access(access)
             .verifier(verifier(session))
             .metrics(metrics)
+            .rollbacks(rollbacks)
             .stopping(stopped)
             .build()
             .fallback(nothing_there);
@@ -292,7 +295,7 @@ fn access(config: &Config) -> Result<Access, Failure> {
         .answering_to(config.allowed_hosts.clone()))
 }
 
-fn recording(config: &Config) -> Result<Options, Failure> {
+pub(crate) fn recording(config: &Config) -> Result<Options, Failure> {
     let record = &config.record;
     let outage = |on: OnOutage| match on {
         OnOutage::Block => InOutage::Block,
@@ -351,7 +354,10 @@ fn guarding(config: &Config) -> GuardOptions {
     }
 }
 
-fn carrying(config: &Config, environment: &Environment) -> Result<gateway::Options, Failure> {
+pub(crate) fn carrying(
+    config: &Config,
+    environment: &Environment,
+) -> Result<gateway::Options, Failure> {
     let mut upstreams = std::collections::BTreeMap::new();
     for (name, list) in &config.upstreams {
         let list: Result<Vec<gateway::Upstream>, Failure> = list

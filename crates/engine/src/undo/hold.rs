@@ -25,7 +25,7 @@ const RELEASE: &str = "release";
 
 /// An agent that gets no work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HeldView {
+pub struct QuarantinedView {
     /// The agent.
     pub agent: String,
     /// The rollback that holds it, or who does.
@@ -135,10 +135,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Store`].
-    pub async fn held(&self) -> Result<Vec<HeldView>, EngineError> {
+    pub async fn held(&self) -> Result<Vec<QuarantinedView>, EngineError> {
         self.learn_holds().await?;
         let inner = self.holds.lock();
-        let held = inner.held.iter().map(|(agent, held)| HeldView {
+        let held = inner.held.iter().map(|(agent, held)| QuarantinedView {
             agent: agent.clone(),
             by: held.by.clone(),
             run: held.run.to_string(),

@@ -9,7 +9,7 @@ use crate::text::recorded;
 use crate::{Engine, EngineError};
 
 use super::UndoError;
-pub use super::hold::HeldView;
+pub use super::hold::QuarantinedView;
 use super::pen::name_of;
 use super::rollback::Rollback;
 
@@ -161,9 +161,9 @@ pub struct PlanView {
 
 /// The agents that get no work.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct HeldsView {
+pub struct QuarantineView {
     /// They.
-    pub held: Vec<HeldView>,
+    pub held: Vec<QuarantinedView>,
 }
 
 /// A rollback, short.
