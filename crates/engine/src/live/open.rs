@@ -55,7 +55,7 @@ pub struct Open {
     /// What a model is sent in place of what was asked.
     pub(super) repaired: Option<Repaired>,
     pub(super) blocks: bool,
-    pub(super) touches: Option<Touches>,
+    pub(super) touches: Option<Box<Touches>>,
     /// Lets it through to its target, which hears how it ended.
     pub(super) pass: Option<Pass>,
     /// What it says about its target, where the outcome alone does not.
@@ -78,7 +78,7 @@ pub(super) struct Draft {
     pub(super) at: HybridTime,
     /// The event that is to carry the proposal, under which it is sealed.
     pub(super) event: EventId,
-    touches: Option<Touches>,
+    touches: Option<Box<Touches>>,
     items: Option<Vec<OwnedItem>>,
     flight: Flight,
     /// What was taken out of it before it is sent.
@@ -229,7 +229,7 @@ impl Inner {
         });
         let flight = Flight::enter(self, &traced)?;
         let class = call.what.class();
-        let touches = call.touches;
+        let touches = call.touches.map(Box::new);
         let mut known = std::mem::take(&mut place.causes);
         let items = match call.what {
             What::Inference { items, .. } => Some(items),
@@ -702,8 +702,8 @@ impl Open {
 
     /// Returns what the call touches, where that is known.
     #[must_use]
-    pub const fn touches(&self) -> Option<&Touches> {
-        self.touches.as_ref()
+    pub fn touches(&self) -> Option<&Touches> {
+        self.touches.as_deref()
     }
 
     /// Takes note of what the call touched, as its end tells: the records that it made too, and how
