@@ -1,0 +1,473 @@
+//! `rescind rollback` with the real binary: through a server, without one, and with the server
+//! killed at every point at which it calls a tool.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+use store::worker::spawn;
+
+use crate::world::{World, said};
+
+const TOOLS: &str = r#"
+server = "desk"
+
+[resources.order]
+uri = "orders/{id}"
+read = { tool = "read", args = { id = "{id}" } }
+restore = { tool = "restore", args = { id = "{id}", fields = "{fields}", version = "{version}" } }
+record = "/body"
+version = "/version"
+absent = "no such order"
+
+[tools.cancel]
+class = "reversible"
+writes = [{ order = "{args.id}", sets = ["/status"] }]
+
+[tools.pay]
+class = "compensable"
+undo = { tool = "pay_back", args = { amount = "{args.amount}", key = "{key}" }, exact_if = "true" }
+
+[tools.lend]
+class = "compensable"
+undo = { tool = "take_back", args = { amount = "{args.amount}" }, exact_if = "true" }
+probe = { tool = "lent", happened = "result.lent > 0" }
+
+[tools.give]
+class = "compensable"
+undo = { tool = "ask_back", args = { amount = "{args.amount}" }, exact_if = "true" }
+"#;
+
+/// What the tools keep.
+#[derive(Debug, Default)]
+struct Books {
+    status: String,
+    version: u64,
+    paid: i64,
+    lent: i64,
+    given: i64,
+    keys: BTreeMap<String, bool>,
+    done: Vec<String>,
+}
+
+/// Where the process that calls is to end.
+#[derive(Debug, Default)]
+struct Trap {
+    /// Points passed since it was set: before and after each call.
+    passed: usize,
+    at: Option<usize>,
+    told: Option<(SyncSender<()>, Receiver<()>)>,
+}
+
+impl Trap {
+    /// One point; at the one that counts, waits until the caller has been killed.
+    fn point(&mut self) {
+        if self.at == Some(self.passed)
+            && let Some((here, go)) = self.told.take()
+        {
+            here.send(()).unwrap();
+            let _ = go.recv();
+        }
+        self.passed += 1;
+    }
+}
+
+/// A tool server over HTTP, with everything that outlives the process that calls it.
+#[derive(Clone, Default)]
+struct Desk {
+    books: Arc<Mutex<Books>>,
+    trap: Arc<Mutex<Trap>>,
+}
+
+impl Desk {
+    fn start(&self) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let desk = self.clone();
+        let worker = spawn("desk", move || {
+            for stream in listener.incoming() {
+                // One after the other, so that the points have an order.
+                let _ = desk.answer(stream.unwrap());
+            }
+        });
+        // It takes calls as long as this process lives.
+        Box::leak(Box::new(worker.unwrap()));
+        port
+    }
+
+    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        for line in head.to_ascii_lowercase().lines() {
+            if let Some(said) = line.strip_prefix("content-length: ") {
+                length = said.parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let result = match asked["method"].as_str().unwrap() {
+            "initialize" => json!({ "protocolVersion": "2025-06-18", "capabilities": {} }),
+            "tools/call" => {
+                self.trap.lock().unwrap().point();
+                let tool = asked["params"]["name"].as_str().unwrap();
+                let result = self
+                    .books
+                    .lock()
+                    .unwrap()
+                    .call(tool, &asked["params"]["arguments"]);
+                self.trap.lock().unwrap().point();
+                result
+            }
+            _ => Value::Null,
+        };
+        let reply = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{reply}",
+            reply.len()
+        );
+        stream.write_all(head.as_bytes())
+    }
+}
+
+impl Books {
+    fn call(&mut self, tool: &str, args: &Value) -> Value {
+        let amount = args["amount"].as_i64().unwrap_or_default();
+        let mut answer = json!({ "done": true });
+        match tool {
+            "read" => {
+                answer = json!({ "body": { "status": self.status }, "version": self.version })
+            }
+            "lent" => answer = json!({ "lent": self.lent }),
+            "restore" if args["version"] != json!(self.version) => {
+                let said = json!({ "type": "text", "text": "version conflict" });
+                return json!({ "content": [said], "isError": true });
+            }
+            "restore" => {
+                let status = &args["fields"]["/status"];
+                self.status = status.as_str().unwrap().to_owned();
+                self.version += 1;
+            }
+            "cancel" => {
+                self.status = "cancelled".to_owned();
+                self.version += 1;
+            }
+            "pay" => self.paid += amount,
+            "lend" => self.lent += amount,
+            "give" => self.given += amount,
+            "pay_back" => {
+                let key = args["key"].as_str().unwrap().to_owned();
+                if self.keys.insert(key, true).is_some() {
+                    return said_as(&answer);
+                }
+                self.paid -= amount;
+            }
+            "take_back" => self.lent -= amount,
+            "ask_back" => self.given -= amount,
+            other => panic!("there is no tool {other}"),
+        }
+        if !matches!(tool, "read" | "lent") {
+            self.done.push(tool.to_owned());
+        }
+        said_as(&answer)
+    }
+}
+
+fn said_as(answer: &Value) -> Value {
+    json!({ "content": [{ "type": "text", "text": answer.to_string() }] })
+}
+
+/// The running process.
+struct Up {
+    child: Child,
+    address: String,
+}
+
+impl Up {
+    fn start(world: &World) -> Self {
+        let mut child = world
+            .command(&["up", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["listening"].as_str().unwrap().to_owned();
+        Self { child, address }
+    }
+
+    /// Calls a tool as an agent, and returns the decision.
+    fn call(&self, agent: &str, tool: &str, args: &Value, cause: Option<&str>) -> String {
+        let params = json!({ "name": tool, "arguments": args });
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+        let body = body.to_string();
+        let address = self.address.strip_prefix("http://").unwrap();
+        let cause = cause.map_or_else(String::new, |id| format!("x-rescind-cause: {id}\r\n"));
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /agents/{agent}/mcp/desk HTTP/1.1\r\nhost: {address}\r\n{cause}\
+             x-rescind-run: ticket-7\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let named = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("x-rescind-decision: "));
+        named.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// An agent cancels the wrong order, and another pays, lends or gives money for it.
+fn scene(tools: &[&str]) -> (World, Desk, Up, String) {
+    let (world, desk) = (World::new(), Desk::default());
+    "open".clone_into(&mut desk.books.lock().unwrap().status);
+    let port = desk.start();
+    world.file("tools.toml", TOOLS);
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let config = format!("tools = \"tools.toml\"\n[mcp.desk]\nurl = \"{url}\"\n");
+    world.file("rescind.toml", config);
+    let up = Up::start(&world);
+    let root = up.call("orders", "cancel", &json!({ "id": "W1" }), None);
+    for tool in tools {
+        let amount = json!({ "amount": 30 });
+        up.call("billing", tool, &amount, Some(&root));
+    }
+    (world, desk, up, root)
+}
+
+#[test]
+fn c34_a_dry_run_shows_exactly_the_dependants_and_does_nothing() {
+    let (world, desk, up, root) = scene(&["pay"]);
+    up.call("stock", "lend", &json!({ "amount": 5 }), None);
+    let plan = world.json(&["rollback", &root, "--dry-run", "--url", &up.address]);
+    let affected = plan["plan"]["affected"].as_array().unwrap();
+    assert_eq!(affected.len(), 2, "{plan}");
+    assert!(
+        plan["text"].as_str().unwrap().contains("orders/W1"),
+        "{plan}"
+    );
+    assert_eq!(desk.books.lock().unwrap().done, ["cancel", "pay", "lend"]);
+    let none = world.json(&["rollbacks", "--url", &up.address]);
+    assert_eq!(none["rollbacks"], json!([]));
+    up.stop();
+}
+
+#[test]
+fn a_rollback_goes_through_the_server_that_runs() {
+    let (world, desk, up, root) = scene(&["pay", "lend"]);
+    let url = up.address.clone();
+    let done = world.json(&["rollback", &root, "--yes", "--by", "olga", "--url", &url]);
+    assert_eq!(done["state"], "succeeded", "{done:#}");
+    assert_eq!(done["approved_by"], json!(["olga"]));
+    assert_eq!(done["held"], json!([]));
+    {
+        let books = desk.books.lock().unwrap();
+        assert_eq!(
+            (books.status.as_str(), books.paid, books.lent),
+            ("open", 0, 0)
+        );
+    }
+    // Again: there is nothing left to do.
+    let again = world.json(&["rollback", &root, "--yes", "--url", &url]);
+    assert_eq!(again["state"], "succeeded", "{again:#}");
+    assert_eq!(desk.books.lock().unwrap().done.len(), 6);
+    let shown = world.json(&[
+        "rollback",
+        "show",
+        done["id"].as_str().unwrap(),
+        "--url",
+        &url,
+    ]);
+    assert_eq!(shown["state"], "succeeded");
+    up.stop();
+    world.ok(&["verify", "--full"]);
+}
+
+#[test]
+fn a_rollback_is_carried_out_without_a_server_too() {
+    let (world, desk, up, root) = scene(&["pay"]);
+    up.stop();
+    let put = world.json(&["rollback", &root, "--reason", "the wrong order"]);
+    assert_eq!(put["state"], "proposed", "nobody could be asked");
+    let (id, digest) = (put["id"].as_str().unwrap(), put["digest"].as_str().unwrap());
+    let wrong = "0".repeat(64);
+    let refused = world.fails(2, &["rollback", "approve", id, "--digest", &wrong]);
+    assert!(refused.contains("has the digest"), "{refused}");
+    let done = world.json(&["rollback", "approve", id, "--digest", digest]);
+    assert_eq!(done["state"], "succeeded", "{done:#}");
+    let books = desk.books.lock().unwrap();
+    assert_eq!((books.status.as_str(), books.paid), ("open", 0));
+}
+
+#[test]
+fn an_agent_is_held_and_released_by_hand() {
+    let (world, _desk, up, _root) = scene(&[]);
+    let url = up.address.clone();
+    let held = world.json(&["quarantine", "billing", "--by", "olga", "--url", &url]);
+    assert_eq!(held["held"][0]["agent"], "billing");
+    up.stop();
+    let held = world.json(&["quarantine"]);
+    assert_eq!(held["held"][0]["by"], "olga");
+    let none = world.json(&["release", "billing"]);
+    assert_eq!(none["held"], json!([]));
+    world.fails(2, &["release", "billing"]);
+}
+
+/// What came of a rollback whose server was killed.
+struct End {
+    view: Value,
+    done: Vec<String>,
+    /// What the order is, and what is paid, lent and given.
+    left: (String, i64),
+    /// From the start of the next process to the end of the rollback.
+    resumed: Duration,
+}
+
+/// Kills the server at one point of a rollback, starts another, and waits until that has ended it.
+/// None if the rollback has no such point.
+fn killed_at(point: usize, tool: &str) -> Option<End> {
+    let (world, desk, up, root) = scene(&[tool]);
+    let put = world.json(&["rollback", &root, "--url", &up.address]);
+    let (id, digest) = (put["id"].as_str().unwrap(), put["digest"].as_str().unwrap());
+    let (here, reached) = sync_channel(0);
+    let (go, wait) = channel();
+    {
+        let mut trap = desk.trap.lock().unwrap();
+        (trap.at, trap.passed) = (Some(point), 0);
+        trap.told = Some((here, wait));
+    }
+    let mut approving = world
+        .command(&[
+            "rollback",
+            "approve",
+            id,
+            "--digest",
+            digest,
+            "--url",
+            &up.address,
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    loop {
+        if reached.recv_timeout(Duration::from_millis(20)).is_ok() {
+            break;
+        }
+        if approving.try_wait().unwrap().is_some() {
+            up.stop();
+            return None;
+        }
+    }
+    up.kill();
+    go.send(()).unwrap();
+    approving.wait().unwrap();
+    let started = SystemClock.wall();
+    let up = Up::start(&world);
+    let view = loop {
+        let view = world.call(&["rollback", "show", id, "--json", "--url", &up.address]);
+        let view: Value = serde_json::from_slice(&view.stdout).unwrap_or_else(|_| {
+            panic!("{}", said(&view));
+        });
+        if view["state"] != "under-way" && view["state"] != "approved" {
+            break view;
+        }
+    };
+    let resumed = Duration::from_micros(SystemClock.wall().saturating_sub(started));
+    let books = desk.books.lock().unwrap();
+    let end = End {
+        view,
+        done: books.done.clone(),
+        left: (books.status.clone(), books.paid + books.lent + books.given),
+        resumed,
+    };
+    drop(books);
+    up.stop();
+    world.ok(&["verify", "--full"]);
+    Some(end)
+}
+
+/// Kills the server before and after every call of a tool that a rollback makes.
+fn every_point(tool: &str, inverse: &str) -> (usize, usize, Duration) {
+    let (mut parked, mut longest) = (0, Duration::ZERO);
+    for point in 0.. {
+        let Some(end) = killed_at(point, tool) else {
+            return (point, parked, longest);
+        };
+        longest = longest.max(end.resumed);
+        let times = |name: &str| end.done.iter().filter(|done| *done == name).count();
+        assert!(
+            times(inverse) <= 1,
+            "{tool}, point {point}: done twice: {:?}",
+            end.done
+        );
+        assert!(
+            times("restore") <= 1,
+            "{tool}, point {point}: done twice: {:?}",
+            end.done
+        );
+        let states = end.view["steps"].as_array().unwrap();
+        if states.iter().any(|step| step["state"] == "parked") {
+            parked += 1;
+            assert_eq!(end.view["state"], "failed");
+            continue;
+        }
+        assert_eq!(
+            end.view["state"], "succeeded",
+            "{tool}, point {point}: {:#}",
+            end.view
+        );
+        assert_eq!(
+            end.left,
+            ("open".to_owned(), 0),
+            "{tool}, point {point}: lost"
+        );
+    }
+    unreachable!()
+}
+
+#[test]
+fn c44_a_server_killed_at_every_call_of_a_rollback_ends_it_after_a_restart() {
+    for (tool, inverse) in [
+        ("pay", "pay_back"),
+        ("lend", "take_back"),
+        ("give", "ask_back"),
+    ] {
+        let (points, parked, longest) = every_point(tool, inverse);
+        println!("{tool}: {points} points, {parked} parked, ended at most {longest:?} after");
+        assert!(points >= 6, "{tool}: {points}");
+        match tool {
+            "give" => assert!(parked <= 2, "what nothing can tell"),
+            _ => assert_eq!(parked, 0, "{tool}"),
+        }
+    }
+}
