@@ -736,6 +736,18 @@ impl Open {
         }
     }
 
+    /// Goes through the breaker of a target, which hears of the end of the call.
+    pub fn go_through(&mut self, pass: Pass) {
+        self.pass = Some(pass);
+    }
+
+    /// Tells the target what this try says about it; the call goes on elsewhere.
+    pub fn tell(&mut self, heard: Heard) {
+        if let Some(pass) = self.pass.take() {
+            pass.ended(heard, Some(self));
+        }
+    }
+
     /// Says that the target failed, whatever the outcome of the call says: of a call that nobody
     /// answered it is not known how it ended, and known that there was no answer.
     pub fn blame(&mut self) {

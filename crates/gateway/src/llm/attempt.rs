@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use wire::failure::{Class, retry_after};
 use wire::llm::{ProviderError, read_error};
 
+use super::rest::Places;
 use super::{Asking, kept};
 use crate::retry::{Helps, Next};
 use crate::upstream::{Upstream, UpstreamError};
@@ -124,26 +125,40 @@ impl Tries {
         let inner = Arc::clone(&self.asking.inner);
         let upstreams = inner.options.upstreams.get(&self.asking.target.name);
         let upstreams = upstreams.map_or(&[][..], Vec::as_slice);
-        let count = upstreams.len();
+        let (recorder, watched) = (&inner.recorder, self.open.is_some());
+        let places = Places::of(recorder, upstreams, &self.asking.model, watched);
+        let mut places = match places {
+            Ok(places) => places,
+            Err(until) => return self.all_rest(until).await,
+        };
         // When each of them wants to be asked again.
-        let mut rested = vec![now(); count];
+        let mut rested = vec![now(); upstreams.len()];
+        let mut before: Option<Failed> = None;
         loop {
-            let Some(upstream) = upstreams.get(self.tried as usize % count.max(1)) else {
-                return;
+            let at = match places.take(recorder, &mut self.open) {
+                Ok(Some(at)) => at,
+                Ok(None) => return,
+                Err(until) => match before {
+                    Some(failed) => return self.give_up(failed).await,
+                    None => return self.all_rest(until).await,
+                },
             };
-            let failed = match self.try_at(upstream).await {
+            let failed = match self.try_at(&upstreams[at]).await {
                 Tried::Done => return,
                 Tried::Failed(failed) => failed,
             };
+            if let Some(open) = &mut self.open {
+                open.tell(failed.heard());
+            }
             if let Failed::Answered {
                 wait: Some(wait), ..
             } = &failed
             {
-                rested[self.tried as usize % count] = now() + *wait;
+                rested[at] = now() + *wait;
             }
             self.tried += 1;
-            let rest = rested[self.tried as usize % count].saturating_duration_since(now());
-            match self.next(&failed, count, rest) {
+            let rest = rested[places.pass_on()].saturating_duration_since(now());
+            match self.next(&failed, places.len(), rest) {
                 Next::GiveUp => return self.give_up(failed).await,
                 Next::Elsewhere => {}
                 Next::Again(wait) => tokio::select! {
@@ -158,6 +173,7 @@ impl Tries {
             }
             metrics::counter!("rescind_retries_total", "upstream" => self.asking.target.name.clone())
                 .increment(1);
+            before = Some(failed);
         }
     }
 

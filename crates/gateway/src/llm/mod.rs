@@ -7,6 +7,8 @@
 //!                             └─► unread ─► passed on ──► outcome ──► end
 //! ```
 //!
+//! A model that fails again and again [rests](rest), and its upstream is passed over meanwhile.
+//!
 //! Until the first content is out, another try or another upstream costs the caller nothing; after
 //! it, a stream that fails says so in the form that every client notices. The caller going away
 //! ends the call at the upstream too, and what had come by then is recorded.
@@ -15,6 +17,7 @@ mod attempt;
 mod kept;
 mod keys;
 mod plain;
+mod rest;
 mod stream;
 mod unread;
 
@@ -48,6 +51,8 @@ pub(super) struct Asking {
     pub(super) target: Target,
     /// The wire for our own words to the caller.
     pub(super) api: Api,
+    /// The model that is asked, as the caller calls it.
+    pub(super) model: String,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -110,6 +115,7 @@ pub(super) async fn handle(
             .and_then(|api| llm::read_request(api, &body).ok()),
     };
     let streams = read.as_ref().is_some_and(|read| read.stream);
+    let mut model = String::new();
     let open = if is_looking(&parts.method) {
         None
     } else {
@@ -119,6 +125,9 @@ pub(super) async fn handle(
         if let Some(again) = tried_before(&parts.headers) {
             metrics::counter!("rescind_client_retries_total").increment(1);
             call.environment.0.insert(RETRY.to_owned(), again);
+        }
+        if let What::Inference { model: asked, .. } = &call.what {
+            model = (*asked).to_owned();
         }
         match begin(&inner, call).await {
             Ok(open) => Some(open),
@@ -139,6 +148,7 @@ pub(super) async fn handle(
         patience: patience(&parts.headers).filter(|_| !streams),
         target,
         api,
+        model,
         method: parts.method,
         headers: headers::onwards(&parts.headers),
         body: repaired.map_or(body, Bytes::from_owner),

@@ -12,6 +12,7 @@ mod mcp_program;
 mod outage;
 mod pass;
 mod refused;
+mod rest;
 mod streams;
 mod support;
 mod support_mcp;

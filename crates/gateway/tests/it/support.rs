@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const NOW: u64 = 1_790_000_000_000_000;
+pub(crate) const NOW: u64 = 1_790_000_000_000_000;
 
 /// A key that must never be found in the record, nor any part of it.
 pub(crate) const KEY: &str = "sk-test-0123456789abcdef";
@@ -239,6 +239,7 @@ pub(crate) fn streamed(blocks: &[String]) -> Vec<Act> {
 pub(crate) struct Desk {
     pub(crate) address: SocketAddr,
     pub(crate) recorder: Recorder,
+    pub(crate) clock: Arc<ManualClock>,
     client: Client<HttpConnector, Full<Bytes>>,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -316,9 +317,8 @@ impl Desk {
         options: Options,
     ) -> Self {
         let entropy = Arc::new(SeededEntropy::new(7));
-        let engine = Engine::start(store, Arc::new(ManualClock::at(NOW)), entropy)
-            .await
-            .unwrap();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let engine = Engine::start(store, clock.clone(), entropy).await.unwrap();
         let recorder = Recorder::start(engine, journal, recording).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -340,6 +340,7 @@ impl Desk {
         Self {
             address,
             recorder,
+            clock,
             client: Client::builder(TokioExecutor::new()).build_http(),
             _stop: stop.drop_guard(),
         }
