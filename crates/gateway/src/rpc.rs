@@ -33,6 +33,18 @@ impl Refusal {
         }
     }
 
+    /// Whether the other side is at fault: it did not answer, or broke off.
+    pub(crate) fn blames(&self) -> bool {
+        matches!(
+            self.code,
+            "answer_broken"
+                | "program_ended"
+                | "stream_truncated"
+                | "upstream_timeout"
+                | "upstream_unreachable"
+        )
+    }
+
     /// The call is stopped because of the record.
     pub(crate) fn unrecorded(error: &RecordError) -> Self {
         if let RecordError::Held { .. } = error {
@@ -174,6 +186,11 @@ pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
         _ => FailureClass::Invalid,
     };
     Outcome::Failed { class }
+}
+
+/// Whether a status says that who was called is not there.
+pub(crate) fn is_absence(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
 }
 
 /// The end of a call for which there is no answer, with what is known instead.

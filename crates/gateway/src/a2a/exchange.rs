@@ -374,7 +374,10 @@ impl Exchange {
     async fn refuse(mut self, refusal: &Refusal, outcome: &Outcome) {
         let mut back = self.refusal(refusal);
         self.name(&mut back);
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
+            if refusal.blames() {
+                open.blame();
+            }
             let ended = rpc::unanswered(outcome.clone(), &refusal.message);
             let _ = open.finish(ended).await;
         }

@@ -20,7 +20,7 @@ mod told;
 
 use std::sync::Arc;
 
-use engine::live::{Call, Caller, Open, RecordError, What};
+use engine::live::{Admitted, Call, Caller, Open, What};
 use http::header::{ALLOW, HOST, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method as Verb, Request, Response, StatusCode};
@@ -114,9 +114,9 @@ pub(super) async fn handle(
         // Boxed: the future is long, and few of its kind are under way.
         open = match Box::pin(begun).await {
             Ok(open) => Some(open),
-            Err(error) => {
+            Err(refusal) => {
                 let ids: Vec<_> = id.into_iter().collect();
-                return Refusal::unrecorded(&error).answer(&ids, false);
+                return refusal.answer(&ids, false);
             }
         };
     }
@@ -161,14 +161,15 @@ fn read(body: &[u8]) -> Result<Asked<'_>, Box<Response<Body>>> {
     }
 }
 
-/// Records that a message is about to be sent, and waits until that is durable.
+/// Records that a message is about to be sent, and waits until that is durable; an agent that rests
+/// gets none.
 async fn intend(
     inner: &Inner,
     mut from: Caller,
     to: &str,
     sent: &Sent<'_>,
     asked: &Asked<'_>,
-) -> Result<Open, RecordError> {
+) -> Result<Open, Refusal> {
     let message = sent.message.as_ref();
     if let Some(context) = message.and_then(|message| message.context.as_deref()) {
         match inner.a2a.run_of(to, context) {
@@ -193,8 +194,18 @@ async fn intend(
         environment,
         touches: None,
     };
-    let mut open = inner.recorder.begin(call).await?;
-    open.durable().await?;
+    let admitted = inner.recorder.admit(call).await;
+    let mut open = match admitted.map_err(|error| Refusal::unrecorded(&error))? {
+        Admitted::Open(open) => open,
+        Admitted::Refused(refused) => return Err(Refusal::new("agent_resting", refused.reason)),
+        // Messages have no effect of their own that a person would have to approve.
+        Admitted::Held(held) => {
+            held.leave();
+            return Err(Refusal::new("held", "the message waits for a person"));
+        }
+    };
+    let durable = open.durable().await;
+    durable.map_err(|error| Refusal::unrecorded(&error))?;
     Ok(open)
 }
 

@@ -412,6 +412,21 @@ impl Calls {
         }
     }
 
+    /// Records that we answer in place of the server, as [`unanswered`](Self::unanswered) does, and
+    /// that it is at fault where it is.
+    pub(super) async fn failed(
+        &mut self,
+        outcome: &Outcome,
+        refusal: &Refusal,
+    ) -> Vec<Id<'static>> {
+        if refusal.blames() {
+            for (_, open) in &mut self.open {
+                open.blame();
+            }
+        }
+        self.unanswered(outcome, &refusal.message).await
+    }
+
     /// Records that no answer came. Returns the requests that still wait for one.
     pub(super) async fn unanswered(&mut self, outcome: &Outcome, why: &str) -> Vec<Id<'static>> {
         for (_, open) in std::mem::take(&mut self.open) {
@@ -426,7 +441,10 @@ impl Calls {
 
     /// Records that a body was the answer in which there is no reply to the calls.
     pub(super) async fn answered_by(&mut self, status: StatusCode, body: &[u8]) {
-        for (_, open) in std::mem::take(&mut self.open) {
+        for (_, mut open) in std::mem::take(&mut self.open) {
+            if rpc::is_absence(status) {
+                open.blame();
+            }
             let _ = open.finish(rpc::answered_by(status, body)).await;
         }
     }

@@ -231,10 +231,7 @@ impl Exchange {
                 );
                 Refusal::new("stream_truncated", message)
             });
-            let open = self
-                .calls
-                .unanswered(&Outcome::Unknown, &refusal.message)
-                .await;
+            let open = self.calls.failed(&Outcome::Unknown, &refusal).await;
             let events: Vec<_> = open.iter().map(|id| refusal.event(Some(id))).collect();
             events.concat()
         };
@@ -260,7 +257,7 @@ impl Exchange {
     async fn refuse(mut self, refusal: &Refusal, outcome: &Outcome) {
         let mut back = self.calls.refuse(refusal);
         self.calls.name(&mut back);
-        self.calls.unanswered(outcome, &refusal.message).await;
+        self.calls.failed(outcome, refusal).await;
         let _ = self.answer.send(back);
     }
 

@@ -246,10 +246,7 @@ impl Exchange {
         let Some(client) = client else {
             return self.refuse(refusal, &Outcome::Unknown).await;
         };
-        let open = self
-            .calls
-            .unanswered(&Outcome::Unknown, &refusal.message)
-            .await;
+        let open = self.calls.failed(&Outcome::Unknown, refusal).await;
         let events: Vec<_> = open.iter().map(|id| refusal.event(Some(id))).collect();
         // A stream that only listened has nothing to tell, and breaks off.
         if !events.is_empty() {
@@ -286,7 +283,7 @@ impl Exchange {
     async fn refuse(mut self, refusal: &Refusal, outcome: &Outcome) {
         let mut back = self.calls.refuse(refusal);
         self.calls.name(&mut back);
-        self.calls.unanswered(outcome, &refusal.message).await;
+        self.calls.failed(outcome, refusal).await;
         let _ = self.answer.send(back);
     }
 

@@ -1,15 +1,18 @@
 //! Calls of tools that wait for a person, or that a rule refuses.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::live::{self, ApprovalOptions, BreakerOptions, GuardOptions, Mode};
 use engine::view::HeldView;
 use engine::{EngineError, Ruling};
-use gateway::McpServer;
+use gateway::{McpServer, Timeouts};
 use http::Method;
 
-use crate::support_mcp::{Answer, Reply, Seen, Stub, World, content, json, next, stream, text};
+use crate::support_mcp::{
+    Answer, Piece, Reply, Seen, Stub, World, content, json, memory, next, stream, text,
+};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"refund","arguments":{"order":"W4482139"}}}"#;
 const WITH_PROGRESS: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"refund","arguments":{"order":"W4482139"},"_meta":{"progressToken":"p-1"}}}"#;
@@ -304,32 +307,89 @@ async fn c31_what_is_read_only_is_not_held_and_stopped_when_it_leads_nowhere() {
     assert_eq!(stub.seen().len(), 1 + 5);
 }
 
-#[tokio::test]
-async fn c22_a_tool_whose_server_is_down_is_left_alone() {
-    let tools = BreakerOptions {
+fn left_alone_after_two() -> live::Options {
+    let two = BreakerOptions {
         failures_max: 2,
         ..BreakerOptions::default()
     };
-    let recording = live::Options {
+    live::Options {
         mode: Mode::Enforce,
         classify: Some(Arc::new(|_, _| Some(model::EffectClass::Read))),
         guard: GuardOptions {
-            tools,
+            tools: two,
+            agents: two,
             ..GuardOptions::default()
         },
         ..live::Options::default()
-    };
-    let (stub, world) = guarded(recording, |_| json("down").status(503)).await;
-    for _ in 0..2 {
-        world.post("/mcp/desk", &ADA, CALL).await;
     }
-    let answer = world.post("/mcp/desk", &ADA, CALL).await;
-    let words = told(&answer);
-    assert!(words.contains("try again in 30 s"), "{words}");
-    let data = &answer.json()["result"]["_meta"]["dev.rescind/refused"];
-    assert_eq!(data["rule"], "breaker");
-    assert!(data["retry_at"].is_string());
-    assert_eq!(stub.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn c22_a_tool_whose_server_is_down_is_left_alone() {
+    let broken = Reply {
+        pieces: vec![Piece::Break],
+        ..json("")
+    };
+    for down in [json("down").status(503), json("").status(502), broken] {
+        let (stub, world) = guarded(left_alone_after_two(), move |_| down.clone()).await;
+        for _ in 0..2 {
+            world.post("/mcp/desk", &ADA, CALL).await;
+        }
+        let answer = world.post("/mcp/desk", &ADA, CALL).await;
+        let words = told(&answer);
+        assert!(words.contains("try again in 30 s"), "{words}");
+        let data = &answer.json()["result"]["_meta"]["dev.rescind/refused"];
+        assert_eq!(data["rule"], "breaker");
+        assert!(data["retry_at"].is_string());
+        assert_eq!(stub.seen().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn c26_a_tool_that_answers_with_its_own_error_is_not() {
+    let failed = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[],"isError":true}}"#;
+    let recording = live::Options {
+        guard: GuardOptions {
+            loop_calls_max: 0,
+            ..left_alone_after_two().guard
+        },
+        ..left_alone_after_two()
+    };
+    let (stub, world) = guarded(recording, move |_| json(failed)).await;
+    for _ in 0..4 {
+        assert_eq!(world.post("/mcp/desk", &ADA, CALL).await.body, failed);
+    }
+    assert_eq!(stub.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn c22_an_agent_that_is_down_gets_no_messages_for_a_while() {
+    let stub = Stub::start(|seen| match seen.method {
+        Method::GET => {
+            let url = format!("http://{}/rpc", seen.header("host").unwrap());
+            json(format!(
+                r#"{{"name":"Bob","protocolVersion":"0.3.0","url":"{url}","preferredTransport":"JSONRPC"}}"#
+            ))
+        }
+        _ => Reply {
+            pieces: vec![Piece::Break],
+            ..json("")
+        },
+    })
+    .await;
+    let a2a = BTreeMap::from([("bob".to_owned(), stub.endpoint(""))]);
+    let (mcp, recording) = (BTreeMap::new(), left_alone_after_two());
+    let world = World::recording(mcp, a2a, Timeouts::default(), memory(), recording).await;
+    let send = r#"{"jsonrpc":"2.0","id":"r","method":"message/send","params":{"message":{"kind":"message","messageId":"m","role":"user","parts":[{"kind":"text","text":"Cancel."}]}}}"#;
+    for _ in 0..2 {
+        let answer = world.post("/a2a/bob", &[], send).await.json();
+        assert_ne!(answer["error"]["data"]["code"], "agent_resting", "{answer}");
+    }
+    let answer = world.post("/a2a/bob", &[], send).await.json();
+    assert_eq!(answer["error"]["data"]["code"], "agent_resting", "{answer}");
+    let posts = stub.seen();
+    let posts = posts.iter().filter(|seen| seen.method == Method::POST);
+    assert_eq!(posts.count(), 2);
 }
 
 #[tokio::test]
