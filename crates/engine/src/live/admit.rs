@@ -30,6 +30,10 @@ use crate::record::Envelope;
 
 /// What became of a call that was judged.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every call begins, and a box for each would cost more than the space"
+)]
 pub enum Admitted {
     /// It has begun.
     Open(Open),
