@@ -116,6 +116,13 @@ impl Marks {
         self.marks.is_empty()
     }
 
+    /// Returns what is said in the place of a decision's message, if it is one of them.
+    #[must_use]
+    pub fn correction_of(&self, decision: DecisionId) -> Option<&str> {
+        let mark = self.marks.iter().find(|mark| mark.decision == decision)?;
+        Some(&mark.message)
+    }
+
     fn add(&mut self, mark: &Mark, audience: Audience, passages: &mut Vec<Passage>) {
         let number = self.marks.len();
         self.marks.push(Ready {
