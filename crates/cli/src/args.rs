@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Quarantine(Quarantine),
     /// Release an agent that is held
     Release(Release),
+    /// Show what the agents of a run believe, and what their models are sent
+    Context(Context),
     /// Check that nothing was changed: a data directory, a log, or an evidence bundle
     Verify(Verify),
     /// Write evidence of one decision that verifies offline
@@ -136,6 +138,7 @@ impl Command {
                 | Self::Graph(_)
                 | Self::Blast(_)
                 | Self::Why(_)
+                | Self::Context(_)
                 | Self::Verify(_)
                 | Self::Prove(_)
                 | Self::Approvals
@@ -385,6 +388,19 @@ pub(crate) struct Release {
     /// Who decides it; recorded
     #[arg(long, value_name = "NAME", default_value = "operator")]
     pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind context latest\n  \
+    rescind context 8f3a20c41d --all --url http://127.0.0.1:7373\n\n\
+    An item is what the agent sends with its next request. What was rescinded goes to no model\n\
+    again: a correction takes its place on the way, and the agent's own process need not know.")]
+pub(crate) struct Context {
+    /// The run, or `latest`
+    pub(crate) run: String,
+    /// Show every item whole, also those that are sent as they are
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

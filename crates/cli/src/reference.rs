@@ -9,7 +9,8 @@ use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
-    ApprovalsView, BlastView, EraseView, GraphView, RuledView, RunsView, VerifiedView, WhyView,
+    ApprovalsView, BlastView, ContextView, EraseView, GraphView, RuledView, RunsView, VerifiedView,
+    WhyView,
 };
 use schemars::{JsonSchema, schema_for};
 
@@ -35,6 +36,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<GraphView>(&mut files, "graph")?;
     schema::<BlastView>(&mut files, "blast")?;
     schema::<WhyView>(&mut files, "why")?;
+    schema::<ContextView>(&mut files, "context")?;
     schema::<ApprovalsView>(&mut files, "approvals")?;
     schema::<RuledView>(&mut files, "approve")?;
     schema::<RuledView>(&mut files, "reject")?;

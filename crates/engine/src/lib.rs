@@ -17,6 +17,7 @@ mod follow;
 mod import;
 pub mod live;
 pub mod look;
+mod minds;
 mod news;
 pub mod prove;
 mod record;

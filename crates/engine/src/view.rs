@@ -309,6 +309,56 @@ pub struct ReachedView {
     pub via: Option<EdgeView>,
 }
 
+/// What the agents of a run believe, and what their models are sent.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ContextView {
+    /// The run.
+    pub run: String,
+    /// Each agent that asked a model, in the order of their names.
+    pub agents: Vec<AgentContextView>,
+}
+
+/// What one agent believes: the history that it sent last, and what came back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AgentContextView {
+    /// The agent.
+    pub agent: String,
+    /// Its last call of a model.
+    pub decision: String,
+    /// The wire: `chat`, `responses` or `messages`; absent where the history cannot be read.
+    pub api: Option<String>,
+    /// Whether something is taken out of it before it is sent.
+    pub repaired: bool,
+    /// The history, item by item.
+    pub items: Vec<ContextItemView>,
+}
+
+/// One item of a history.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ContextItemView {
+    /// Where it stands in the request, as a JSON Pointer; `answer` for what came back.
+    pub at: String,
+    /// Whose it is, in the word of the wire.
+    pub role: String,
+    /// What the agent has there.
+    pub believes: String,
+    /// What a model is sent in its place; absent where it is sent as it is.
+    pub sent: Option<String>,
+    /// What was taken out of it.
+    pub replaced: Vec<ReplacedView>,
+}
+
+/// Something that is taken out.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReplacedView {
+    /// The rescinded decision that it came from.
+    pub decision: String,
+    /// What it is: `message`, `arguments`, `result` or `passage`.
+    pub what: String,
+    /// What is said in its place.
+    pub by: String,
+}
+
 /// Why one decision depends on another.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {

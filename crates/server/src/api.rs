@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use engine::Page;
 use engine::look::Named;
 use engine::prove::fields_named;
-use engine::view::{BlastView, DecisionView, GraphView, RunView, RunsView, StepsView, WhyView};
+use engine::view::{
+    BlastView, ContextView, DecisionView, GraphView, RunView, RunsView, StepsView, WhyView,
+};
 use model::RunId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -108,6 +110,14 @@ pub(crate) async fn steps(
         .more
         .then(|| (skip + page.steps.len() as u64).to_string());
     Ok(Json(Paged { page, next }))
+}
+
+pub(crate) async fn context(
+    State(app): State<App>,
+    Address(run): Address<String>,
+) -> Answer<ContextView> {
+    let run = app.engine.resolve_run(&run).await?;
+    Ok(Json(app.engine.context(run).await?))
 }
 
 pub(crate) async fn decision(

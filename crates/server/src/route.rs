@@ -9,8 +9,8 @@ use engine::access::Deed;
 use engine::prove::Evidence;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
-    ApprovalsView, BlastView, DecisionView, GraphView, NewsView, ReadyView, RuledView, RunView,
-    RunsView, StepsView, VerifiedView, WhyView,
+    ApprovalsView, BlastView, ContextView, DecisionView, GraphView, NewsView, ReadyView, RuledView,
+    RunView, RunsView, StepsView, VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -73,6 +73,9 @@ pub(crate) fn table() -> Vec<Route> {
             .says("The decisions of a run, in the order of the log.")
             .takes::<Paging>()
             .gives::<Paged<StepsView>>(),
+        Route::get("/api/v1/runs/{run}/context", "context", read, api::context)
+            .says("What the agents of a run believe, and what their models are sent in its place.")
+            .gives::<ContextView>(),
         Route::get("/api/v1/decisions/{id}", "decision", read, api::decision)
             .says("One decision, whole.")
             .gives::<DecisionView>(),

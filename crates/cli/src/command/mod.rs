@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod look;
+pub(crate) mod minds;
 pub(crate) mod prove;
 pub(crate) mod rollback;
 pub(crate) mod up;

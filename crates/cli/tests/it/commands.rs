@@ -37,6 +37,16 @@ fn an_imported_run_is_listed_shown_and_drawn() {
 }
 
 #[test]
+fn what_agents_believe_is_told_as_far_as_it_can_be_read() {
+    let world = World::with_refund();
+    let context = world.json(&["context", "latest"]);
+    assert_eq!(context["agents"][0]["repaired"], false);
+    let text = world.ok(&["context", "latest", "--all"]);
+    assert!(text.contains("its history cannot be read"), "{text}");
+    world.fails(2, &["context", "ffffffff"]);
+}
+
+#[test]
 fn what_followed_and_why_are_told_with_evidence() {
     let world = World::with_refund();
     let blast = world.ok(&["blast", "latest:4"]);

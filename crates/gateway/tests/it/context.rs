@@ -354,3 +354,49 @@ async fn c43_what_was_streamed_is_recognised_too() {
     desk.send(wire.path, wire.body(&turns), &headers).await;
     assert!(!seen(&stub).contains("W7"), "{}", seen(&stub));
 }
+
+#[tokio::test]
+async fn c43_what_an_agent_believes_is_shown_beside_what_its_model_is_sent() {
+    for wire in WIRES {
+        let scripts = vec![
+            answer(&(wire.answer)(WRONG)),
+            answer(&(wire.answer)("Well.")),
+        ];
+        let (desk, _) = Desk::open(scripts).await;
+        let headers = header("ada", "ticket-1");
+        let turns = [
+            ("user", "What about W7?"),
+            ("assistant", WRONG),
+            ("user", "And W8?"),
+        ];
+        let got = desk.send(wire.path, wire.body(&turns[..1]), &headers).await;
+        let wrong = got.header("x-rescind-decision").unwrap().to_owned();
+        let run = got.header("x-rescind-run").unwrap().parse().unwrap();
+        let engine = desk.recorder.engine();
+        desk.decisions(1).await;
+        rescind(&desk, &wrong).await;
+        // It has not sent its answer back yet, and will.
+        let view = engine.context(run).await.unwrap();
+        let last = view.agents[0].items.last().unwrap();
+        assert_eq!((&*last.at, &*last.believes), ("answer", WRONG));
+        assert!(last.sent.as_ref().unwrap().starts_with("[Rescinded"));
+        desk.send(wire.path, wire.body(&turns), &headers).await;
+        desk.decisions(3).await;
+        let view = engine.context(run).await.unwrap();
+        let agent = &view.agents[0];
+        assert_eq!((&*agent.agent, agent.repaired), ("ada", true));
+        let shown: Vec<(&str, bool)> = agent
+            .items
+            .iter()
+            .map(|item| (&*item.believes, item.sent.is_some()))
+            .collect();
+        let expected = [
+            ("What about W7?", false),
+            (WRONG, true),
+            ("And W8?", false),
+            ("Well.", false),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(agent.items[1].replaced[0].decision, wrong);
+    }
+}
