@@ -18,11 +18,15 @@
 //! asks for calls (the provider refuses the history without it); arguments and results whose form
 //! the provider fixes (screens, shells, patches); and what a provider keeps on its own side.
 //!
+//! Beside histories there are states that agents save: [`recovery_line`] says to which of them they
+//! can go back, and [`with_kept`] what they keep of the newest.
+//!
 //! Not here: which decisions are rescinded, and what the record says of a repair.
 
 mod anchors;
 mod chat;
 mod edit;
+mod line;
 mod mark;
 mod marks;
 mod messages;
@@ -33,6 +37,7 @@ mod responses;
 mod walk;
 
 pub use edit::{Cut, Repair, Replaced};
+pub use line::{Saved, recovery_line, with_kept};
 pub use mark::{Called, Mark, Trace};
 pub use marks::{Audience, Marks};
 pub use outline::{Line, outline};

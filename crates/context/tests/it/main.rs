@@ -4,5 +4,6 @@
 
 mod forms;
 mod laws;
+mod line;
 mod play;
 mod support;
