@@ -13,7 +13,7 @@ use crate::support_mcp::{Answer, World, next};
 
 /// A server of a few lines. It leaves files that tell what became of it.
 const SERVER: &str = r#"
-import json, os, sys
+import json, os, sys, time
 
 def say(message):
     sys.stdout.write(json.dumps(message) + "\n")
@@ -28,7 +28,15 @@ for line in sys.stdin:
     id, method = message.get("id"), message.get("method")
     tool = message.get("params", {}).get("name") if method == "tools/call" else None
     reply = lambda text: say({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}})
-    if method == "initialize":
+    if method == "tools/list":
+        tools = [
+            {"name": "pid", "annotations": {"readOnlyHint": True}},
+            {"name": "env", "annotations": {"idempotentHint": True, "destructiveHint": False}},
+            {"name": "again", "annotations": {"idempotentHint": True, "destructiveHint": True}},
+            {"name": "undone", "_meta": {"x-compensation-pair": "unask"}},
+        ]
+        say({"jsonrpc": "2.0", "id": id, "result": {"tools": tools}})
+    elif method == "initialize":
         say({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18", "capabilities": {}}})
     elif tool == "pid":
         reply(str(os.getpid()))
@@ -42,8 +50,14 @@ for line in sys.stdin:
     elif tool == "tell":
         say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "x:y"}})
         reply("told")
+    elif tool in ("new", "undone", "again"):
+        reply(tool)
     elif tool == "wait":
         pass
+    elif tool == "slow":
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+        reply("slowly")
     elif tool == "crash":
         os._exit(3)
     elif method is None and id in asked:
@@ -356,6 +370,76 @@ async fn an_error_of_a_program_has_the_status_that_it_has_over_http() {
 }
 
 #[tokio::test]
+async fn the_class_of_a_call_is_what_the_server_says_of_its_tool() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let before = desk.call(&session, 1, "pid").await;
+    assert_eq!(before.status, 200);
+    let headers = [("mcp-session-id", &*session)];
+    let list = request(2, "tools/list", &json!({}));
+    desk.world.post("/mcp/desk", &headers, &list).await;
+    let tools = ["pid", "env", "again", "undone", "new"];
+    for (id, tool) in (3..).zip(tools) {
+        said(&desk.call(&session, id, tool).await);
+    }
+    desk.world.record().await;
+    let expected = [
+        // Nothing was said of any tool yet.
+        "unreviewed",
+        "read",
+        "idempotent",
+        // One that destroys says nothing by being idempotent.
+        "unreviewed",
+        "compensable",
+        "unreviewed",
+    ];
+    assert_eq!(desk.classes().await, expected);
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_program_answer_what_it_was_asked() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let idle = desk.session().await;
+    let called = desk.call(&session, 1, "slow");
+    let stopping = async {
+        while !desk.recorded(1).await {}
+        desk.world.gateway.stop();
+        // The one that nobody waits for ends at once, and the other goes on.
+        while desk.files("ended-").len() != 1 {
+            tokio::task::yield_now().await;
+        }
+        std::fs::write(desk.dir.path().join("go"), "").unwrap();
+    };
+    let (answer, ()) = tokio::join!(called, stopping);
+    assert_eq!(said(&answer), "slowly");
+    assert_ne!(session, idle);
+    assert_eq!(desk.outcomes().await, ["succeeded"]);
+    assert_eq!(desk.files("ended-").len(), 2, "it was let end by itself");
+}
+
+#[tokio::test]
+async fn a_call_that_a_stop_cuts_short_is_unknown_and_its_caller_told() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let waiting = desk.call(&session, 1, "wait");
+    let stopping = async {
+        while !desk.recorded(1).await {}
+        desk.world.gateway.stop();
+        desk.world
+            .recorder
+            .stop(Duration::from_secs(5))
+            .await
+            .unwrap()
+    };
+    let (answer, open) = tokio::join!(waiting, stopping);
+    assert_eq!(open, 0, "every call has an end");
+    assert_eq!(answer.json()["error"]["data"]["code"], "gateway_stopping");
+    assert_eq!(desk.world.decisions().await[0].outcome, "unknown");
+    assert_eq!(desk.files("ended-").len(), 1, "it was let end by itself");
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_started_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::with_mcp(program(vec!["no-such-program".to_owned()], dir.path())).await;
@@ -375,6 +459,20 @@ async fn a_program_that_cannot_be_started_is_an_error_that_names_it() {
 }
 
 impl Desk {
+    /// The class of each call's effect, as its intent in the log has it.
+    async fn classes(&self) -> Vec<String> {
+        let store = self.world.recorder.engine().store();
+        let begun = store.events_named(&["begun"]).await.unwrap();
+        let mut classes = Vec::new();
+        for at in begun {
+            let (_, event) = store.read(at, 1).await.unwrap().remove(0);
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            let effect = &event["body"]["begun"]["proposal"]["effects"][0];
+            classes.push(effect["class"].as_str().unwrap_or("none").to_owned());
+        }
+        classes
+    }
+
     /// Whether so many calls are in the record.
     async fn recorded(&self, calls: u64) -> bool {
         let engine = self.world.recorder.engine();

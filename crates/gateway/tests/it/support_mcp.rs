@@ -334,6 +334,11 @@ impl World {
     pub(crate) async fn record(&self) -> Vec<DecisionView> {
         self.gateway.stop();
         self.recorder.stop(Duration::from_secs(10)).await.unwrap();
+        self.decisions().await
+    }
+
+    /// Returns every decision in the record of a gateway that stopped, oldest first.
+    pub(crate) async fn decisions(&self) -> Vec<DecisionView> {
         let engine = self.recorder.engine();
         let mut all = Vec::new();
         for run in engine.runs(Page::first(100)).await.unwrap().runs {
