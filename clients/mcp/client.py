@@ -1,8 +1,8 @@
 """Drives the official MCP SDK for Python, unmodified, through the gateway.
 
-Usage: client.py GATEWAY KEY FILE. Asks the servers `http`, `stdio` and `mortal`, as agents that are
-named by how they ask. Writes to FILE how each call of a tool should stand in the record. Says one
-line for each check that fails; exit code 1 if any did.
+Usage: client.py GATEWAY KEY FILE. Asks the servers `http`, `stdio`, `mortal`, `old-http` and
+`old-stdio`, as agents that are named by how they ask. Writes to FILE how each call of a tool should
+stand in the record. Says one line for each check that fails; exit code 1 if any did.
 
 Runs with both major versions of the SDK. The first knows only the revisions with a session.
 """
@@ -208,7 +208,7 @@ async def asked(desk, client):
 
 
 async def cancelled(desk, client):
-    """A caller that no longer waits. The first version of the SDK tells nobody, so it is left out."""
+    """A caller that no longer waits. The first version of the SDK tells nobody, and is left out."""
     if FIRST:
         return
     begun = anyio.Event()
@@ -255,7 +255,8 @@ async def over_http(mode):
             look = desk.call(client, "look", "failed", order="W4")
             await desk.check("session is over", look, raises=True)
     async with desk.connect() as client:
-        await desk.check("again", desk.call(client, "look", order="W5"), "Order W5 is at the depot.")
+        await desk.check("again", desk.call(client, "look", order="W5"),
+                         "Order W5 is at the depot.")
 
 
 async def over_stdio(mode):
@@ -270,7 +271,18 @@ async def over_stdio(mode):
             look = desk.call(client, "look", "failed", order="W4")
             await desk.check("session is over", look, raises=True)
     async with desk.connect() as client:
-        await desk.check("again", desk.call(client, "look", order="W5"), "Order W5 is at the depot.")
+        await desk.check("again", desk.call(client, "look", order="W5"),
+                         "Order W5 is at the depot.")
+
+
+async def before_an_old_one(server):
+    """A server of the first version of the SDK, which a newer client finds out by asking."""
+    desk = Desk(server, "legacy" if FIRST else "auto")
+    async with desk.connect() as client:
+        said = "This is a simple text response for testing."
+        await desk.check("old", desk.call(client, "test_simple_text"), said)
+        fails = begins(desk.call(client, "test_error_handling", "failed"))
+        await desk.check("old error", fails, "error")
 
 
 async def over_once():
@@ -286,6 +298,8 @@ async def main():
     for mode in MODES:
         await over_http(mode)
         await over_stdio(mode)
+    for server in ("old-http", "old-stdio"):
+        await before_an_old_one(server)
     if not FIRST:
         await over_once()
     with open(file, "w") as out:
