@@ -1,8 +1,8 @@
 //! What the gateway adds: windows through it alternate with windows that go to the upstream
 //! directly, and the difference of their percentiles is what is reported.
 //!
-//! Three processes: the upstream, a gateway that records durably, and one that may lag. Who is not
-//! called costs nothing. A failed call voids its window, and with it the run.
+//! Four processes: the upstream, a gateway that records durably, one that may lag, and a bare relay
+//! that records nothing. Who is not called costs nothing. A failed call voids its window, and with it the run.
 
 use std::path::Path;
 use std::time::Duration;
@@ -62,14 +62,14 @@ pub struct Leg {
     pub name: String,
     /// Straight to the upstream.
     pub direct: Spread,
-    /// Through the gateway, by how it records.
+    /// Through the gateway, by how it records, and last through the bare relay.
     pub through: Vec<Through>,
 }
 
-/// One kind of call through a gateway.
+/// One kind of call through a gateway, or through the relay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Through {
-    /// How the gateway records: `durable` or `lagged`.
+    /// How the gateway records: `durable` or `lagged`; or `relay`, which does not.
     pub durability: String,
     /// How long calls took.
     pub times: Spread,
@@ -79,8 +79,10 @@ pub struct Through {
     pub added_least: Added,
     /// See [`added_least`](Self::added_least).
     pub added_most: Added,
-    /// Processor time of the gateway's process for one call, in microseconds.
+    /// Processor time of its process for one call, in microseconds.
     pub cpu_us: f64,
+    /// How many times that of the relay this is.
+    pub cpu_ratio: f64,
 }
 
 /// A difference between two distributions, in microseconds.
@@ -119,19 +121,21 @@ struct Kind {
     open: bool,
 }
 
-/// A gateway under measurement.
+/// A gateway under measurement, or the relay.
 struct Side {
     durability: &'static str,
     gateway: Process,
+    path: &'static str,
 }
 
-/// Measures `binary`, with everything that is written in `dir`.
+/// Measures `binary`, with everything that is written in `dir`, beside a relay to the same upstream.
 ///
 /// # Errors
 /// A process does not start, or a window is void.
 pub fn run(
     binary: &Path,
     upstream: &Process,
+    relay: Process,
     dir: &Path,
     plan: Plan,
     mut tell: impl FnMut(&str),
@@ -154,10 +158,17 @@ pub fn run(
         Side {
             durability: "durable",
             gateway,
+            path: THROUGH,
         },
         Side {
             durability: "lagged",
             gateway: home("lagged")?.up()?,
+            path: THROUGH,
+        },
+        Side {
+            durability: "relay",
+            gateway: relay,
+            path: DIRECT,
         },
     ];
     let kinds = [
@@ -192,7 +203,8 @@ pub fn run(
         })?);
     }
     let memory_after = sides[0].gateway.memory()?;
-    for side in sides {
+    // The relay keeps nothing, and ends with its handle.
+    for side in sides.into_iter().filter(|side| side.path == THROUGH) {
         let ended = side.gateway.stop()?;
         anyhow::ensure!(
             ended.success(),
@@ -288,8 +300,8 @@ fn leg(
         for (place, side) in sides.iter().enumerate() {
             let label = format!("{number}-{round}-{}", side.durability);
             let before = side.gateway.cpu()?;
-            let times = window(side.gateway.address(), THROUGH, &label)
-                .with_context(|| format!("through the gateway ({})", side.durability))?;
+            let times = window(side.gateway.address(), side.path, &label)
+                .with_context(|| format!("on the way through ({})", side.durability))?;
             through[place].push(times);
             if round > 0 {
                 cpu[place] += side.gateway.cpu()? - before;
@@ -302,7 +314,7 @@ fn leg(
     }
     direct.remove(0);
     let pooled = Spread::of(direct.concat());
-    let through = through
+    let mut through: Vec<Through> = through
         .into_iter()
         .zip(sides)
         .zip(cpu)
@@ -329,9 +341,15 @@ fn leg(
                 added_least: of(f64::min),
                 added_most: of(f64::max),
                 cpu_us: cpu.as_secs_f64() * 1e6 / spread.count.max(1) as f64,
+                cpu_ratio: 1.0,
             }
         })
         .collect();
+    let floor = through.last().map_or(0.0, |relay| relay.cpu_us);
+    for through in &mut through {
+        // In a short window the relay may have used less than the system counts.
+        through.cpu_ratio = through.cpu_us / floor.max(1.0);
+    }
     Ok(Leg {
         name: kind.name.to_owned(),
         direct: pooled,

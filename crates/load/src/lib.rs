@@ -2,20 +2,24 @@
 //!
 //! ```text
 //!   clients ──────────── direct ───────────► upstream (a process of its own, fixed answers)
-//!      └──► rescind up (a process of its own) ──►┘
+//!      ├──► rescind up (a process of its own) ──►┤
+//!      └──► a bare relay, for the floor ────────►┘
 //! ```
 //!
 //! [`mod@bench`] measures what the gateway adds, in windows that alternate with calls that go to the
-//! upstream directly; [`crash`] kills the gateway in the middle of calls and holds its record
+//! upstream directly and through a bare [`relay`]; [`growth`] watches its memory over minutes;
+//! [`crash`] kills the gateway in the middle of calls and holds its record
 //! against what the upstream saw. Nothing here runs in the gateway's process, and nothing asserts
 //! a time: a window with a failed call is void, and the machine's state stands beside the numbers.
 
 pub mod bench;
 pub mod client;
 pub mod crash;
+pub mod growth;
 pub mod machine;
 pub mod process;
 pub mod record;
+pub mod relay;
 pub mod report;
 pub mod upstream;
 pub mod window;

@@ -1,5 +1,6 @@
-//! The `rescind-load` command: an upstream, measurements, crashes.
+//! The `rescind-load` command: an upstream, a relay, measurements, crashes.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use load::process::Process;
 use load::upstream::{Options, Upstream};
-use load::{bench, crash, report};
+use load::window::Schedule;
+use load::{bench, crash, growth, relay, report};
 
 /// Load and crashes on real processes of Rescind.
 #[derive(Debug, Parser)]
@@ -29,8 +31,16 @@ enum Task {
         #[arg(long, default_value_t = 100)]
         chunks: usize,
     },
+    /// Relay calls without recording them until killed, and say where.
+    Relay {
+        /// The upstream.
+        #[arg(long)]
+        to: SocketAddr,
+    },
     /// Measure what the gateway adds to calls.
     Bench(Bench),
+    /// Watch the gateway's memory at full load. A minute leaves some 400 MB in `--dir` meanwhile.
+    Growth(Growth),
     /// Kill the gateway in the middle of calls and check its record.
     Crash(Crash),
 }
@@ -71,6 +81,24 @@ struct Bench {
 }
 
 #[derive(Debug, Args)]
+struct Growth {
+    #[command(flatten)]
+    on: On,
+    /// For how long.
+    #[arg(long, default_value_t = 10)]
+    minutes: u32,
+    /// Seconds between two looks at the memory.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Calls a second.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
+    /// Connections.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+}
+
+#[derive(Debug, Args)]
 struct Crash {
     #[command(flatten)]
     on: On,
@@ -92,7 +120,12 @@ fn main() -> ExitCode {
     let task = Cli::parse().task;
     let done = match task {
         Task::Upstream { delay_ms, chunks } => upstream(delay_ms, chunks),
+        Task::Relay { to } => relay::run(to, |address| {
+            say(&format!(r#"{{"listening":"http://{address}"}}"#));
+        })
+        .map(|()| true),
         Task::Bench(task) => measure(&task),
+        Task::Growth(task) => watch(&task),
         Task::Crash(task) => kill(&task),
     };
     match done {
@@ -121,7 +154,9 @@ fn upstream(delay_ms: u64, chunks: usize) -> anyhow::Result<bool> {
 
 fn measure(task: &Bench) -> anyhow::Result<bool> {
     let own = std::env::current_exe()?;
-    let upstream = Process::start(Command::new(own).arg("upstream"))?;
+    let upstream = Process::start(Command::new(&own).arg("upstream"))?;
+    let to = upstream.address().to_string();
+    let relay = Process::start(Command::new(own).args(["relay", "--to", &to]))?;
     let dir = temporary(&task.on.dir)?;
     let plan = bench::Plan {
         rounds: task.rounds,
@@ -130,11 +165,34 @@ fn measure(task: &Bench) -> anyhow::Result<bool> {
         connections: task.connections,
         in_turn: task.in_turn,
     };
-    let measured = bench::run(&task.on.rescind, &upstream, dir.path(), plan, note)?;
+    let measured = bench::run(&task.on.rescind, &upstream, relay, dir.path(), plan, note)?;
     if task.on.json {
         say(&serde_json::to_string(&measured)?);
     } else {
         say(&report::measured(&measured));
+    }
+    Ok(true)
+}
+
+fn watch(task: &Growth) -> anyhow::Result<bool> {
+    let own = std::env::current_exe()?;
+    let upstream = Process::start(Command::new(own).arg("upstream"))?;
+    let dir = temporary(&task.on.dir)?;
+    let plan = growth::Plan {
+        windows: (task.minutes * 60).div_ceil(task.every),
+        schedule: Schedule {
+            rate: task.rate,
+            lasts: Duration::from_secs(task.every.into()),
+            connections: task.connections,
+        },
+    };
+    let grown = growth::run(&task.on.rescind, &upstream, dir.path(), plan, |moment| {
+        note(&report::moment(moment));
+    })?;
+    if task.on.json {
+        say(&serde_json::to_string(&grown)?);
+    } else {
+        say(&report::grown(&grown));
     }
     Ok(true)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::bench::{Added, Measured};
 use crate::crash::Round;
+use crate::growth::{Grown, Moment};
 use crate::machine::Spread;
 
 /// Returns a measurement as text.
@@ -24,17 +25,17 @@ pub fn measured(measured: &Measured) -> String {
         for through in &leg.through {
             let _ = writeln!(
                 text,
-                "  {:<8} {}\n           added {} (rounds: {} to {})\n           processor {:.0} µs a call",
+                "  {:<8} {}\n           added {} (rounds: {} to {})\n           processor {:.0} µs a call, {:.1} times the relay's",
                 through.durability,
                 spread(&through.times),
                 added(&through.added),
                 added(&through.added_least),
                 added(&through.added_most),
-                through.cpu_us
+                through.cpu_us,
+                through.cpu_ratio
             );
         }
     }
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let _ = writeln!(
         text,
         "\nmemory: {:.1} MiB after the first answer, {:.1} MiB after everything\n\
@@ -45,6 +46,33 @@ pub fn measured(measured: &Measured) -> String {
         spread(&measured.start_full)
     );
     text
+}
+
+/// Returns what the gateway held after one window as a line.
+#[must_use]
+pub fn moment(moment: &Moment) -> String {
+    format!(
+        "{} calls: {:.1} MiB, processor {:.0} µs a call",
+        moment.calls,
+        mib(moment.memory),
+        moment.cpu_us
+    )
+}
+
+/// Returns how memory grew as text: over all, and over the second half, when what fills up to a
+/// bound has filled up.
+#[must_use]
+pub fn grown(grown: &Grown) -> String {
+    let memory = |place: usize| grown.moments.get(place).map_or(0, |moment| moment.memory);
+    let last = grown.moments.len().saturating_sub(1);
+    format!(
+        "memory: {:.1} MiB at the start, {:.1} after half, {:.1} at the end (load {:.1} to {:.1})",
+        mib(grown.memory_at_start),
+        mib(memory(last / 2)),
+        mib(memory(last)),
+        grown.load_at_start,
+        grown.load_at_end
+    )
 }
 
 /// Returns one round of crashes as a line.
@@ -59,6 +87,10 @@ pub fn round(number: u64, round: &Round) -> String {
         let _ = write!(text, "\n  wrong: {wrong}");
     }
     text
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn spread(spread: &Spread) -> String {

@@ -1,0 +1,30 @@
+//! The relay passes on what it is given, and what comes back.
+
+use std::process::Command;
+
+use load::client::Connection;
+use load::process::{DIRECT, Process};
+use load::upstream::{Options, Upstream, WORDS};
+use load::words::Words;
+
+#[test]
+fn answers_are_the_same_as_without_it() {
+    let upstream = Upstream::start(Options {
+        remembers: true,
+        ..Options::default()
+    })
+    .unwrap();
+    let to = upstream.address().to_string();
+    let binary = env!("CARGO_BIN_EXE_rescind-load");
+    let relay = Process::start(Command::new(binary).args(["relay", "--to", &to])).unwrap();
+    for stream in [false, true] {
+        let words = Words::new(WORDS, stream, 1_024);
+        let mut through = Connection::open(relay.address()).unwrap();
+        let mut directly = Connection::open(upstream.address()).unwrap();
+        let through = through.call(DIRECT, &words.body("through", 0)).unwrap();
+        let directly = directly.call(DIRECT, &words.body("directly", 0)).unwrap();
+        assert_eq!(through.status, 200);
+        assert!(!through.body.is_empty() && (stream || through.body == directly.body));
+    }
+    assert_eq!(upstream.seen().count(), 4);
+}
