@@ -33,6 +33,10 @@ use serde_json::value::RawValue;
 use store::{EmbeddedStore, MemoryStore, OpenOptions};
 use wire::import::Format;
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let megabytes = std::env::var("RESCIND_BENCH_MB")
         .ok()
