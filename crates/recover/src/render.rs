@@ -235,17 +235,17 @@ impl Plan {
     pub fn diff(&self, other: &Self) -> Vec<Change> {
         let (one, two) = (self.lines(), other.lines());
         let mut changes = Vec::new();
-        for (about, from) in &one {
+        for (about, (from, exact)) in &one {
             let to = two.get(about);
-            if to != Some(from) {
+            if to.is_none_or(|(to, mark)| (to, mark) != (from, exact)) {
                 changes.push(Change {
                     about: about.clone(),
                     from: Some(from.clone()),
-                    to: to.cloned(),
+                    to: to.map(|(to, _)| to.clone()),
                 });
             }
         }
-        for (about, to) in two.iter().filter(|(about, _)| !one.contains_key(*about)) {
+        for (about, (to, _)) in two.iter().filter(|(about, _)| !one.contains_key(*about)) {
             changes.push(Change {
                 about: about.clone(),
                 from: None,
@@ -255,50 +255,45 @@ impl Plan {
         changes
     }
 
-    /// Everything that it says, by what it is about.
-    fn lines(&self) -> BTreeMap<String, String> {
+    /// Everything that it says, by what it is about; with a mark of what is not shown.
+    fn lines(&self) -> BTreeMap<String, (String, u32)> {
         let mut lines = BTreeMap::new();
         for affected in &self.affected {
-            lines.insert(
-                format!("decision {}", affected.decision),
-                affected.fate.to_string(),
-            );
+            let about = format!("decision {}", affected.decision);
+            lines.insert(about, (affected.fate.to_string(), 0));
         }
         for possible in &self.possible {
-            lines.insert(
-                format!("possible {}", possible.decision),
-                "stays".to_owned(),
-            );
+            let about = format!("possible {}", possible.decision);
+            lines.insert(about, ("stays".to_owned(), 0));
         }
         for conflict in &self.conflicts {
-            let by = conflict
-                .by
-                .map_or_else(String::new, |by: DecisionId| by.to_string());
-            lines.insert(
-                format!("conflict {} {by}", conflict.uri),
-                conflict.to_string(),
-            );
+            let by = conflict.by.map(|by| format!(" {by}")).unwrap_or_default();
+            let about = format!("conflict {}{by}", conflict.uri);
+            lines.insert(about, (conflict.to_string(), 0));
         }
         for torn in &self.torn {
-            lines.insert(format!("torn {}", torn.decision), torn.why.clone());
+            lines.insert(format!("torn {}", torn.decision), (torn.why.clone(), 0));
         }
-        let acts: BTreeMap<u32, String> = self
-            .steps
-            .iter()
-            .map(|s| (s.n, s.act.to_string()))
-            .collect();
+        let acts: BTreeMap<u32, &Act> = self.steps.iter().map(|step| (step.n, &step.act)).collect();
+        let act = |n: &u32| acts.get(n).copied();
         for step in &self.steps {
-            let after: Vec<&str> = step
+            // These frame every plan and wait for all of it.
+            if matches!(step.act, Act::Hold { .. } | Act::Resume { .. }) {
+                continue;
+            }
+            let after: Vec<String> = step
                 .after
                 .iter()
-                .filter_map(|n| acts.get(n).map(String::as_str))
+                .filter_map(act)
+                .map(Act::to_string)
                 .collect();
-            // What is put where counts, and is not shown.
-            let exact = format!("{:?}", step.act);
             let of: Vec<String> = step.decisions.iter().map(DecisionId::to_string).collect();
-            let about = format!("step `{}` for {}", step.act, of.join(", "));
-            let digest = mark(exact.as_bytes());
-            lines.insert(about, format!("after {} ({digest:08x})", after.join(", ")));
+            let about = match of.as_slice() {
+                [] => format!("step `{}`", step.act),
+                of => format!("step `{}` for {}", step.act, of.join(", ")),
+            };
+            let exact = mark(format!("{:?}", step.act).as_bytes());
+            lines.insert(about, (format!("after {}", after.join(", ")), exact));
         }
         lines
     }

@@ -280,7 +280,7 @@ impl Planner<'_> {
                 self.class(call),
                 EffectClass::Irreversible | EffectClass::Unreviewed
             );
-            let (why, by, taken) = match (verdict.refused, verdict.differs) {
+            let (why, by, taken) = match (verdict.refused, verdict.met) {
                 (Some((why, by)), _) if item.writes => (why, by, !once && self.restorable(number)),
                 // It cannot be done again, and it was done on what will not have been.
                 (None, Some(uri)) if once => {

@@ -190,11 +190,12 @@ fn again(
         for (touch, (at, own)) in item.footprint.touches.iter().zip(&item.events) {
             let events = &timeline.histories[*at].events;
             let changed = &events[*own].changed;
-            // A dropped call reads nothing any more; one that runs again has to read what it read.
-            let reads: &[String] = if found.contains(&number) {
-                &touch.reads
+            // A dropped call does nothing any more. One that runs again has to read what it read, and
+            // to write before whoever wrote after it.
+            let (reads, writes): (&[String], &[String]) = if found.contains(&number) {
+                (&touch.reads, &touch.writes)
             } else {
-                &[]
+                (&[], &[])
             };
             // Fields that a later call put there whatever they were, with the place where it did.
             let mut cleared: Vec<&String> = Vec::new();
@@ -210,7 +211,8 @@ fn again(
                 };
                 let follows = hit(&other.reads, changed)
                     || hit(&merely_written(other), changed)
-                    || hit(&event.changed, reads);
+                    || hit(&event.changed, reads)
+                    || hit(&other.writes, writes);
                 if dropped.contains(&later) {
                     continue;
                 }

@@ -23,6 +23,8 @@ pub(crate) struct Verdict {
     pub(crate) refused: Option<(String, usize)>,
     /// A record that it would show otherwise, or that would end it otherwise.
     pub(crate) differs: Option<String>,
+    /// A record that it would meet otherwise, whether it shows it or not.
+    pub(crate) met: Option<String>,
 }
 
 /// The world without some calls.
@@ -82,6 +84,7 @@ impl Without<'_, '_> {
             };
             return verdict;
         }
+        verdict.met = self.any_read(item);
         if let Some((uri, by)) = missing {
             verdict.refused = Some((format!("`{uri}` would not be there"), by));
         } else if let Some(unmet) = unmet {
@@ -93,7 +96,7 @@ impl Without<'_, '_> {
             verdict.refused = Some((broken, self.blamed(item)));
         }
         verdict.differs = match &verdict.refused {
-            Some(_) => self.any_read(item),
+            Some(_) => verdict.met.clone(),
             None => self.shown(item),
         };
         verdict

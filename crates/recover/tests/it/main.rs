@@ -3,5 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod catalogue;
+mod generated;
 mod oracle;
+mod planner;
 mod recorded;
+mod systems;
+mod world;

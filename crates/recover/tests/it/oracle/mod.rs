@@ -219,11 +219,7 @@ pub(crate) fn data() -> Option<PathBuf> {
         || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         PathBuf::from,
     );
-    if root.join("tau-effects").is_dir() {
-        return Some(root);
-    }
-    println!("no recorded effects at {}: passing over", root.display());
-    None
+    root.join("tau-effects").is_dir().then_some(root)
 }
 
 /// Whether a call of the desk was carried out.

@@ -16,10 +16,6 @@ impl Share {
         self.of += 1;
     }
 
-    pub(crate) fn all(self) -> bool {
-        self.hit == self.of
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "counts of cases are small")]
     pub(crate) fn share(self) -> f64 {
         self.hit as f64 / (self.of as f64).max(1.0)
