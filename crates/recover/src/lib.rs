@@ -16,9 +16,11 @@ mod fields;
 pub mod plan;
 mod planner;
 mod render;
+mod suggest;
 
 pub use catalogue::{Catalogue, Images};
 pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
 pub use plan::Plan;
 pub use planner::{Dependant, dependants, plan};
 pub use render::Change;
+pub use suggest::{Seen, suggest};

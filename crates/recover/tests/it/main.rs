@@ -7,5 +7,6 @@ mod generated;
 mod oracle;
 mod planner;
 mod recorded;
+mod suggest;
 mod systems;
 mod world;

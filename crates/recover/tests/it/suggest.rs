@@ -1,0 +1,83 @@
+//! Drafts of entries from calls that were seen.
+
+use recover::{Catalogue, Seen, suggest};
+use serde_json::{Value, json};
+
+fn seen(tool: &str, arguments: Value, result: Value) -> Seen {
+    Seen {
+        server: "desk".to_owned(),
+        tool: tool.to_owned(),
+        arguments,
+        result: Some(result),
+    }
+}
+
+#[test]
+fn pairs_of_opposites_become_comments_that_hold_nothing() {
+    let known = Catalogue::parse("[tools.ping]\nserver = \"desk\"\n").unwrap();
+    let calls = [
+        seen(
+            "create_ticket",
+            json!({"title": "secret title"}),
+            json!({"number": 4711}),
+        ),
+        seen(
+            "get_ticket",
+            json!({"id": 4711}),
+            json!({"title": "secret title"}),
+        ),
+        seen("createTicketNote", json!({"text": "x"}), json!(null)),
+        seen("delete_ticket", json!({"id": 4711}), json!("done")),
+        seen("grant access", json!({"who": "ann"}), json!(null)),
+        seen("revoke access", json!({"who": "bob"}), json!(null)),
+        seen("ping", json!({}), json!(null)),
+    ];
+    let text = suggest(&calls, &known);
+    insta::assert_snapshot!(text, @r#"
+    # Called once, with text.
+    # [tools.createTicketNote]
+    # server = "desk"
+    # class  = "irreversible"   # nothing that was called looks like its undo
+
+    # Called once, with title.
+    # [tools.create_ticket]
+    # server = "desk"
+    # class  = "compensable"
+    # undo   = { tool = "delete_ticket", args = { id = "{result.number}" } }
+    # `delete_ticket` took up a value of it once.
+
+    # Called once, with id.
+    # [tools.delete_ticket]
+    # server = "desk"
+    # class  = "irreversible"   # nothing that was called looks like its undo
+
+    # Called once, with id.
+    # [tools.get_ticket]
+    # server = "desk"
+    # class  = "read"
+
+    # Called once, with who.
+    # [tools."grant access"]
+    # server = "desk"
+    # class  = "compensable"
+    # undo   = { tool = "revoke access", args = { who = "{args.who}" } }
+    # The names are all that speaks for it.
+
+    # Called once, with who.
+    # [tools."revoke access"]
+    # server = "desk"
+    # class  = "compensable"
+    # undo   = { tool = "grant access", args = { who = "{args.who}" } }
+    # The names are all that speaks for it.
+    "#);
+    assert!(!text.contains("secret"));
+    let nothing = Catalogue::parse(&text).unwrap();
+    assert_eq!(nothing.tools().count(), 0);
+    // Without its marks a draft is a catalogue.
+    let taken: String = text
+        .lines()
+        .filter(|line| line.contains('=') || line.starts_with("# ["))
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    assert_eq!(Catalogue::parse(&taken).unwrap().tools().count(), 6);
+}
