@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::template::{Lack, Scope};
 use super::{Catalogue, KeyPlace, Ref};
+use crate::changes::overlap;
 use crate::fields;
 use crate::plan::RecordRef;
 
@@ -46,6 +47,8 @@ pub struct Touch {
     pub made: bool,
     /// Whether there may be several of that name.
     pub several: bool,
+    /// Other names that the same record has in the same call.
+    pub also: Vec<String>,
 }
 
 impl Footprint {
@@ -132,7 +135,16 @@ impl Catalogue {
                 if let Some(image) = image(&record.uri) {
                     note(&mut found.before, touch, &id, image);
                 }
-                found.touches.push(touched(touch, record, id));
+                let touched = touched(touch, record, id);
+                let uri = &touched.record.uri;
+                match found
+                    .touches
+                    .iter_mut()
+                    .find(|same| same.record.uri == *uri)
+                {
+                    Some(same) => same.join(touched),
+                    None => found.touches.push(touched),
+                }
             }
         }
         found
@@ -220,6 +232,32 @@ fn touched(touch: &Ref, record: RecordRef, id: Value) -> Touch {
         sets: touch.sets.clone(),
         made: touch.creates_only(),
         several: touch.several,
+        also: Vec::new(),
+    }
+}
+
+impl Touch {
+    /// Takes what the same call does to the same record under another name.
+    fn join(&mut self, mut other: Self) {
+        // The name under which it is made says which id it gets.
+        if other.made {
+            std::mem::swap(self, &mut other);
+        }
+        self.also.push(other.alias);
+        self.also.extend(other.also);
+        // What depends on the record under one name is not set whatever it was under another.
+        self.sets
+            .retain(|at| !other.reads.iter().any(|read| overlap(at, read)));
+        for (mine, theirs) in [
+            (&mut self.reads, other.reads),
+            (&mut self.writes, other.writes),
+        ] {
+            for field in theirs {
+                if !mine.contains(&field) {
+                    mine.push(field);
+                }
+            }
+        }
     }
 }
 

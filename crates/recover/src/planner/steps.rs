@@ -86,18 +86,18 @@ fn of_records(planner: &Planner<'_>, restored: &Restored) -> Vec<Unit> {
     dropped.sort_unstable();
     for number in dropped {
         let item = &timeline.items[number];
-        let at = item.events.iter().map(|(at, _)| *at);
-        let Some(at) = at.into_iter().find(|at| restored.records.contains_key(at)) else {
+        let written = item.footprint.touches.iter().zip(&item.events);
+        let written = written.filter(|(touch, _)| !touch.writes.is_empty());
+        let mut roots = written.map(|(_, (at, _))| at);
+        let Some(at) = roots.find(|at| restored.records.contains_key(at)) else {
             continue;
         };
-        let unit = units.entry(groups.root(at)).or_default();
+        let unit = units.entry(groups.root(*at)).or_default();
         unit.rank = unit.rank.max(number);
         unit.decisions.push(item.call.decision);
     }
     for (at, target) in &restored.records {
-        let Some(unit) = units.get_mut(&groups.root(*at)) else {
-            continue;
-        };
+        let unit = units.entry(groups.root(*at)).or_default();
         if let Some(act) = put_back(planner, *at, target) {
             let events = timeline.histories[*at].events.iter();
             let by = events.filter_map(|event| event.by.map(|(item, _)| item));
@@ -118,10 +118,9 @@ fn of_records(planner: &Planner<'_>, restored: &Restored) -> Vec<Unit> {
         let Some(at) = at.into_iter().find(|at| restored.records.contains_key(at)) else {
             continue;
         };
-        if let Some(unit) = units.get_mut(&groups.root(at)) {
-            let act = again(planner, restored, *number);
-            unit.then.push((vec![item.call.decision], act));
-        }
+        let unit = units.entry(groups.root(at)).or_default();
+        let act = again(planner, restored, *number);
+        unit.then.push((vec![item.call.decision], act));
     }
     units.into_values().collect()
 }

@@ -95,6 +95,10 @@ impl Without<'_, '_> {
         {
             verdict.refused = Some((broken, self.blamed(item)));
         }
+        // What is refused does not happen here either.
+        if verdict.refused.is_some() && item.writes {
+            self.drop(number, item);
+        }
         verdict.differs = match &verdict.refused {
             Some(_) => verdict.met.clone(),
             None => self.shown(item),
@@ -139,12 +143,14 @@ impl Without<'_, '_> {
                 continue;
             };
             let record = record.clone().unwrap_or(Value::Null);
-            let place = &mut before[touch.alias.as_str()];
-            match (place, touch.several.then(|| touch.id.as_str()).flatten()) {
-                (Value::Object(records), Some(id)) => {
-                    records.insert(id.to_owned(), record);
+            for alias in std::iter::once(&touch.alias).chain(&touch.also) {
+                let place = &mut before[alias.as_str()];
+                match (place, touch.several.then(|| touch.id.as_str()).flatten()) {
+                    (Value::Object(records), Some(id)) => {
+                        records.insert(id.to_owned(), record.clone());
+                    }
+                    (place, _) => *place = record.clone(),
                 }
-                (place, _) => *place = record,
             }
         }
         before
@@ -259,7 +265,9 @@ impl Without<'_, '_> {
         let shows = tool.and_then(|tool| tool.shows.as_ref());
         let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
             let is_shown = match shows {
-                Some(shows) => shows.contains(&touch.alias),
+                Some(shows) => {
+                    shows.contains(&touch.alias) || touch.also.iter().any(|a| shows.contains(a))
+                }
                 None => !item.writes || !touch.writes.is_empty(),
             };
             if !is_shown {

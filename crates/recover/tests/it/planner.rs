@@ -187,6 +187,18 @@ fn a_kept_call_that_read_what_is_put_back_runs_again_elsewhere() {
 }
 
 #[test]
+fn a_call_that_names_a_record_twice_touches_it_once() {
+    let story = Story::new()
+        .call("add_a", json!({"id": "r", "n": 4}))
+        .call("copy", json!({"from": "r", "to": "r"}))
+        .call("set_b", json!({"id": "s", "b": "new"}));
+    let plan = story.plan(&[1]);
+    assert_eq!(plan.conflicts, []);
+    assert_eq!(story.without(&[1]), story.never(&[1]), "{plan}");
+    assert_eq!(story.without(&[2]), story.never(&[2]));
+}
+
+#[test]
 fn what_was_overwritten_since_needs_nothing() {
     let story = Story::new()
         .call("set_b", json!({"id": "r", "b": "new"}))
