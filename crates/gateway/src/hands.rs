@@ -14,7 +14,7 @@ use engine::undo::catalogue::KeyPlace;
 use engine::undo::plan::{HttpCall, ToolCall};
 use engine::undo::{Cause, Hands, HandsError};
 use http_body_util::{BodyExt as _, Limited};
-use model::{EffectClass, Environment, FailureClass, Field, Media, Outcome};
+use model::{DecisionId, EffectClass, Environment, FailureClass, Field, Media, Outcome};
 use serde_json::{Value, json};
 
 use crate::mcp::{Failed, value_of};
@@ -72,6 +72,15 @@ impl Hands for Reach {
         answer
             .and_then(|result| value_of(&result))
             .map_err(Failed::into_error)
+    }
+
+    async fn forget(&self, decisions: &[DecisionId]) -> Result<(), HandsError> {
+        // They are revoked in the record already; this tells those who look at histories.
+        let told = self.inner.recorder.rescind(decisions, None, "").await;
+        told.map(drop).map_err(|error| HandsError::NotSent {
+            reason: error.to_string(),
+            passes: true,
+        })
     }
 
     fn is_keyed(&self, call: &ToolCall) -> bool {

@@ -14,8 +14,11 @@ use engine::live::Recorder;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView, State, StepState};
 use engine::undo::{Approve, CarryOptions, Include, Request, Service};
 use gateway::Gateway;
+use ledger::Journal;
 use model::DecisionId;
 use recover::Plan;
+use store::FileJournal;
+use store::disk::RealDisk;
 
 use crate::Answer;
 use crate::args::{Global, Quarantine, Release, Rollback, RollbackAction};
@@ -312,7 +315,11 @@ impl Desk {
             Writes::Here(engine) => engine,
         };
         let recording = up::recording(&config)?;
-        let recorder = Recorder::start(engine.clone(), None, recording).await?;
+        // What a process that was killed left in its journal comes first.
+        let dir = up::journal_dir(&session)?;
+        let journal = FileJournal::open(Arc::new(RealDisk), &dir, config.record.spool_bytes_max)?;
+        let journal: Arc<dyn Journal> = Arc::new(journal);
+        let recorder = Recorder::start(engine.clone(), Some(journal), recording).await?;
         let options = up::carrying(&config, &environment)?;
         let catalogue = options.catalogue.clone().unwrap_or_default();
         let gateway = Gateway::new(recorder.clone(), Access::default(), options)

@@ -264,7 +264,7 @@ async fn open(
     Ok((engine, store, Arc::new(journal)))
 }
 
-fn journal_dir(session: &Session) -> Result<PathBuf, Failure> {
+pub(crate) fn journal_dir(session: &Session) -> Result<PathBuf, Failure> {
     let above = session.data_dir().join("journal");
     RealDisk
         .create_dir(&above, true)

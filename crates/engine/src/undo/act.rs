@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::DecisionId;
 use recover::catalogue::Image;
 use recover::plan::{Act, Check, Fields, HttpCall, PutBack, RecordRef, ToolCall};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub(super) struct Doing {
     pub(super) cause: Cause,
     /// Whether it may have run before.
     pub(super) doubt: bool,
+    /// Revoked decisions that agents may not have forgotten.
+    pub(super) unforgotten: Vec<DecisionId>,
 }
 
 /// What a try says.
@@ -105,8 +108,9 @@ impl Doing {
                 self.probe(&check).await
             }
             Act::Notify { who, what } => self.tell(who, what).await,
+            Act::Repair { .. } => self.forget().await,
             // These are the record's own: their events are what they do.
-            Act::Hold { .. } | Act::Restore { .. } | Act::Repair { .. } | Act::Resume { .. } => {
+            Act::Hold { .. } | Act::Restore { .. } | Act::Resume { .. } => {
                 Did::Done { already: false }
             }
         }
@@ -328,6 +332,22 @@ impl Doing {
             match within(self.options.call_max, telling).await {
                 Ok(told) => return Did::Told(told),
                 // Being told twice harms less than not being told.
+                Err(error) => last = Some(error.into()),
+            }
+        }
+        given_up(last)
+    }
+
+    /// Tells again of what is revoked, where that failed when it was.
+    async fn forget(&mut self) -> Did {
+        let mut last = None;
+        for nth in 0..self.options.tries {
+            self.pause(nth).await;
+            if self.unforgotten.is_empty() {
+                return Did::Done { already: false };
+            }
+            match self.hands.forget(&self.unforgotten).await {
+                Ok(()) => return Did::Done { already: false },
                 Err(error) => last = Some(error.into()),
             }
         }

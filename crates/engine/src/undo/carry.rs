@@ -39,6 +39,8 @@ pub(super) struct Carrier {
     pub(super) steps: BTreeMap<u32, OnTheWay>,
     /// The decisions of the plan that are taken back, and later ones with nothing to undo.
     pub(super) concerned: BTreeMap<DecisionId, Concerned>,
+    /// Revoked decisions that agents may not have forgotten.
+    pub(super) unforgotten: Vec<DecisionId>,
     /// Steps that nothing keeps from beginning.
     ready: BTreeSet<u32>,
 }
@@ -110,6 +112,7 @@ impl Carrier {
             attempt,
             steps,
             concerned: BTreeMap::new(),
+            unforgotten: Vec::new(),
             ready: BTreeSet::new(),
             rollback,
         };
@@ -279,6 +282,10 @@ impl Carrier {
                 key: key_of(self.rollback.id, n).to_string(),
             },
             doubt: on.doubt && on.settled.is_none(),
+            unforgotten: match act {
+                Act::Repair { .. } => self.unforgotten.clone(),
+                _ => Vec::new(),
+            },
         };
         Box::pin(async move { (n, doing.perform(&act).await) })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger::{Direction, StoreError};
+use ledger::{DecisionRow, Direction, StoreError};
 use model::{Body, DecisionId, EffectClass, FailureClass, Kind, Outcome, RunId, Status, Strength};
 use recover::plan::{Act, Fate};
 
@@ -10,7 +10,7 @@ use crate::look::fold;
 use crate::{Engine, EngineError};
 
 use super::carry::{Carrier, Concerned};
-use super::pen::{Entry, key_of};
+use super::pen::{AGENT, Entry, key_of};
 use super::rollback::{OUTDATED, Settled};
 use super::view::StepState;
 
@@ -164,7 +164,7 @@ impl Carrier {
             next.sort_unstable();
             for row in store.rows(&next).await? {
                 if is_about_recovery(row.keys.kind)
-                    || self.engine.is_of_rollback(row.keys.run, &mut runs).await?
+                    || self.engine.is_of_rollback(&row, &mut runs).await?
                     || row.status.is_rescinded()
                 {
                     continue;
@@ -221,6 +221,15 @@ impl Carrier {
                 break;
             }
             ids = moved;
+        }
+        let revoked = self.concerned.iter();
+        let revoked: Vec<DecisionId> = revoked
+            .filter(|(_, concerned)| concerned.status.is_rescinded())
+            .map(|(id, _)| *id)
+            .collect();
+        // Where that fails now, the steps that see to minds try again.
+        if self.hands.forget(&revoked).await.is_err() {
+            self.unforgotten = revoked;
         }
         Ok(())
     }
@@ -409,12 +418,16 @@ impl Carrier {
 }
 
 impl Engine {
-    /// Whether a run is that of a rollback: what happens there follows from a person's approval.
+    /// Whether a decision was taken in a rollback: that follows from a person's approval.
     pub(super) async fn is_of_rollback(
         &self,
-        run: RunId,
+        row: &DecisionRow,
         known: &mut HashMap<RunId, bool>,
     ) -> Result<bool, EngineError> {
+        if row.keys.agent.name != AGENT {
+            return Ok(false);
+        }
+        let run = row.keys.run;
         if let Some(known) = known.get(&run) {
             return Ok(*known);
         }

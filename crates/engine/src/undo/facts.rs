@@ -196,8 +196,8 @@ impl Engine {
             next.sort_unstable();
             for row in self.store.rows(&next).await? {
                 let named = from.contains(&row.id);
-                let recovers = is_about_recovery(row.keys.kind)
-                    || self.is_of_rollback(row.keys.run, &mut runs).await?;
+                let recovers =
+                    is_about_recovery(row.keys.kind) || self.is_of_rollback(&row, &mut runs).await?;
                 if recovers && !named {
                     continue;
                 }
@@ -241,7 +241,7 @@ impl Engine {
             rings.seen.extend(&ids);
             for row in self.store.rows(&ids).await? {
                 if is_about_recovery(row.keys.kind)
-                    || self.is_of_rollback(row.keys.run, &mut runs).await?
+                    || self.is_of_rollback(&row, &mut runs).await?
                     || row.status.is_rescinded()
                 {
                     continue;
@@ -321,7 +321,7 @@ impl Engine {
             for row in &rows {
                 if row.keys.kind != Kind::ToolCall
                     || inside.contains(&row.id)
-                    || self.is_of_rollback(row.keys.run, &mut runs).await?
+                    || self.is_of_rollback(row, &mut runs).await?
                 {
                     continue;
                 }

@@ -32,6 +32,16 @@ pub trait Hands: Send + Sync + fmt::Debug {
     /// As [`call`](Self::call).
     async fn look(&self, call: &ToolCall) -> Result<Value, HandsError>;
 
+    /// Makes agents forget decisions that are revoked: from now on no history that is sent on cites
+    /// them as valid. Telling again of the same is safe.
+    ///
+    /// # Errors
+    /// [`HandsError`] if what they left cannot be found now.
+    async fn forget(&self, decisions: &[DecisionId]) -> Result<(), HandsError> {
+        let _ = decisions;
+        Ok(())
+    }
+
     /// Whether calls of a tool carry the key of their step although their arguments do not name it:
     /// then one that is sent again is not carried out again.
     fn is_keyed(&self, call: &ToolCall) -> bool {

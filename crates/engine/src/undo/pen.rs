@@ -106,7 +106,8 @@ impl Pen {
         };
         let opening = pen.entry(
             Body::RunOpened {
-                external: Some(name.to_owned()),
+                // Unlike a name that a caller could give its own run.
+                external: Some(format!("{name}:{run}")),
                 origin: None,
                 run,
                 sealed: None,
