@@ -166,7 +166,7 @@ impl Session {
     fn options(&self) -> OpenOptions {
         let clock = SystemClock;
         let seconds = Arc::new(move || clock.wall() / 1_000_000);
-        let entropy = Arc::new(SystemEntropy::new());
+        let entropy = Arc::new(entropy());
         OpenOptions {
             witness_dir: self.witness_dir(),
             realm: self.realm().clone(),
@@ -180,7 +180,7 @@ impl Session {
     }
 
     async fn engine(&self, store: Arc<EmbeddedStore>) -> Result<Engine, Failure> {
-        let entropy = Arc::new(SystemEntropy::new());
+        let entropy = Arc::new(entropy());
         let engine = Engine::start(store, Arc::new(SystemClock), entropy).await?;
         for notice in engine.store().status().await?.notices {
             self.out.note(&notice)?;
@@ -206,6 +206,11 @@ impl Session {
                 .map(|dir| dir.join("rescind/witness"))
         })
     }
+}
+
+/// Randomness that is there at once: a start waits for nothing.
+fn entropy() -> SystemEntropy {
+    SystemEntropy::drawing_from(store::random::fill)
 }
 
 /// The token for a server: from the environment alone, since arguments are seen by all.

@@ -43,13 +43,14 @@ pub fn draw<const N: usize>(entropy: &(impl Entropy + ?Sized)) -> [u8; N] {
     bytes
 }
 
-/// The random generator of the cryptographic library, which the operating system seeds.
+/// The random generator of the cryptographic library, which the operating system seeds, or another
+/// one that is as good.
 ///
 /// Small draws come out of a pool of 1 KiB, which is wiped as it is used up. A process that forks
 /// must not share one between parent and child; Rescind does not fork.
-#[derive(Default)]
 pub struct SystemEntropy {
     pool: Mutex<Pool>,
+    source: fn(&mut [u8]),
 }
 
 struct Pool {
@@ -67,30 +68,46 @@ impl Default for Pool {
 }
 
 impl SystemEntropy {
-    /// Returns the system's randomness.
+    /// Returns the randomness of the cryptographic library. Before its first byte it measures for
+    /// some 25 ms how the processor's clock jitters.
     pub fn new() -> Self {
-        Self::default()
+        Self::drawing_from(draw_from_library)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one home of randomness"
-    )]
-    fn draw_from_system(out: &mut [u8]) {
-        // There is nothing sensible to do without randomness: a predictable key or a nonce that
-        // comes twice is worse than stopping.
-        aws_lc_rs::rand::fill(out).expect("the system has randomness");
+    /// Returns the randomness of `source`, which fills what it is given with bytes that nobody can
+    /// predict, or stops the program: for a start that does not wait for the library's.
+    pub fn drawing_from(source: fn(&mut [u8])) -> Self {
+        Self {
+            pool: Mutex::default(),
+            source,
+        }
     }
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one home of randomness"
+)]
+fn draw_from_library(out: &mut [u8]) {
+    // There is nothing sensible to do without randomness: a predictable key or a nonce that comes
+    // twice is worse than stopping.
+    aws_lc_rs::rand::fill(out).expect("the system has randomness");
 }
 
 impl Entropy for SystemEntropy {
     fn fill(&self, out: &mut [u8]) {
         if out.len() > POOL_BYTES / 4 {
-            return Self::draw_from_system(out);
+            return (self.source)(out);
         }
         let mut pool = lock(&self.pool);
         if POOL_BYTES - pool.used < out.len() {
-            Self::draw_from_system(&mut *pool.bytes);
+            (self.source)(&mut *pool.bytes);
             pool.used = 0;
         }
         let start = pool.used;

@@ -16,6 +16,7 @@ pub mod journal;
 mod memory;
 mod prefix;
 mod projection;
+pub mod random;
 pub mod verify;
 pub mod worker;
 
