@@ -10,7 +10,6 @@ mod lot;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::future::join_all;
 use ledger::digest::sha256;
 use ledger::{Batch, Checkpoint, KeyState, Note, SubjectKey, entropy};
 use model::{Body, Digest, Event, EventId, HybridTime, Origin, RunId, SubjectId};
@@ -212,10 +211,9 @@ impl Engine {
                 part: Some(part_of(options, &run.position)),
             })
             .collect();
-        let known = join_all(origins.iter().map(|origin| self.store.imported(origin))).await;
+        let known = self.store.imported(&origins).await?;
         let mut prepared = Vec::with_capacity(runs.len());
         for ((run, origin), known) in runs.iter().zip(origins).zip(known) {
-            let known = known?;
             let already = known.as_ref().is_some_and(|row| row.whole);
             let opened = match known {
                 Some(row) => Opened {
@@ -235,15 +233,26 @@ impl Engine {
             });
         }
         // Together, so that they share the disk's syncs.
-        let wanted = prepared.iter().map(|prepared| async {
-            if prepared.already {
-                return Ok(None);
-            }
-            self.subject_key(prepared.opened.subject).await.map(Some)
-        });
-        let keys: Result<Vec<_>, EngineError> = join_all(wanted).await.into_iter().collect();
-        for (prepared, key) in prepared.iter_mut().zip(keys?) {
-            prepared.key = key;
+        let mut fresh = Vec::new();
+        for prepared in prepared.iter_mut().filter(|prepared| !prepared.already) {
+            let subject = prepared.opened.subject;
+            prepared.key = Some(match self.store.key(subject).await? {
+                KeyState::Kept(key) => key,
+                KeyState::Destroyed => {
+                    return Err(EngineError::Retained {
+                        subject: subject.to_string(),
+                        reason: "its key was destroyed while the import was broken off".to_owned(),
+                    });
+                }
+                KeyState::Absent => {
+                    let key = SubjectKey::generate(&*self.entropy);
+                    fresh.push((subject, key.clone()));
+                    key
+                }
+            });
+        }
+        if !fresh.is_empty() {
+            self.store.keep_keys(fresh).await?;
         }
         Ok(prepared)
     }
@@ -275,23 +284,6 @@ impl Engine {
             subject,
             opening: Some(opening),
             head,
-        })
-    }
-
-    async fn subject_key(&self, subject: SubjectId) -> Result<SubjectKey, EngineError> {
-        Ok(match self.store.key(subject).await? {
-            KeyState::Kept(key) => key,
-            KeyState::Destroyed => {
-                return Err(EngineError::Retained {
-                    subject: subject.to_string(),
-                    reason: "its key was destroyed while the import was broken off".to_owned(),
-                });
-            }
-            KeyState::Absent => {
-                let key = SubjectKey::generate(&*self.entropy);
-                self.store.keep_key(subject, key.clone()).await?;
-                key
-            }
         })
     }
 

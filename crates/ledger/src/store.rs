@@ -98,6 +98,18 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::KeyExists`].
     async fn keep_key(&self, subject: SubjectId, key: SubjectKey) -> Result<(), StoreError>;
 
+    /// Keeps keys of several subjects, as [`keep_key`](Self::keep_key) does each, with as few syncs
+    /// as it can. After an error some of them may be kept; keeping all again is no conflict.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyExists`].
+    async fn keep_keys(&self, keys: Vec<(SubjectId, SubjectKey)>) -> Result<(), StoreError> {
+        for (subject, key) in keys {
+            self.keep_key(subject, key).await?;
+        }
+        Ok(())
+    }
+
     /// Destroys a subject's key and scrubs the ciphertexts it opens, durably. The caller appended
     /// the erasure first, so that a crash in between is finished at the next start. Destroying
     /// twice is the same as once.
@@ -118,11 +130,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn runs(&self, page: Page) -> Result<Vec<RunRow>, StoreError>;
 
-    /// Returns the run that was imported from exactly this origin, wholly or in part.
+    /// Returns for each origin the run that was imported from exactly it, wholly or in part.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError>;
+    async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError>;
 
     /// Returns one run.
     ///

@@ -240,8 +240,10 @@ impl Store for MemoryStore {
         Ok(self.state()?.index.runs(page))
     }
 
-    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError> {
-        Ok(self.state()?.index.imported(origin))
+    async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
+        let state = self.state()?;
+        let found = origins.iter().map(|origin| state.index.imported(origin));
+        Ok(found.collect())
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::join_all;
 use ledger::{Entropy, SubjectKey};
 use model::SubjectId;
 use tokio::sync::Notify;
@@ -89,17 +88,24 @@ impl Shared {
 
     async fn fill(&self) {
         let wanted = READY.saturating_sub(self.ready().len());
+        let made: Vec<_> = (0..wanted).map(|_| draw(&self.engine)).collect();
         // Together, so that they share the disk's syncs.
-        let made = join_all((0..wanted).map(|_| make(&self.engine))).await;
-        self.ready().extend(made.into_iter().flatten());
+        if self.engine.store().keep_keys(made.clone()).await.is_ok() {
+            self.ready().extend(made);
+        }
     }
 }
 
 async fn make(engine: &Engine) -> Result<(SubjectId, SubjectKey), EngineError> {
+    let (subject, key) = draw(engine);
+    engine.store().keep_key(subject, key.clone()).await?;
+    Ok((subject, key))
+}
+
+/// Draws a subject and its key, which nobody keeps yet.
+fn draw(engine: &Engine) -> (SubjectId, SubjectKey) {
     let entropy: &dyn Entropy = &*engine.entropy;
     let at = engine.next_time();
     let subject = SubjectId::new(at.millis(), ledger::entropy::draw(entropy));
-    let key = SubjectKey::generate(entropy);
-    engine.store().keep_key(subject, key.clone()).await?;
-    Ok((subject, key))
+    (subject, SubjectKey::generate(entropy))
 }

@@ -285,6 +285,18 @@ pub(super) async fn keeps_one_key_for_a_subject(store: &dyn Store) {
         store.key(one).await.expect("answers"),
         KeyState::Kept(key(1))
     );
+    let three = make.subject();
+    let together = |last| vec![(one, key(1)), (three, key(last))];
+    store.keep_keys(together(4)).await.expect("keeps both");
+    assert_eq!(
+        store.key(three).await.expect("answers"),
+        KeyState::Kept(key(4))
+    );
+    let other = store.keep_keys(together(5)).await;
+    assert!(
+        matches!(other, Err(StoreError::KeyExists { subject }) if subject == three),
+        "also together with others: {other:?}"
+    );
 }
 
 pub(super) async fn destroys_a_key_and_what_it_opens(store: &dyn Store) {

@@ -19,12 +19,15 @@ pub(crate) fn keep_keys(shared: &Arc<Shared>) {
         let mut result = Ok(());
         for each in work {
             match each {
-                ToKeys::Keep(subject, key, reply) => match keep(shared, subject, &key) {
-                    Ok(()) => kept.push(reply),
-                    Err(error) => {
-                        let _ = reply.send(Err(error));
+                ToKeys::Keep(keys, reply) => {
+                    let mut keys = keys.iter();
+                    match keys.try_for_each(|(subject, key)| keep(shared, *subject, key)) {
+                        Ok(()) => kept.push(reply),
+                        Err(error) => {
+                            let _ = reply.send(Err(error));
+                        }
                     }
-                },
+                }
                 ToKeys::Destroy(subject, reply) => {
                     // What was kept before comes first, so that order is as asked.
                     result = settle(shared, &mut kept, result);

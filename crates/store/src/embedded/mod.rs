@@ -362,12 +362,16 @@ impl Store for EmbeddedStore {
     }
 
     async fn keep_key(&self, subject: SubjectId, key: SubjectKey) -> Result<(), StoreError> {
+        self.keep_keys(vec![(subject, key)]).await
+    }
+
+    async fn keep_keys(&self, keys: Vec<(SubjectId, SubjectKey)>) -> Result<(), StoreError> {
         self.writable()?;
         let (reply, answer) = oneshot::channel();
         if self
             .shared
             .to_keys
-            .force(1, ToKeys::Keep(subject, key, reply))
+            .force(1, ToKeys::Keep(keys, reply))
             .is_err()
         {
             return Err(StoreError::Closed);
@@ -404,9 +408,15 @@ impl Store for EmbeddedStore {
         self.ask(move |index| index.runs(page)).await
     }
 
-    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError> {
-        let origin = origin.clone();
-        self.ask(move |index| index.imported(&origin)).await
+    async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
+        let origins = origins.to_vec();
+        self.ask(move |index| {
+            origins
+                .iter()
+                .map(|origin| index.imported(origin))
+                .collect()
+        })
+        .await
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {

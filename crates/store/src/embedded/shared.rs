@@ -113,7 +113,7 @@ pub(crate) enum ToSeal {
 
 #[derive(Debug)]
 pub(crate) enum ToKeys {
-    Keep(SubjectId, ledger::SubjectKey, Reply<()>),
+    Keep(Vec<(SubjectId, ledger::SubjectKey)>, Reply<()>),
     Destroy(SubjectId, Reply<()>),
 }
 
