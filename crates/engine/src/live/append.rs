@@ -30,7 +30,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// How long what nobody waits for is gathered, so that many calls share one sync. It survives the
 /// end of the process meanwhile; a loss of power may cost so much of it.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Batches that go into the log together at most.
 const ITEMS_MAX: usize = 512;
