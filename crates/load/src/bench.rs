@@ -20,6 +20,10 @@ use crate::words::Words;
 /// A history as agents resend it after some hours of work, in bytes.
 const HISTORY: usize = 222_000;
 
+/// Processor time of the relay from which on others are compared with it, in microseconds: ten
+/// times what the system counts in.
+const FLOOR_US_MIN: f64 = 1e5;
+
 /// Starts that are timed.
 const STARTS: usize = 5;
 
@@ -81,8 +85,9 @@ pub struct Through {
     pub added_most: Added,
     /// Processor time of its process for one call, in microseconds.
     pub cpu_us: f64,
-    /// How many times that of the relay this is.
-    pub cpu_ratio: f64,
+    /// How many times that of the relay this is; none where the relay used less than can be told
+    /// from hundredths of a second.
+    pub cpu_ratio: Option<f64>,
 }
 
 /// A difference between two distributions, in microseconds.
@@ -341,14 +346,16 @@ fn leg(
                 added_least: of(f64::min),
                 added_most: of(f64::max),
                 cpu_us: cpu.as_secs_f64() * 1e6 / spread.count.max(1) as f64,
-                cpu_ratio: 1.0,
+                cpu_ratio: None,
             }
         })
         .collect();
-    let floor = through.last().map_or(0.0, |relay| relay.cpu_us);
-    for through in &mut through {
-        // In a short window the relay may have used less than the system counts.
-        through.cpu_ratio = through.cpu_us / floor.max(1.0);
+    let relay = through.last();
+    let floor = relay.map_or(0.0, |relay| relay.cpu_us);
+    if relay.is_some_and(|relay| relay.cpu_us * relay.times.count as f64 > FLOOR_US_MIN) {
+        for through in &mut through {
+            through.cpu_ratio = Some(through.cpu_us / floor);
+        }
     }
     Ok(Leg {
         name: kind.name.to_owned(),

@@ -25,14 +25,16 @@ pub fn measured(measured: &Measured) -> String {
         for through in &leg.through {
             let _ = writeln!(
                 text,
-                "  {:<8} {}\n           added {} (rounds: {} to {})\n           processor {:.0} µs a call, {:.1} times the relay's",
+                "  {:<8} {}\n           added {} (rounds: {} to {})\n           processor {:.0} µs a call{}",
                 through.durability,
                 spread(&through.times),
                 added(&through.added),
                 added(&through.added_least),
                 added(&through.added_most),
                 through.cpu_us,
-                through.cpu_ratio
+                through.cpu_ratio.map_or_else(String::new, |ratio| {
+                    format!(", {ratio:.1} times the relay's")
+                })
             );
         }
     }
