@@ -367,8 +367,8 @@ impl Store for Mortal {
         self.store.runs(page).await
     }
 
-    async fn imported(&self, origin: &Origin) -> Result<Option<RunRow>, StoreError> {
-        self.store.imported(origin).await
+    async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
+        self.store.imported(origins).await
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
