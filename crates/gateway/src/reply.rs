@@ -1,6 +1,7 @@
 //! Answers of our own, and the bodies of all.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Frame;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wire::llm::{Api, error_body};
 use wire::sse::{Block, Splitter};
 
@@ -25,6 +26,9 @@ pub(crate) const SHOULD_RETRY: &str = "x-should-retry";
 /// How many pieces of a stream wait for a slow client.
 const PIECES_MAX: usize = 64;
 
+/// How many bytes they have together, if there are several.
+const BYTES_MAX: u32 = 1 << 20;
+
 pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
@@ -35,12 +39,21 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
 /// that no client takes what came for everything.
 pub(crate) fn written() -> (Writer, Body) {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let room = Arc::new(Semaphore::new(BYTES_MAX as usize));
     let body = Written {
         pieces: receiver,
+        room: Arc::clone(&room),
         ended: false,
     };
-    (Writer(sender), body.boxed_unsync())
+    let writer = Writer {
+        pieces: sender,
+        room,
+    };
+    (writer, body.boxed_unsync())
 }
+
+/// A piece, with the room that it takes up until it is taken.
+type Piece = (Bytes, Option<OwnedSemaphorePermit>);
 
 /// The caller is gone.
 #[derive(Debug)]
@@ -48,39 +61,57 @@ pub(crate) struct Gone;
 
 /// Writes a body piece by piece; see [`written`].
 #[derive(Debug)]
-pub(crate) struct Writer(mpsc::Sender<Option<Bytes>>);
+pub(crate) struct Writer {
+    pieces: mpsc::Sender<Option<Piece>>,
+    room: Arc<Semaphore>,
+}
 
 impl Writer {
-    /// Sends a piece, once there is room for it.
+    /// Sends a piece, once there is room for it. One that is larger than all the room has it alone.
     pub(crate) async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
-        self.0.send(Some(piece.into())).await.map_err(|_| Gone)
+        let piece = piece.into();
+        let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room);
+        let taken = room.acquire_many_owned(bytes.min(BYTES_MAX)).await;
+        let taken = taken.map_err(|_| Gone)?;
+        let piece = Some((piece, Some(taken)));
+        self.pieces.send(piece).await.map_err(|_| Gone)
     }
 
     /// Sends a piece if there is room for it.
     pub(crate) fn offer(&self, piece: &'static [u8]) {
-        let _ = self.0.try_send(Some(Bytes::from_static(piece)));
+        let piece = Bytes::from_static(piece);
+        let _ = self.pieces.try_send(Some((piece, None)));
     }
 
     /// Waits until the caller is gone.
     pub(crate) async fn gone(&self) {
-        self.0.closed().await;
+        self.pieces.closed().await;
     }
 
     /// Whether the caller is gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.pieces.is_closed()
     }
 
     /// Ends the body, once there is room to say so.
     pub(crate) async fn end(self) {
-        let _ = self.0.send(None).await;
+        let _ = self.pieces.send(None).await;
     }
 }
 
 #[derive(Debug)]
 struct Written {
-    pieces: mpsc::Receiver<Option<Bytes>>,
+    pieces: mpsc::Receiver<Option<Piece>>,
+    room: Arc<Semaphore>,
     ended: bool,
+}
+
+impl Drop for Written {
+    /// Who waits for room learns that nobody is there.
+    fn drop(&mut self) {
+        self.room.close();
+    }
 }
 
 impl hyper::body::Body for Written {
@@ -97,7 +128,7 @@ impl hyper::body::Body for Written {
         let next = std::task::ready!(self.pieces.poll_recv(context));
         self.ended = !matches!(next, Some(Some(_)));
         Poll::Ready(match next {
-            Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+            Some(Some((piece, _))) => Some(Ok(Frame::data(piece))),
             Some(None) => None,
             None => Some(Err("the answer broke off".into())),
         })

@@ -196,8 +196,8 @@ impl Engine {
             next.sort_unstable();
             for row in self.store.rows(&next).await? {
                 let named = from.contains(&row.id);
-                let recovers =
-                    is_about_recovery(row.keys.kind) || self.is_of_rollback(&row, &mut runs).await?;
+                let recovers = is_about_recovery(row.keys.kind)
+                    || self.is_of_rollback(&row, &mut runs).await?;
                 if recovers && !named {
                     continue;
                 }
