@@ -48,7 +48,14 @@ fn main() -> ExitCode {
         }
     };
     let color = match cli.global.color {
-        Color::Auto => std::io::stdout().is_terminal(),
+        // https://no-color.org: set and not empty.
+        Color::Auto => {
+            let plain = config::Environment::read();
+            let plain = plain
+                .raw("NO_COLOR")
+                .is_some_and(|value| !value.is_empty());
+            std::io::stdout().is_terminal() && !plain
+        }
         Color::Always => true,
         Color::Never => false,
     };
