@@ -1,5 +1,6 @@
 //! `rescind up`: gateway and server in one process, on one port.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,12 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Up) -> Result<Answer,
         value: listen.clone(),
     });
     let own: Vec<Flag> = listen.into_iter().collect();
-    let read = read_config(global, &own)?;
+    started(out, global, &own).await?.run(out).await
+}
+
+/// Starts everything with the configuration as it is, or says all that is wrong with it.
+pub(super) async fn started(out: &Out, global: &Global, own: &[Flag]) -> Result<Service, Failure> {
+    let read = read_config(global, own)?;
     let findings = read.check();
     for finding in &findings {
         if finding.severity == Severity::Warning {
@@ -70,12 +76,11 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Up) -> Result<Answer,
         }
     };
     let session = Session::new(*out, global)?;
-    let service = Service::start(out, &session, config, &read.environment).await?;
-    service.run(out).await
+    Service::start(out, &session, config, &read.environment).await
 }
 
 /// Everything that runs.
-struct Service {
+pub(super) struct Service {
     listener: TcpListener,
     gateway: Gateway,
     server: axum::Router,
@@ -145,9 +150,9 @@ impl Service {
     }
 
     async fn run(self, out: &Out) -> Result<Answer, Failure> {
-        let address = self.listener.local_addr()?;
+        let address = self.address()?;
         // Before anybody learns that we are here: who starts us may tell us to stop at once.
-        let mut signals = Signals::listen()?;
+        let signals = Signals::listen(CancellationToken::new())?;
         if out.json() {
             out.text(&format!(r#"{{"listening":"http://{address}"}}"#))?;
         } else {
@@ -158,6 +163,16 @@ impl Service {
                  the record: http://{address}/api/v1/runs\n"
             ))?;
         }
+        self.serve(out, signals).await
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Result<SocketAddr, Failure> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Answers until it is told to stop, and ends what is under way.
+    pub(super) async fn serve(self, out: &Out, mut signals: Signals) -> Result<Answer, Failure> {
         let stop = CancellationToken::new();
         let (gateway, server) = (self.gateway, self.server);
         let carrying = gateway.clone();
@@ -188,7 +203,9 @@ impl Service {
         let ended = tokio::select! {
             ended = &mut serving => ended,
             named = signals.stopped() => {
-                out.note(&format!("{named}: ending what is under way"))?;
+                if let Some(named) = named {
+                    out.note(&format!("{named}: ending what is under way"))?;
+                }
                 stop.cancel();
                 let _ = self.stopping.send(true);
                 carrying.stop();
@@ -226,26 +243,39 @@ async fn nothing_there() -> (http::StatusCode, axum::Json<serde_json::Value>) {
     (http::StatusCode::NOT_FOUND, axum::Json(body))
 }
 
-/// The signals that end the process.
-struct Signals {
+/// What ends the process: signals, or whoever started the service in it.
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// Cancelled by who has had enough; `None` once that was seen.
+    done: Option<CancellationToken>,
 }
 
 impl Signals {
     /// Takes them from now on, in place of the system, which would end the process.
-    fn listen() -> Result<Self, Failure> {
+    pub(super) fn listen(done: CancellationToken) -> Result<Self, Failure> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            done: Some(done),
         })
     }
 
-    /// Waits for one, and names it.
-    async fn stopped(&mut self) -> &'static str {
+    /// Waits for one, and names it if it came from outside.
+    async fn stopped(&mut self) -> Option<&'static str> {
+        let done = async {
+            match &self.done {
+                Some(done) => done.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "told to stop",
+            _ = self.interrupt.recv() => Some("interrupted"),
+            _ = self.terminate.recv() => Some("told to stop"),
+            () = done => {
+                self.done = None;
+                None
+            }
         }
     }
 }
