@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Configuration [default: `rescind.toml` in the working directory, if it is there]
@@ -81,6 +81,9 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Carry agents' calls and record them: gateway, API and log in one process
     Up(Up),
+    /// Watch the whole story: agents at work, a wrong decision, and the way back; needs no key and
+    /// no network
+    Demo(Demo),
     /// Take recorded runs from elsewhere into the record, marked reconstructed
     Import(Import),
     /// List the runs, newest first
@@ -126,6 +129,9 @@ pub(crate) enum Command {
     /// Write the reference documents
     #[command(hide = true)]
     Reference,
+    /// The tool server of the demo, over standard input and output
+    #[command(hide = true)]
+    ServiceDesk(ServiceDesk),
 }
 
 impl Command {
@@ -162,6 +168,37 @@ pub(crate) struct Up {
     /// Where to listen, instead of `listen` in the configuration
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind demo\n  \
+    rescind demo --exit --json --data-dir demo-data\n\n\
+    Without `--data-dir` the record goes to a new directory among the temporary files. What the\n\
+    agents' model says is played back; the gateway, the record, the tool server, its database and\n\
+    the rollback are real. Afterwards server and tools go on for looking around, until a signal.\n\
+    Exits with 1 if something did not come out as the story says.")]
+pub(crate) struct Demo {
+    /// End after the story
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Where to listen [default: 127.0.0.1 on a free port]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0",
+        hide_default_value = true
+    )]
+    pub(crate) listen: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServiceDesk {
+    /// The database
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database: PathBuf,
+    /// Offer the tools of operators
+    #[arg(long)]
+    pub(crate) operator: bool,
 }
 
 #[derive(Debug, Args)]

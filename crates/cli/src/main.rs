@@ -51,9 +51,7 @@ fn main() -> ExitCode {
         // https://no-color.org: set and not empty.
         Color::Auto => {
             let plain = config::Environment::read();
-            let plain = plain
-                .raw("NO_COLOR")
-                .is_some_and(|value| !value.is_empty());
+            let plain = plain.raw("NO_COLOR").is_some_and(|value| !value.is_empty());
             std::io::stdout().is_terminal() && !plain
         }
         Color::Always => true,
@@ -86,6 +84,8 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Config(args) => return command::config::run(out, global, &args.action),
         Command::Reference => return reference::run(out),
         Command::Up(args) => return command::up::run(out, global, &args).await,
+        Command::Demo(args) => return command::demo::run(out, global, &args).await,
+        Command::ServiceDesk(args) => return command::demo::desk(&args).await,
         command => command,
     };
     if global.url.is_some() && !command.can_ask() {
@@ -130,6 +130,8 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Config(_)
         | Command::Reference
         | Command::Up(_)
+        | Command::Demo(_)
+        | Command::ServiceDesk(_)
         | Command::Rollback(_)
         | Command::Rollbacks
         | Command::Quarantine(_)

@@ -17,6 +17,7 @@ use schemars::{JsonSchema, schema_for};
 use crate::Answer;
 use crate::args::Cli;
 use crate::command::config::{CheckedView, ShownView, TokenView};
+use crate::command::demo::DemoView;
 use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
@@ -30,6 +31,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     files.insert("commands.md".to_owned(), commands());
     files.insert("config.md".to_owned(), manual::page());
     files.insert("rescind.toml".to_owned(), manual::example());
+    schema::<DemoView>(&mut files, "demo")?;
     schema::<ImportedView>(&mut files, "import")?;
     schema::<RunsView>(&mut files, "runs")?;
     schema::<ShowView>(&mut files, "show")?;

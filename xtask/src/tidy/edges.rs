@@ -74,8 +74,19 @@ const PURE: &[&str] = &[
 ];
 
 const BELOW_CLI: &[&str] = &[
-    "model", "wire", "ledger", "lineage", "context", "guard", "flow", "recover", "store", "engine",
-    "gateway", "server",
+    "model",
+    "wire",
+    "ledger",
+    "lineage",
+    "context",
+    "guard",
+    "flow",
+    "recover",
+    "store",
+    "engine",
+    "gateway",
+    "server",
+    "service-desk",
 ];
 
 const ALL: &[&str] = &[

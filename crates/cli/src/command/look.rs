@@ -348,7 +348,7 @@ pub(crate) async fn blast(session: &Session, args: &Blast) -> Result<Answer, Fai
     Ok(Answer::Yes)
 }
 
-fn blast_text(out: &Out, blast: &BlastView) -> String {
+pub(super) fn blast_text(out: &Out, blast: &BlastView) -> String {
     let mut text = format!("{}\n", label(out, &blast.of));
     let mut ring = |title: String, ring: &[ReachedView]| {
         text.push_str(&format!("\n{}\n", out.paint(Paint::Bold, title)));

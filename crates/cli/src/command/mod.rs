@@ -2,6 +2,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod config;
+pub(crate) mod demo;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod look;

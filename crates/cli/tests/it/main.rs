@@ -8,6 +8,7 @@ mod bad_input;
 mod commands;
 mod config;
 mod crash;
+mod demo;
 mod rollback;
 mod tampering;
 mod up;

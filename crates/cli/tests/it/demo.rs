@@ -1,0 +1,26 @@
+//! `rescind demo`: the whole story holds, and its record verifies.
+
+use serde_json::Value;
+
+use crate::world::World;
+
+#[test]
+fn the_story_holds_and_its_record_verifies() {
+    let world = World::new();
+    let output = world.call(&["demo", "--exit", "--json", "--data-dir", "d"]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let told: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for check in told["checks"].as_array().unwrap() {
+        assert_eq!(check["held"], true, "{told:#}");
+    }
+    assert_eq!(told["held"], true, "{told:#}");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        told["followed"]["agents"],
+        serde_json::json!(["courier", "orders"])
+    );
+    world.ok(&["verify", "d", "--full"]);
+
+    let said = world.fails(2, &["demo", "--exit", "--data-dir", "d"]);
+    assert!(said.contains("there is a record in `d` already"), "{said}");
+}
