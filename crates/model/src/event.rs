@@ -110,6 +110,9 @@ pub enum Body {
         /// What it is about to do to the world.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         effects: Vec<Effect>,
+        /// The records as they are just before it, where it waited since it was proposed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed: Option<Sealed>,
     },
     /// A decision ended.
     Finished {
@@ -373,7 +376,9 @@ impl Body {
             Self::Approved { approval, .. } | Self::Rejected { approval, .. } => {
                 approval.sealed.as_ref()
             }
-            Self::Finished { sealed, .. } | Self::RunOpened { sealed, .. } => sealed.as_ref(),
+            Self::Started { sealed, .. }
+            | Self::Finished { sealed, .. }
+            | Self::RunOpened { sealed, .. } => sealed.as_ref(),
             _ => None,
         }
     }

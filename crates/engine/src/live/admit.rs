@@ -21,7 +21,7 @@ use model::{
 use tokio::sync::oneshot;
 
 use super::append::{Durable, RecordError, batch};
-use super::call::{Call, What};
+use super::call::{Call, Touches, What};
 use super::held::{Claim, HELD_MAX, Held, Waiting};
 use super::open::{Ciphertext, Draft, Flight, Open, Place, Prompt, merge};
 use super::pass::{Made, Pass};
@@ -150,9 +150,9 @@ impl Inner {
             blocks,
         };
         match (judgement.enforced, claim) {
-            (Verdict::Allow | Verdict::Degrade, Some(claim)) => {
-                self.begin_claimed(considered, claim).map(Admitted::Open)
-            }
+            (Verdict::Allow | Verdict::Degrade, Some(claim)) => self
+                .begin_claimed(considered, claim, call.touches)
+                .map(Admitted::Open),
             (Verdict::Allow | Verdict::Degrade, None) => self
                 .begin_judged(considered, call, &judgement)
                 .map(Admitted::Open),
@@ -203,6 +203,7 @@ impl Inner {
         self: &Arc<Self>,
         considered: Considered,
         claim: Claim,
+        touches: Option<Touches>,
     ) -> Result<Open, RecordError> {
         let Considered {
             place,
@@ -211,7 +212,7 @@ impl Inner {
             blocks,
             ..
         } = considered;
-        let mut open = self.start(claim, place.causes, judged, blocks)?;
+        let mut open = self.start(claim, (place.causes, touches), judged, blocks)?;
         open.pass = pass;
         Ok(open)
     }
@@ -382,16 +383,17 @@ impl Inner {
     }
 
     /// Begins a decision that was approved: the intent, by which the approval is used up. Causes
-    /// that the claiming call has of its own are added.
+    /// that the claiming call has of its own are added, and so are the records as they are now:
+    /// those that were read when it was proposed may have changed while it waited.
     pub(super) fn start(
         self: &Arc<Self>,
         claim: Claim,
-        causes: Vec<Cause>,
+        (causes, touches): (Vec<Cause>, Option<Touches>),
         judged: Option<Made>,
         blocks: bool,
     ) -> Result<Open, RecordError> {
         let decision = claim.decision();
-        let (last, live, traced, effect, mut known, mut more) = {
+        let (last, live, traced, mut effect, mut known, mut more) = {
             let book = self.book();
             let waiting = book.waiting.get(&decision);
             let waiting = waiting.ok_or_else(|| RecordError::Unfit {
@@ -411,16 +413,38 @@ impl Inner {
         more.retain(|cause| !known.contains(cause));
         let linked = self.linked(decision, last, more.clone());
         let last = linked.last().map_or(last, |event| event.id);
-        let started = self.engine.new_event(
-            Body::Started {
+        if let (Some(effect), Some(touches)) = (&mut effect, &touches) {
+            effect.reads.clone_from(&touches.reads);
+            effect.writes.clone_from(&touches.writes);
+        }
+        let at = self.engine.next_time();
+        let id = self.engine.event_id(at);
+        let image = touches
+            .as_ref()
+            .and_then(|touches| self.image(&touches.before));
+        let kept: Vec<_> = image
+            .map(|text| (Field::Before, Media::Json, text.into()))
+            .into_iter()
+            .collect();
+        let envelope = Envelope {
+            subject: live.subject,
+            key: live.key.clone(),
+        };
+        let (sealed, image) = self.seal(&envelope, id, &kept, None)?;
+        let started = Event {
+            at,
+            body: Body::Started {
                 decision,
                 effects: effect.iter().cloned().collect(),
+                sealed,
             },
-            Some(last),
-        );
+            id,
+            prev: Some(last),
+            v: 1,
+        };
         let (judged, beside) = judged.map(Made::parts).unzip();
         let events: Vec<&Event> = judged.iter().chain(&linked).chain([&started]).collect();
-        let payloads = beside.flatten().into_iter().collect();
+        let payloads = beside.flatten().into_iter().chain(image).collect();
         let written = self.write(batch(&events, payloads)?, blocks)?;
         // From here on the approval is used up, whatever becomes of the call.
         claim.used();
@@ -436,7 +460,7 @@ impl Inner {
             prompt: Prompt::Traced(Vec::new()),
             known,
             repaired: None,
-            touches: None,
+            touches: touches.map(Box::new),
             blocks,
             pass: None,
             heard: None,

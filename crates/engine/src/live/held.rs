@@ -24,6 +24,7 @@ use model::{
 use tokio::sync::oneshot;
 
 use super::append::{Durable, RecordError};
+use super::call::Touches;
 use super::open::{Open, durably, merge};
 use super::pass::recorded;
 use super::policy::GuardOptions;
@@ -230,17 +231,18 @@ impl Held {
         Told::Approved
     }
 
-    /// Begins the call, once it was told that it may: the intent uses the approval up.
+    /// Begins the call, once it was told that it may: the intent uses the approval up. `touches` is
+    /// what it touches, as read now: the records may have changed while it waited.
     ///
     /// # Errors
     /// As [`Recorder::begin`]; the approval is then good for the next equal call.
-    pub fn begin(mut self) -> Result<Open, RecordError> {
+    pub fn begin(mut self, touches: Option<Touches>) -> Result<Open, RecordError> {
         self.settled = true;
         let claim = self.claim.take().ok_or_else(|| RecordError::Unfit {
             reason: "nobody approved it".to_owned(),
         })?;
         let inner = Arc::clone(&self.inner);
-        inner.start(claim, Vec::new(), None, true)
+        inner.start(claim, (Vec::new(), touches), None, true)
     }
 
     /// Goes away without ending the wait: the caller was told to come again.

@@ -377,7 +377,7 @@ impl Inner {
 
     /// Images as text. Those with a secret in them are not kept: put back without it, a record
     /// would be another one.
-    fn image(&self, images: &Images) -> Option<String> {
+    pub(super) fn image(&self, images: &Images) -> Option<String> {
         if images.is_empty() || !self.options.bodies {
             return None;
         }

@@ -58,6 +58,7 @@ impl Carrier {
         let body = Body::Started {
             decision: self.attempt.decision,
             effects: Vec::new(),
+            sealed: None,
         };
         let started = self.pen.entry(body, Some(self.attempt.head))?;
         self.attempt.head = started.id;

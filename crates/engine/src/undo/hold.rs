@@ -264,6 +264,7 @@ impl Pen {
             Body::Started {
                 decision,
                 effects: Vec::new(),
+                sealed: None,
             },
             Some(proposed.id),
         )?;

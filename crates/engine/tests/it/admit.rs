@@ -1,272 +1,15 @@
-//! Calls that are judged before they begin: held, approved, refused, left alone.
+//! Calls that are held before they begin, and what becomes of their approvals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::live::{
-    Admitted, ApprovalOptions, BreakerOptions, Call, Caller, Ended, GuardOptions, Held, Mode, Open,
-    Options, Recorder, Refused, Told, What,
-};
-use engine::view::DecisionView;
-use engine::{Engine, EngineError, ManualClock, Page, Ruling, SeededEntropy, Store};
-use ledger::{Batch, Journal, Place, StoreError};
-use model::{DecisionId, EffectClass, Environment, FailureClass, Media, Outcome, Timestamp};
-use store::MemoryStore;
+use engine::live::{Admitted, Call, Caller, Mode, Options, Told, Touches, What};
+use engine::{EngineError, Ruling};
+use ledger::Batch;
+use model::{DecisionId, EffectClass, Environment, Media, Outcome, Resource};
 
-const NOW: u64 = 1_790_000_000_000_000;
-const SECOND: u64 = 1_000_000;
-
-const ORDER: &str = r#"{"order":"W4482139"}"#;
-
-/// A recorder, its clock and what it records in.
-struct Desk {
-    recorder: Recorder,
-    clock: Arc<ManualClock>,
-    store: Arc<dyn Store>,
-    full: Arc<FullJournal>,
-    options: Options,
-}
-
-/// A journal that takes nothing while it is full.
-#[derive(Debug, Default)]
-struct FullJournal(AtomicBool);
-
-impl Journal for FullJournal {
-    fn put(&self, _: &Batch) -> Result<Place, StoreError> {
-        if self.0.load(Ordering::SeqCst) {
-            let path = "journal".into();
-            return Err(StoreError::Full { path });
-        }
-        Ok(Place { file: 0, len: 0 })
-    }
-
-    fn done(&self, _: Place) {}
-
-    fn next_left(&self) -> Result<Option<(Place, Batch)>, StoreError> {
-        Ok(None)
-    }
-
-    fn pending(&self) -> u64 {
-        0
-    }
-}
-
-impl Desk {
-    async fn enforcing() -> Self {
-        Self::with(Options {
-            mode: Mode::Enforce,
-            ..Options::default()
-        })
-        .await
-    }
-
-    async fn with(options: Options) -> Self {
-        let clock = Arc::new(ManualClock::at(NOW));
-        Self::over(Arc::new(MemoryStore::default()), clock, options).await
-    }
-
-    async fn over(store: Arc<dyn Store>, clock: Arc<ManualClock>, options: Options) -> Self {
-        // Each start draws other ids, as processes do.
-        static STARTS: AtomicU64 = AtomicU64::new(70);
-        let entropy = Arc::new(SeededEntropy::new(STARTS.fetch_add(1, Ordering::SeqCst)));
-        let engine = Engine::start(Arc::clone(&store), clock.clone(), entropy);
-        let engine = engine.await.unwrap();
-        let full = Arc::new(FullJournal::default());
-        let journal: Arc<dyn Journal> = full.clone();
-        let recorder = Recorder::start(engine, Some(journal), options.clone());
-        let recorder = recorder.await.unwrap();
-        recorder.recalled().await;
-        Self {
-            recorder,
-            clock,
-            store,
-            full,
-            options,
-        }
-    }
-
-    /// The next process on the same record.
-    async fn restarted(self) -> Self {
-        self.recorder.stop(Duration::from_secs(10)).await.unwrap();
-        Self::over(self.store, self.clock, self.options).await
-    }
-
-    fn at(&self, seconds: u64) {
-        self.clock.set(NOW + seconds * SECOND);
-    }
-
-    async fn ask(&self, call: Asked<'_>) -> Admitted {
-        self.recorder.admit(call_of(call)).await.unwrap()
-    }
-
-    async fn held(&self, call: Asked<'_>) -> Held {
-        match self.ask(call).await {
-            Admitted::Held(mut held) => {
-                held.durable().await.unwrap();
-                held
-            }
-            other => panic!("not held: {other:?}"),
-        }
-    }
-
-    async fn opened(&self, call: Asked<'_>) -> Open {
-        match self.ask(call).await {
-            Admitted::Open(mut open) => {
-                open.durable().await.unwrap();
-                open
-            }
-            other => panic!("not begun: {other:?}"),
-        }
-    }
-
-    async fn refused(&self, call: Asked<'_>) -> Refused {
-        match self.ask(call).await {
-            Admitted::Refused(refused) => refused,
-            other => panic!("not refused: {other:?}"),
-        }
-    }
-
-    /// Asks, is told that it waits, and goes away.
-    async fn waits(&self, call: Asked<'_>) -> DecisionId {
-        let held = self.held(call).await;
-        let decision = held.decision();
-        held.leave();
-        decision
-    }
-
-    async fn approve(&self, decision: DecisionId) -> Result<(), EngineError> {
-        let shown = self.shown(decision).await;
-        self.rule(decision, |ruling| ruling.shown = shown).await
-    }
-
-    async fn rule(
-        &self,
-        decision: DecisionId,
-        change: impl FnOnce(&mut Ruling),
-    ) -> Result<(), EngineError> {
-        let mut ruling = Ruling {
-            approve: true,
-            by: "grace".to_owned(),
-            known: true,
-            reason: None,
-            shown: model::Digest([0; 32]),
-        };
-        change(&mut ruling);
-        self.recorder.rule(decision, ruling).await.map(|_| ())
-    }
-
-    /// The digest of the call that waits under this decision.
-    async fn shown(&self, decision: DecisionId) -> model::Digest {
-        let listed = self.recorder.engine().approvals().await.unwrap().approvals;
-        let one = listed
-            .iter()
-            .find(|one| one.decision == decision.to_string());
-        one.map_or(model::Digest([9; 32]), |one| one.call.parse().unwrap())
-    }
-
-    async fn listed(&self) -> Vec<String> {
-        let listed = self.recorder.engine().approvals().await.unwrap().approvals;
-        listed.into_iter().map(|one| one.status).collect()
-    }
-
-    /// A decision, once it stands so in the record: ends that nobody waits for are written by
-    /// tasks of their own.
-    async fn stands(&self, decision: DecisionId, status: &str) -> DecisionView {
-        let mut seen = String::new();
-        for _ in 0..2_000 {
-            self.recorder
-                .engine()
-                .caught_up(Duration::from_secs(1))
-                .await;
-            if let Ok(view) = self.recorder.engine().decision(decision).await {
-                if view.node.status == status {
-                    return view;
-                }
-                seen = view.node.status;
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("it is {seen}, not {status}");
-    }
-
-    async fn verdicts(&self) -> Vec<String> {
-        let engine = self.recorder.engine();
-        engine.caught_up(Duration::from_secs(1)).await;
-        let mut found = Vec::new();
-        for run in engine.runs(Page::first(100)).await.unwrap().runs {
-            let run = run.id.parse().unwrap();
-            for step in engine.steps(run, Page::first(200)).await.unwrap().steps {
-                if step.kind == "verdict" {
-                    let view = engine.decision(step.id.parse().unwrap()).await.unwrap();
-                    let policy = view.policy.unwrap();
-                    found.push(format!("{}: {}", step.name.unwrap(), policy.verdict));
-                }
-            }
-        }
-        found
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    agent: &'a str,
-    run: &'a str,
-    token: Option<&'a str>,
-    tool: &'a str,
-    arguments: &'a str,
-    class: EffectClass,
-}
-
-/// A refund that cannot be taken back.
-const REFUND: Asked<'static> = Asked {
-    agent: "ada",
-    run: "ticket-7",
-    token: None,
-    tool: "refund",
-    arguments: ORDER,
-    class: EffectClass::Irreversible,
-};
-
-/// A look at an order.
-const LOOK: Asked<'static> = Asked {
-    tool: "get_order",
-    class: EffectClass::Read,
-    ..REFUND
-};
-
-fn call_of(call: Asked<'_>) -> Call<'_> {
-    let what = What::ToolCall {
-        server: "desk",
-        tool: call.tool,
-        arguments: call.arguments,
-        class: call.class,
-        call_id: None,
-    };
-    let caller = Caller {
-        agent: Some(call.agent.to_owned()),
-        run: Some(call.run.to_owned()),
-        token: call.token.map(str::to_owned),
-        ..Caller::default()
-    };
-    let environment = [("mcp.server".to_owned(), "desk".to_owned())];
-    Call {
-        caller,
-        what,
-        asked: (Media::Json, call.arguments),
-        environment: Environment(environment.into()),
-        touches: None,
-    }
-}
-
-async fn end(open: Open, outcome: Outcome) {
-    let written = open.finish(Ended::with(outcome)).await.unwrap();
-    written.durable().await.unwrap();
-}
-
-fn names(view: &DecisionView) -> Vec<&str> {
-    view.events.iter().map(|mark| mark.what.as_str()).collect()
-}
+use crate::judged::{Asked, Desk, LOOK, ORDER, REFUND, call_of, end, names};
 
 #[tokio::test]
 async fn c42_what_cannot_be_taken_back_begins_only_after_an_approval() {
@@ -280,7 +23,7 @@ async fn c42_what_cannot_be_taken_back_begins_only_after_an_approval() {
     assert_eq!(policy.enforced, "hold");
     desk.approve(decision).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
-    let mut open = held.begin().unwrap();
+    let mut open = held.begin(None).unwrap();
     open.durable().await.unwrap();
     assert_eq!(open.decision(), decision);
     end(open, Outcome::Succeeded).await;
@@ -508,7 +251,7 @@ async fn c42_an_approval_whose_call_could_not_be_recorded_is_good_for_the_next()
     desk.approve(waited).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
     desk.full.0.store(true, Ordering::SeqCst);
-    assert!(held.begin().is_err());
+    assert!(held.begin(None).is_err());
     desk.full.0.store(false, Ordering::SeqCst);
     assert_eq!(desk.opened(REFUND).await.decision(), decision);
     assert_eq!(desk.opened(other).await.decision(), waited);
@@ -596,6 +339,46 @@ async fn invalidate(desk: &Desk, decision: DecisionId) {
 }
 
 #[tokio::test]
+async fn what_a_call_touches_is_read_anew_when_it_begins() {
+    let desk = Desk::enforcing().await;
+    let record = "orders/W4482139".to_owned();
+    let as_of = |version: &str| Touches {
+        writes: vec![Resource {
+            uri: record.clone(),
+            version: Some(version.to_owned()),
+        }],
+        before: [(
+            record.clone(),
+            Some(serde_json::json!({ "version": version })),
+        )]
+        .into(),
+        ..Touches::default()
+    };
+    let call = |version| Call {
+        touches: Some(as_of(version)),
+        ..call_of(REFUND)
+    };
+    let Admitted::Held(mut held) = desk.recorder.admit(call("1")).await.unwrap() else {
+        panic!("it was not held");
+    };
+    held.durable().await.unwrap();
+    let decision = held.decision();
+    held.leave();
+    desk.approve(decision).await.unwrap();
+    let Admitted::Open(open) = desk.recorder.admit(call("2")).await.unwrap() else {
+        panic!("it did not begin");
+    };
+    assert!(open.touches().is_some());
+    end(open, Outcome::Succeeded).await;
+    let view = desk.stands(decision, "succeeded").await;
+    let images = view.contents.iter().filter(|one| one.field == "before");
+    let images: Vec<&str> = images.filter_map(|one| one.text.as_deref()).collect();
+    assert_eq!(images.len(), 2);
+    assert!(images[1].contains(r#""version":"2""#), "{images:?}");
+    assert_eq!(view.writes, ["orders/W4482139@2"]);
+}
+
+#[tokio::test]
 async fn c42_a_run_that_goes_on_from_elsewhere_takes_no_approval_along() {
     let desk = Desk::enforcing().await;
     let held = desk.held(REFUND).await;
@@ -662,216 +445,4 @@ async fn the_catalogue_is_asked_before_the_server() {
         ..REFUND
     })
     .await;
-}
-
-#[tokio::test]
-async fn c31_the_same_call_again_and_again_is_stopped_with_the_reason() {
-    let desk = Desk::enforcing().await;
-    for _ in 0..5 {
-        end(desk.opened(LOOK).await, Outcome::Succeeded).await;
-    }
-    let refused = desk.refused(LOOK).await;
-    assert!(
-        refused.reason.contains("5 times in a row"),
-        "{}",
-        refused.reason
-    );
-    let view = desk.stands(refused.decision, "rejected").await;
-    assert_eq!(names(&view), ["proposed", "rejected"]);
-    assert_eq!(view.approvals[0].by, "rule: loop");
-    let policy = view.policy.unwrap();
-    assert_eq!((&*policy.id, &*policy.enforced), ("loop", "deny"));
-    // Another process does not begin to count anew.
-    let desk = desk.restarted().await;
-    desk.refused(LOOK).await;
-    let other = Asked {
-        arguments: "{}",
-        ..LOOK
-    };
-    end(desk.opened(other).await, Outcome::Succeeded).await;
-    end(desk.opened(LOOK).await, Outcome::Succeeded).await;
-}
-
-#[tokio::test]
-async fn c31_observing_marks_a_loop_and_lets_it_go_on() {
-    let desk = Desk::with(Options::default()).await;
-    for _ in 0..5 {
-        end(desk.opened(LOOK).await, Outcome::Succeeded).await;
-    }
-    let open = desk.opened(LOOK).await;
-    let policy = desk
-        .stands(open.decision(), "unknown")
-        .await
-        .policy
-        .unwrap();
-    assert_eq!((&*policy.id, &*policy.verdict), ("loop", "deny"));
-    assert_eq!(policy.enforced, "allow");
-}
-
-fn breaking() -> Options {
-    let tools = BreakerOptions {
-        failures_max: 2,
-        open_for: Duration::from_secs(10),
-        ..BreakerOptions::default()
-    };
-    Options {
-        mode: Mode::Enforce,
-        guard: GuardOptions {
-            tools,
-            loop_calls_max: 0,
-            ..GuardOptions::default()
-        },
-        approvals: ApprovalOptions::default(),
-        ..Options::default()
-    }
-}
-
-const DOWN: Outcome = Outcome::Failed {
-    class: FailureClass::Unavailable,
-};
-
-#[tokio::test]
-async fn c22_c23_a_tool_that_fails_is_left_alone_and_probed() {
-    let desk = Desk::with(breaking()).await;
-    let tripped_by = desk.opened(LOOK).await;
-    end(desk.opened(LOOK).await, DOWN).await;
-    let cause = tripped_by.decision();
-    end(tripped_by, DOWN).await;
-    let refused = desk.refused(LOOK).await;
-    assert!(
-        refused.reason.contains("try again in 10 s"),
-        "{}",
-        refused.reason
-    );
-    assert_eq!(
-        refused.retry_at,
-        Some(Timestamp((NOW + 10 * SECOND) as i64))
-    );
-    desk.stands(refused.decision, "rejected").await;
-    // Another tool of the same server is none of its business.
-    end(
-        desk.opened(Asked {
-            tool: "get_user",
-            ..LOOK
-        })
-        .await,
-        Outcome::Succeeded,
-    )
-    .await;
-    desk.at(10);
-    let probe = desk.opened(LOOK).await;
-    desk.refused(LOOK).await;
-    end(probe, Outcome::Succeeded).await;
-    end(desk.opened(LOOK).await, Outcome::Succeeded).await;
-    let name = "tool:desk/get_order";
-    let expected = ["deny", "degrade", "allow"].map(|verdict| format!("{name}: {verdict}"));
-    assert_eq!(desk.verdicts().await, expected);
-    let effects = desk
-        .recorder
-        .engine()
-        .decision(cause)
-        .await
-        .unwrap()
-        .effects;
-    assert!(
-        effects.iter().any(|edge| edge.kind == "result"),
-        "the verdict names the call that tripped it"
-    );
-}
-
-#[tokio::test]
-async fn c24_a_probe_that_nobody_ends_frees_its_place() {
-    let desk = Desk::with(breaking()).await;
-    for _ in 0..2 {
-        end(desk.opened(LOOK).await, DOWN).await;
-    }
-    desk.at(10);
-    let probe = desk.opened(LOOK).await;
-    desk.refused(LOOK).await;
-    // However the task ends that carries it, also by a panic, its call is dropped with it.
-    let carried = desk.recorder.tasks().spawn(async move {
-        let _probe = probe;
-        panic!("the task that carries the probe ends");
-    });
-    assert!(carried.await.is_err());
-    let probe = desk.opened(LOOK).await;
-    end(probe, Outcome::Cancelled).await;
-    desk.opened(LOOK).await;
-}
-
-#[tokio::test]
-async fn c25_a_call_from_before_the_trip_decides_nothing() {
-    let desk = Desk::with(breaking()).await;
-    let (late, later) = (desk.opened(LOOK).await, desk.opened(LOOK).await);
-    for _ in 0..2 {
-        end(
-            desk.opened(Asked {
-                agent: "bob",
-                ..LOOK
-            })
-            .await,
-            DOWN,
-        )
-        .await;
-    }
-    end(late, Outcome::Succeeded).await;
-    desk.refused(LOOK).await;
-    desk.at(10);
-    let probe = desk.opened(LOOK).await;
-    end(later, DOWN).await;
-    end(probe, Outcome::Succeeded).await;
-    desk.opened(LOOK).await;
-}
-
-#[tokio::test]
-async fn c26_mistakes_of_callers_trip_nothing() {
-    let desk = Desk::with(breaking()).await;
-    for class in [
-        FailureClass::Invalid,
-        FailureClass::Error,
-        FailureClass::Denied,
-    ] {
-        for _ in 0..3 {
-            end(desk.opened(LOOK).await, Outcome::Failed { class }).await;
-        }
-    }
-    desk.opened(LOOK).await;
-    assert!(desk.verdicts().await.is_empty());
-}
-
-#[tokio::test]
-async fn c32_a_tripped_breaker_survives_a_restart() {
-    let desk = Desk::with(breaking()).await;
-    for _ in 0..2 {
-        end(desk.opened(LOOK).await, DOWN).await;
-    }
-    let desk = desk.restarted().await;
-    let refused = desk.refused(LOOK).await;
-    assert_eq!(
-        refused.retry_at,
-        Some(Timestamp((NOW + 10 * SECOND) as i64))
-    );
-    desk.at(10);
-    let probe = desk.opened(LOOK).await;
-    end(probe, DOWN).await;
-    let desk = desk.restarted().await;
-    let refused = desk.refused(LOOK).await;
-    let longer = Timestamp((NOW + 30 * SECOND) as i64);
-    assert_eq!(
-        refused.retry_at,
-        Some(longer),
-        "twice as long, from second 10 on"
-    );
-    assert_eq!(desk.verdicts().await.len(), 3);
-}
-
-#[tokio::test]
-async fn a_verdict_of_a_rule_names_the_policy_as_it_was() {
-    let (strict, lax) = (Desk::with(breaking()).await, Desk::enforcing().await);
-    let digest = async |desk: &Desk| {
-        let open = desk.opened(LOOK).await;
-        let policy = desk.stands(open.decision(), "unknown").await.policy;
-        policy.unwrap().digest
-    };
-    assert_ne!(digest(&strict).await, digest(&lax).await);
 }

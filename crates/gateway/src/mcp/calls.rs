@@ -37,6 +37,8 @@ pub(super) struct Calls {
     open: Vec<(Option<Id<'static>>, Open)>,
     /// Those that wait for a person.
     held: Vec<(Option<Id<'static>>, Held)>,
+    /// The tools and arguments of those, in the same order.
+    asked: Vec<(String, String)>,
     /// Those that a rule refused.
     refused: Vec<(Option<Id<'static>>, Refused)>,
     /// Whether its stream stays open for good.
@@ -55,6 +57,7 @@ impl Calls {
             tasks: Vec::new(),
             open: Vec::new(),
             held: Vec::new(),
+            asked: Vec::new(),
             refused: Vec::new(),
             listens: false,
             batch: false,
@@ -81,7 +84,11 @@ impl Calls {
             match (what, id) {
                 (What::Call(call), id) => match self.intend(from.clone(), &call).await {
                     Ok(Admitted::Open(open)) => self.open.push((id, open)),
-                    Ok(Admitted::Held(held)) => self.held.push((id, held)),
+                    Ok(Admitted::Held(held)) => {
+                        let arguments = call.arguments_text().to_owned();
+                        self.asked.push((call.tool.into_owned(), arguments));
+                        self.held.push((id, held));
+                    }
                     Ok(Admitted::Refused(refused)) => self.refused.push((id, refused)),
                     Err(error) => return Err(self.unrecorded(&error).await),
                 },
@@ -146,8 +153,13 @@ impl Calls {
 
     /// Begins everything that waited, now that it may.
     pub(super) async fn go_on(&mut self) -> Result<(), Refusal> {
-        for (id, held) in std::mem::take(&mut self.held) {
-            match held.begin() {
+        let asked = std::mem::take(&mut self.asked);
+        for ((id, held), (tool, arguments)) in std::mem::take(&mut self.held).into_iter().zip(asked)
+        {
+            // As they are now, after the wait.
+            let reading = images::before(&self.inner, &self.origin.server, &tool, &arguments);
+            let touches = Box::pin(reading).await;
+            match held.begin(touches) {
                 Ok(open) => self.open.push((id, open)),
                 Err(error) => return Err(self.unrecorded(&error).await),
             }

@@ -151,6 +151,7 @@ impl Maker {
         self.leaf(Body::Started {
             decision,
             effects: Vec::new(),
+            sealed: None,
         })
     }
 

@@ -80,6 +80,7 @@ pub(crate) fn started() -> Body {
     Body::Started {
         decision: decision(1),
         effects: Vec::new(),
+        sealed: None,
     }
 }
 
