@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use ledger::{DecisionRow, Direction, Page};
 use model::{
-    Cause, Decision, DecisionId, Edge, EffectClass, Environment, Event, Field, Kind, RunId, Status,
-    Strength,
+    Body, Cause, Decision, DecisionId, Edge, EffectClass, Environment, Event, Field, Kind, RunId,
+    Status, Strength,
 };
 use recover::plan::{Incident, Possible, RecordRef, Rule};
 use recover::{Call, Catalogue, Checkpoint, Facts, Images, Member, Plan};
@@ -276,7 +276,7 @@ impl Engine {
         let mut records = BTreeMap::new();
         let mut taken: Vec<Seen> = Vec::new();
         for row in members.iter().filter(|row| row.keys.kind == Kind::ToolCall) {
-            taken.push(self.seen(row, catalogue, &mut records).await?);
+            taken.extend(self.seen(row, catalogue, &mut records).await?);
         }
         let Some(first) = taken.iter().map(|seen| seen.at).min() else {
             return Ok((Vec::new(), BTreeMap::new()));
@@ -314,6 +314,17 @@ impl Engine {
     ) -> Result<Vec<Seen>, EngineError> {
         let mut runs: HashMap<RunId, bool> = HashMap::new();
         let mut others = Vec::new();
+        let waited = self.begun_since(first).await?;
+        for row in &waited {
+            if row.keys.kind != Kind::ToolCall
+                || inside.contains(&row.id)
+                || self.is_of_rollback(row, &mut runs).await?
+            {
+                continue;
+            }
+            let seen = self.seen(row, catalogue, records).await?;
+            others.extend(seen.filter(|seen| !seen.uris.is_empty()));
+        }
         let mut skip = self.decisions_before(first).await?;
         loop {
             let page = Page { skip, limit: ROWS };
@@ -325,7 +336,9 @@ impl Engine {
                 {
                     continue;
                 }
-                let seen = self.seen(row, catalogue, records).await?;
+                let Some(seen) = self.seen(row, catalogue, records).await? else {
+                    continue;
+                };
                 if !seen.uris.is_empty() {
                     others.push(seen);
                 }
@@ -335,6 +348,19 @@ impl Engine {
             }
             skip += ROWS;
         }
+    }
+
+    /// Decisions that were proposed before an entry and began after it, because they waited.
+    async fn begun_since(&self, first: u64) -> Result<Vec<DecisionRow>, EngineError> {
+        let started = self.store.events_named(&["started"]).await?;
+        let since = started.partition_point(|index| *index < first);
+        let mut ids = Vec::new();
+        for index in &started[since..] {
+            ids.extend(self.event(*index).await?.body.decision());
+        }
+        let mut rows = self.store.rows(&ids).await?;
+        rows.retain(|row| row.first < first);
+        Ok(rows)
     }
 
     /// How many decisions begin before an entry.
@@ -357,14 +383,17 @@ impl Engine {
         Ok(low)
     }
 
-    /// Reads a call, with what it touched.
+    /// Reads a call, with what it touched; none if it never began, because it was held or refused.
     async fn seen(
         &self,
         row: &DecisionRow,
         catalogue: &Catalogue,
         records: &mut BTreeMap<String, RecordRef>,
-    ) -> Result<Seen, EngineError> {
+    ) -> Result<Option<Seen>, EngineError> {
         let (decision, events) = self.folded(row.id).await?;
+        let Some(at) = self.began(row, &events).await? else {
+            return Ok(None);
+        };
         let texts = self.texts(&events).await?;
         let tool = decision.proposal.name.clone().unwrap_or_default();
         let json = |field: &Field| -> Option<Value> {
@@ -404,8 +433,8 @@ impl Engine {
             .effects
             .first()
             .map_or(EffectClass::Unreviewed, |effect| effect.class);
-        Ok(Seen {
-            at: row.first,
+        Ok(Some(Seen {
+            at,
             uris,
             call: Call {
                 decision: row.id,
@@ -419,7 +448,23 @@ impl Engine {
                 after: image(&Field::After),
                 undone: decision.position == Status::Compensated,
             },
-        })
+        }))
+    }
+
+    /// Where in the record a call began; none if it never did. A call that waited for a person
+    /// happened when it began, and not when it was proposed.
+    async fn began(&self, row: &DecisionRow, events: &[Event]) -> Result<Option<u64>, EngineError> {
+        let begins = |event: &Event| {
+            matches!(
+                event.body,
+                Body::Begun { .. } | Body::Started { .. } | Body::Reconstructed { .. }
+            )
+        };
+        match events.iter().position(begins) {
+            None => Ok(None),
+            Some(0) => Ok(Some(row.first)),
+            Some(place) => Ok(self.store.events_of(row.id).await?.get(place).copied()),
+        }
     }
 
     async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<Checkpoint>, EngineError> {
