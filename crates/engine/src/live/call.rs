@@ -5,6 +5,9 @@ use recover::Images;
 use serde_json::Value;
 use wire::llm::Layout;
 
+/// The longest value that stands in a snapshot as it is, in bytes.
+const SNAPSHOT_VALUE_MAX: usize = 256;
+
 /// Who calls, as far as the wire says. Everything may be missing.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
@@ -201,4 +204,19 @@ impl From<wire::llm::OwnedCall> for OwnedCall {
             arguments: call.arguments,
         }
     }
+}
+
+/// The canonical text of a snapshot; none of an empty one. Long values stand there as their
+/// digests: what was asked has them whole.
+pub(super) fn snapshot(mut environment: Environment) -> Option<String> {
+    if environment.0.is_empty() {
+        return None;
+    }
+    for value in environment.0.values_mut() {
+        if value.len() > SNAPSHOT_VALUE_MAX {
+            *value = format!("sha256:{}", ledger::digest::sha256(value.as_bytes()));
+        }
+    }
+    let bytes = ledger::canonical::to_vec(&environment).ok()?;
+    String::from_utf8(bytes).ok()
 }

@@ -35,6 +35,7 @@ mod rescind;
 mod rescinded;
 mod runs;
 mod subjects;
+mod touch;
 mod trace;
 
 use std::sync::Arc;

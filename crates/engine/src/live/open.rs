@@ -4,22 +4,21 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use guard::Heard;
+use ledger::Batch;
 use ledger::payload::Sealer;
-use ledger::{Batch, canonical};
 use model::{
-    Agent, Base, Body, Cause, CauseKind, DecisionId, Digest, Effect, Environment, Event, EventId,
-    Evidence, Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, Resource, RunId,
-    Sealed, Strength,
+    Agent, Base, Body, Cause, CauseKind, DecisionId, Digest, Effect, Event, EventId, Evidence,
+    Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, RunId, Sealed, Strength,
 };
-use recover::Images;
 use tokio::sync::oneshot;
 
 use super::append::{RecordError, batch};
-use super::call::{Call, Ended, OwnedItem, Touches, What};
+use super::call::{Call, Ended, OwnedItem, Touches, What, snapshot};
 use super::join::Asked;
 use super::pass::{Made, Pass};
 use super::repair::{Noted, Repaired};
 use super::runs::{LiveRun, Name, from_record, names, session_name};
+use super::touch::{effect_key, identity_key};
 use super::trace::Traced;
 use super::{Durability, InOutage, Inner, Recorder};
 use crate::record::{Envelope, Plain};
@@ -27,9 +26,6 @@ use crate::text::cut;
 
 /// The longest name that stands in a leaf, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 256;
-
-/// The longest value that stands in a snapshot as it is, in bytes.
-const SNAPSHOT_VALUE_MAX: usize = 256;
 
 /// How many causes stand in one leaf; further ones follow in leaves of their own.
 pub(super) const CAUSES_PER_LEAF: usize = 16;
@@ -137,7 +133,7 @@ pub(super) struct Place {
     /// The event that opens the run, if it is new.
     opening: Option<Event>,
     pub(super) agent: String,
-    joined: Option<Asked>,
+    pub(super) joined: Option<Asked>,
     pub(super) causes: Vec<Cause>,
 }
 
@@ -373,22 +369,6 @@ impl Inner {
             heard: None,
             _flight: draft.flight,
         })
-    }
-
-    /// Images as text. Those with a secret in them are not kept: put back without it, a record
-    /// would be another one.
-    pub(super) fn image(&self, images: &Images) -> Option<String> {
-        if images.is_empty() || !self.options.bodies {
-            return None;
-        }
-        let text = serde_json::to_string(images).ok()?;
-        let secrets = self.options.redact.as_ref();
-        let secrets = secrets.map_or(0, |redact| redact(&text).1);
-        if secrets > 0 {
-            metrics::counter!("rescind_images_withheld_total").increment(1);
-            return None;
-        }
-        Some(text)
     }
 
     /// Writes a batch into the journal and puts it in line for the log.
@@ -700,30 +680,6 @@ impl Open {
         &self.traced.agent
     }
 
-    /// Returns what the call touches, where that is known.
-    #[must_use]
-    pub fn touches(&self) -> Option<&Touches> {
-        self.touches.as_deref()
-    }
-
-    /// Takes note of what the call touched, as its end tells: the records that it made too, and how
-    /// they are just after it.
-    pub fn touched(
-        &mut self,
-        reads: Vec<Resource>,
-        writes: Vec<Resource>,
-        after: &Images,
-        ended: &mut Ended,
-    ) {
-        if let Some(effect) = &mut self.effect {
-            effect.reads = reads;
-            effect.writes = writes;
-        }
-        if let Some(text) = self.inner.image(after) {
-            ended.kept.push((Field::After, Media::Json, text));
-        }
-    }
-
     /// Waits until the intent is durable. Whoever is about to change the world waits for this.
     ///
     /// # Errors
@@ -894,60 +850,6 @@ pub(super) async fn durably(
 /// Whether tracing a prompt takes less time than handing it to another task.
 fn is_short(items: &[OwnedItem]) -> bool {
     items.iter().map(|item| item.text.len()).sum::<usize>() <= TRACED_AT_ONCE
-}
-
-/// The identity of an effect: the run, who asked for it, the tool and the arguments.
-fn effect_key(place: &Place, tool: &str, arguments: &str, decision: DecisionId) -> Digest {
-    let asker = asker(place, decision);
-    let value: Option<serde_json::Value> = serde_json::from_str(arguments).ok();
-    let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
-    let arguments = canonical.as_deref().unwrap_or(arguments.as_bytes());
-    identity(place, tool, arguments, asker)
-}
-
-/// The same, without the arguments that may differ from one time to the next.
-fn identity_key(
-    place: &Place,
-    tool: &str,
-    arguments: &serde_json::Value,
-    decision: DecisionId,
-) -> Digest {
-    let asker = asker(place, decision);
-    let canonical = canonical::to_vec(arguments);
-    let arguments = canonical.unwrap_or_else(|_| arguments.to_string().into_bytes());
-    identity(place, tool, &arguments, asker)
-}
-
-fn asker(place: &Place, decision: DecisionId) -> DecisionId {
-    place
-        .joined
-        .as_ref()
-        .map_or(decision, |asked| asked.decision)
-}
-
-fn identity(place: &Place, tool: &str, arguments: &[u8], asker: DecisionId) -> Digest {
-    ledger::digest::sha256_parts(&[
-        place.run.id.as_bytes(),
-        asker.as_bytes(),
-        tool.as_bytes(),
-        b"\0",
-        arguments,
-    ])
-}
-
-/// The canonical text of a snapshot; none of an empty one. Long values stand there as their
-/// digests: what was asked has them whole.
-fn snapshot(mut environment: Environment) -> Option<String> {
-    if environment.0.is_empty() {
-        return None;
-    }
-    for value in environment.0.values_mut() {
-        if value.len() > SNAPSHOT_VALUE_MAX {
-            *value = format!("sha256:{}", ledger::digest::sha256(value.as_bytes()));
-        }
-    }
-    let bytes = canonical::to_vec(&environment).ok()?;
-    String::from_utf8(bytes).ok()
 }
 
 pub(super) fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {

@@ -1,0 +1,98 @@
+//! What calls touch: the identity of their effects, and images of records.
+
+use ledger::canonical;
+use model::{DecisionId, Digest, Field, Media, Resource};
+use recover::Images;
+use serde_json::Value;
+
+use super::Inner;
+use super::call::{Ended, Touches};
+use super::open::{Open, Place};
+
+impl Inner {
+    /// Images as text. Those with a secret in them are not kept: put back without it, a record
+    /// would be another one.
+    pub(super) fn image(&self, images: &Images) -> Option<String> {
+        if images.is_empty() || !self.options.bodies {
+            return None;
+        }
+        let text = serde_json::to_string(images).ok()?;
+        let secrets = self.options.redact.as_ref();
+        let secrets = secrets.map_or(0, |redact| redact(&text).1);
+        if secrets > 0 {
+            metrics::counter!("rescind_images_withheld_total").increment(1);
+            return None;
+        }
+        Some(text)
+    }
+}
+
+impl Open {
+    /// Returns what the call touches, where that is known.
+    #[must_use]
+    pub fn touches(&self) -> Option<&Touches> {
+        self.touches.as_deref()
+    }
+
+    /// Takes note of what the call touched, as its end tells: the records that it made too, and how
+    /// they are just after it.
+    pub fn touched(
+        &mut self,
+        reads: Vec<Resource>,
+        writes: Vec<Resource>,
+        after: &Images,
+        ended: &mut Ended,
+    ) {
+        if let Some(effect) = &mut self.effect {
+            effect.reads = reads;
+            effect.writes = writes;
+        }
+        if let Some(text) = self.inner.image(after) {
+            ended.kept.push((Field::After, Media::Json, text));
+        }
+    }
+}
+
+/// The identity of an effect: the run, who asked for it, the tool and the arguments.
+pub(super) fn effect_key(
+    place: &Place,
+    tool: &str,
+    arguments: &str,
+    decision: DecisionId,
+) -> Digest {
+    let asker = asker(place, decision);
+    let value: Option<Value> = serde_json::from_str(arguments).ok();
+    let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
+    let arguments = canonical.as_deref().unwrap_or(arguments.as_bytes());
+    identity(place, tool, arguments, asker)
+}
+
+/// The same, without the arguments that may differ from one time to the next.
+pub(super) fn identity_key(
+    place: &Place,
+    tool: &str,
+    arguments: &Value,
+    decision: DecisionId,
+) -> Digest {
+    let asker = asker(place, decision);
+    let canonical = canonical::to_vec(arguments);
+    let arguments = canonical.unwrap_or_else(|_| arguments.to_string().into_bytes());
+    identity(place, tool, &arguments, asker)
+}
+
+fn asker(place: &Place, decision: DecisionId) -> DecisionId {
+    place
+        .joined
+        .as_ref()
+        .map_or(decision, |asked| asked.decision)
+}
+
+fn identity(place: &Place, tool: &str, arguments: &[u8], asker: DecisionId) -> Digest {
+    ledger::digest::sha256_parts(&[
+        place.run.id.as_bytes(),
+        asker.as_bytes(),
+        tool.as_bytes(),
+        b"\0",
+        arguments,
+    ])
+}
