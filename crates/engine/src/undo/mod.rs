@@ -219,7 +219,7 @@ impl UndoError {
             Self::Overlaps { .. } => (Class::Conflict, "overlaps"),
             Self::State { .. } => (Class::Conflict, "rollback-state"),
             Self::NoPlan { .. } => (Class::Broken, "no-plan"),
-            Self::NotHeld { .. } => (Class::Absent, "not-held"),
+            Self::NotHeld { .. } => (Class::Absent, "not-quarantined"),
         }
     }
 
