@@ -190,14 +190,13 @@ impl Carrier {
                     for then in then {
                         match then {
                             Then::Go(n) => performing.push(self.perform(n)),
-                            Then::Ended(n) => {
-                                begun -= 1;
-                                self.landed(n);
-                            }
+                            Then::Ended(n) => self.landed(n),
                         }
                     }
                 }
                 Some((n, did)) = performing.next(), if !performing.is_empty() => {
+                    // The next one need not wait until this outcome is durable.
+                    begun -= 1;
                     self.outcome(n, did, &mut queue)?;
                 }
             }
