@@ -103,8 +103,11 @@ impl Story {
         self.work(&mut agents, AGAIN).await?;
         self.repaired().await?;
         self.verified().await?;
-        self.view.held = self.view.checks.iter().all(|check| check.held);
-        Ok(())
+        let held = self.view.checks.iter().filter(|check| check.held).count();
+        let all = self.view.checks.len();
+        self.view.held = held == all;
+        let end = format!("\n{held} of {all} things came out as the story says");
+        self.teller.line(&self.teller.paint(Paint::Bold, end)).await
     }
 
     async fn opening(&mut self) -> Result<(), Failure> {
