@@ -89,10 +89,11 @@ impl Catalogue {
         images: &BTreeMap<String, Option<Value>>,
     ) -> Footprint {
         let image = |uri: &str| images.get(uri).cloned();
-        self.footprint_over(server, tool, args, result, &image)
+        self.footprint_over(server, tool, args, result, &image, true)
     }
 
-    /// The same over a function that knows images; what it does not know is not in `before`.
+    /// The same over a function that knows images; what it does not know is not in `before`. Records
+    /// may be large: unless they are wanted, `before` is filled only where the tool asks for it.
     pub(crate) fn footprint_over(
         &self,
         server: &str,
@@ -100,6 +101,7 @@ impl Catalogue {
         args: &Value,
         result: Option<&Value>,
         image: &dyn Fn(&str) -> Option<Option<Value>>,
+        wanted: bool,
     ) -> Footprint {
         let Some(tool) = self.tool(server, tool) else {
             return Footprint {
@@ -132,7 +134,8 @@ impl Catalogue {
                         continue;
                     }
                 };
-                if let Some(image) = image(&record.uri) {
+                let asked = wanted || tool.asks_before();
+                if let Some(image) = asked.then(|| image(&record.uri)).flatten() {
                     note(&mut found.before, touch, &id, image);
                 }
                 let touched = touched(touch, record, id);

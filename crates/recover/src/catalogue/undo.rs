@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::template::Scope;
-use super::{CallPattern, Catalogue, Condition, Resource, Touch};
+use super::{CallPattern, Catalogue, Condition, Ref, Resource, Tool, Touch};
 use crate::changes::within;
 use crate::plan::ToolCall;
 
@@ -44,6 +44,21 @@ fn filled(pattern: &CallPattern, id: &Value) -> Option<ToolCall> {
         id: Some(id),
     };
     pattern.fill(&scope).ok()
+}
+
+impl Tool {
+    /// Whether anything that is said of the tool speaks of the records before a call.
+    pub(crate) fn asks_before(&self) -> bool {
+        let of_before = |touch: &Ref| touch.id.holes().any(|hole| hole.root() == "before");
+        self.needs.is_some()
+            || self.probe.is_some()
+            || self.undo.inverse.is_some()
+            || self.undo.http.is_some()
+            || self
+                .touches
+                .iter()
+                .any(|t| t.creates.is_some() || of_before(t))
+    }
 }
 
 impl Resource {

@@ -106,8 +106,9 @@ fn of_records(planner: &Planner<'_>, restored: &Restored) -> Vec<Unit> {
                 .map(|item| timeline.items[item].call.decision)
                 .collect();
             of.dedup();
+            // Only kept calls wrote it: it is put back for the unit.
             if of.is_empty() {
-                of.clone_from(&unit.decisions);
+                of.extend(unit.decisions.last());
             }
             unit.first.push((of, act));
         }
@@ -382,12 +383,14 @@ impl Builder {
 struct Groups(FxHashMap<usize, usize>);
 
 impl Groups {
-    fn root(&self, at: usize) -> usize {
-        let mut at = at;
-        while let Some(up) = self.0.get(&at).filter(|up| **up != at) {
-            at = *up;
+    fn root(&mut self, at: usize) -> usize {
+        let mut root = at;
+        while let Some(up) = self.0.get(&root).filter(|up| **up != root) {
+            root = *up;
         }
-        at
+        // The next one who asks has a short way.
+        self.0.insert(at, root);
+        root
     }
 
     fn join(&mut self, one: usize, other: usize) {

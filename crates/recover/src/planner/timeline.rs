@@ -92,6 +92,7 @@ impl<'a> Timeline<'a> {
             &call.arguments,
             call.result.as_ref(),
             &image,
+            false,
         );
         let happened = matches!(call.outcome, Outcome::Succeeded);
         let may = happened || matches!(call.outcome, Outcome::Unknown | Outcome::Cancelled);

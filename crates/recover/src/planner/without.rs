@@ -64,13 +64,19 @@ impl Without<'_, '_> {
         if item.call.undone || !item.footprint.touches.iter().any(touched) {
             return Verdict::default();
         }
-        let before = self.before(item);
         let mut verdict = Verdict::default();
         let missing = self.missing(item);
         let needs = self
             .catalogue
             .tool(&item.call.server, &item.call.tool)
             .and_then(|tool| tool.needs.as_ref());
+        // Most calls need nothing and make nothing, and records may be large.
+        let asked = needs.is_some() || item.footprint.touches.iter().any(|touch| touch.made);
+        let before = if asked {
+            self.before(item)
+        } else {
+            Value::Null
+        };
         let refuses =
             |condition: &Condition, before: &Value| condition.refuses(&item.call.arguments, before);
         let unmet = needs.and_then(|needs| refuses(needs, &before));
