@@ -95,7 +95,7 @@ impl Report {
         for (which, case) in cases.chain(run.r2.iter().map(|case| (1, case))) {
             let facts = facts(played, &case.drop);
             let plan = plan(&facts, &played.catalogue);
-            let mut desk = desks.again(played);
+            let mut desk = desks.again(played, "planned");
             let refused = carry::carry_out(&mut desk, &plan);
             let exact = case
                 .target
@@ -122,14 +122,14 @@ impl Report {
                         .push(format!("{name}: drop {:?}: {fails:?} {torn:?}", case.drop));
                 }
             }
-            let mut desk = desks.again(played);
+            let mut desk = desks.again(played, "checkpoint");
             carry::to_checkpoint(&mut desk, played, &case.drop);
             let exact = case
                 .target
                 .iter()
                 .all(|t| desk.body(&t.table, &t.key) == t.value);
             self.checkpoint[which].count(exact);
-            let mut desk = desks.again(played);
+            let mut desk = desks.again(played, "saga");
             carry::saga(&mut desk, played, &case.drop);
             let exact = case
                 .target

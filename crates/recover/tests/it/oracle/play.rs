@@ -144,8 +144,9 @@ impl Desks {
     }
 
     /// Opens a copy of the database as it was at the end of a run.
-    pub(crate) fn again(&self, played: &Played) -> Open {
-        Open(Desk::open(&self.copy(&played.end, "judged.db")).unwrap())
+    pub(crate) fn again(&self, played: &Played, name: &str) -> Open {
+        // A database of its own: what a file beside it still holds belongs to who has it open.
+        Open(Desk::open(&self.copy(&played.end, &format!("{name}.db"))).unwrap())
     }
 }
 
