@@ -80,6 +80,9 @@ pub(crate) fn restore(
         let mut state = from.cloned();
         let mut changed: Vec<&String> = Vec::new();
         let mut blind: Vec<&String> = Vec::new();
+        // What calls that were taken back since made of fields, and what these were before: who put
+        // that back is no stranger.
+        let mut reverted = Fields::new();
         for event in &history.events[first..] {
             if is_gone(event) {
                 changed.extend(&event.changed);
@@ -87,6 +90,9 @@ pub(crate) fn restore(
             }
             let item = event.by.map(|(item, _)| &timeline.items[item]);
             if item.is_some_and(|item| item.call.undone) {
+                if let (Some(before), Some(after)) = (event.before, event.after) {
+                    reverted.extend(changes(after, before));
+                }
                 continue;
             }
             let (Some(before), Some(after)) = (event.before, event.after) else {
@@ -103,6 +109,9 @@ pub(crate) fn restore(
                 !set && changed.iter().any(|old| overlap(old, field))
             };
             for (field, value) in changes(before, after) {
+                if item.is_none() && reverted.get(&field) == Some(&value) {
+                    continue;
+                }
                 if newer(&field) && conflicts.put_back(&field, item) {
                     continue;
                 }

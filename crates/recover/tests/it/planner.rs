@@ -394,6 +394,21 @@ fn c39_what_was_taken_back_is_not_taken_back_again() {
 }
 
 #[test]
+fn who_took_a_later_call_back_is_no_stranger() {
+    let mut story = Story::new()
+        .call("add_a", json!({"id": "r", "n": 4}))
+        .call("add_a", json!({"id": "r", "n": 10}));
+    story.calls[1].undone = true;
+    story.world.0.get_mut("rows/r").unwrap()["a"] = 5.into();
+    let plan = story.plan(&[1]);
+    assert_eq!(
+        (plan.conflicts.len(), fates(&plan)),
+        (0, vec![Fate::Undone])
+    );
+    assert_eq!(story.without(&[1]), story.never(&[1, 2]));
+}
+
+#[test]
 fn c37_what_depends_is_taken_back_first_and_branches_side_by_side() {
     let story = Story::new()
         .call("set_b", json!({"id": "r", "b": "1"}))
