@@ -172,6 +172,20 @@ pub enum EngineError {
         /// Who.
         by: String,
     },
+    /// A state that is not fit to be saved.
+    #[error("the state cannot be saved: {reason}")]
+    BadCheckpoint {
+        /// Why not.
+        reason: String,
+    },
+    /// A state that cannot be given back.
+    #[error("checkpoint `{id}` cannot be restored: its state is {why}")]
+    Unrestorable {
+        /// The checkpoint.
+        id: String,
+        /// What became of it: `damaged`, `missing` or `erased`.
+        why: String,
+    },
     /// A claimed cause lies later than its effect, so the claims form a circle.
     #[error("{position} claims a cause that comes later")]
     Circle {
@@ -211,6 +225,8 @@ impl EngineError {
             Self::Ambiguous { .. } => (Class::Request, "ambiguous"),
             Self::WrongKind { .. } => (Class::Request, "wrong-kind"),
             Self::BadId { .. } => (Class::Request, "bad-id"),
+            Self::BadCheckpoint { .. } => (Class::Request, "bad-checkpoint"),
+            Self::Unrestorable { .. } => (Class::Broken, "unrestorable"),
             Self::NoField { .. } => (Class::Request, "no-field"),
             Self::Import(_)
             | Self::TooLong { .. }
@@ -284,6 +300,10 @@ impl EngineError {
             Self::Import(error) => return error.hint(),
             Self::Undo(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
+            Self::Unrestorable { .. } => {
+                "nothing was given back; `rescind verify --full` tells what else is damaged"
+                    .to_owned()
+            }
             Self::Unproven { .. } => {
                 "the log is sealed when a writing command ends; try again then".to_owned()
             }

@@ -9,6 +9,7 @@
 pub mod access;
 mod address;
 mod approvals;
+mod checkpoints;
 mod clock;
 mod content;
 mod erase;
@@ -32,6 +33,7 @@ use crate::news::Growth;
 use model::{HybridClock, HybridTime};
 
 pub use approvals::{APPROVAL_EXPIRES_DEFAULT, Ruling};
+pub use checkpoints::NewCheckpoint;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use erase::{ErasePolicy, RETENTION_DAYS_DEFAULT};
 pub use error::{Class, EngineError, chain};

@@ -359,6 +359,69 @@ pub struct ReplacedView {
     pub by: String,
 }
 
+/// The checkpoints of a run.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointsView {
+    /// The run.
+    pub run: String,
+    /// The checkpoints, newest first, without their states.
+    pub checkpoints: Vec<CheckpointView>,
+}
+
+/// A state that an agent saved.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointView {
+    /// The decision that saved it.
+    pub id: String,
+    /// The run.
+    pub run: String,
+    /// Whose state it is.
+    pub agent: String,
+    /// When it was recorded.
+    pub recorded: String,
+    /// Where the decision stands; `invalidated` if it was rescinded.
+    pub status: String,
+    /// Whether it is on the recovery line: the agent's latest that remembers nothing rescinded. Only
+    /// a list of checkpoints tells.
+    pub line: bool,
+    /// The policy that its agent was judged by then, with its version.
+    pub policy: Option<String>,
+    /// The decisions that it depends on.
+    pub causes: Vec<String>,
+    /// What of it survives a restore of an earlier state, as JSON Pointers.
+    pub keep: Vec<String>,
+    /// What belongs to it elsewhere, by name.
+    pub external: BTreeMap<String, String>,
+    /// What became of the state: `kept`, `erased`, `damaged` or `missing`.
+    pub content: String,
+    /// The state; absent in a list, and where it cannot be read.
+    pub state: Option<serde_json::Value>,
+}
+
+/// What an agent was given back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RestoredView {
+    /// The run.
+    pub run: String,
+    /// The agent.
+    pub agent: String,
+    /// The decision that the restore is.
+    pub decision: String,
+    /// The checkpoint that the state is of; absent where none of them is free of what was
+    /// rescinded, and the state is empty but for what is kept.
+    pub checkpoint: Option<String>,
+    /// The newest checkpoint, from which what is to be kept is taken.
+    pub newest: String,
+    /// Checkpoints that remember what was rescinded, newest first.
+    pub passed_over: Vec<String>,
+    /// The state.
+    pub state: serde_json::Value,
+    /// What of it was kept, as JSON Pointers.
+    pub kept: Vec<String>,
+    /// What belongs to it elsewhere, by name, as it was then.
+    pub external: BTreeMap<String, String>,
+}
+
 /// Why one decision depends on another.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {

@@ -59,6 +59,7 @@ use self::policy::Policy;
 use self::repair::Repairs;
 use self::rescinded::Index;
 use self::runs::Runs;
+pub(crate) use self::runs::from_record;
 use self::subjects::Subjects;
 
 pub use self::admit::{Admitted, Refused};

@@ -25,10 +25,10 @@ const LOADED: u64 = 4_096;
 
 /// A run that calls can be recorded in.
 #[derive(Debug)]
-pub(super) struct LiveRun {
-    pub(super) id: RunId,
-    pub(super) subject: SubjectId,
-    pub(super) key: SubjectKey,
+pub(crate) struct LiveRun {
+    pub(crate) id: RunId,
+    pub(crate) subject: SubjectId,
+    pub(crate) key: SubjectKey,
 }
 
 /// The runs that are known.
@@ -125,7 +125,7 @@ impl Runs {
 }
 
 /// Finds a run that the record has and this process has not met.
-pub(super) async fn from_record(
+pub(crate) async fn from_record(
     engine: &Engine,
     run: RunId,
 ) -> Result<Option<LiveRun>, EngineError> {

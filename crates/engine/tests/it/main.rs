@@ -5,6 +5,7 @@
 
 mod access;
 mod admit;
+mod checkpoints;
 mod erase;
 mod import;
 mod import_lots;

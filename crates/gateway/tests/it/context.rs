@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::live::{self, Call, Caller, Ended, What};
+use engine::undo::{Approve, CarryOptions, Catalogue, Request};
 use engine::view::DecisionView;
 use model::{DecisionId, EffectClass, Environment, Field, Media, Outcome};
 use serde_json::{Value, json};
@@ -399,4 +400,47 @@ async fn c43_what_an_agent_believes_is_shown_beside_what_its_model_is_sent() {
         assert_eq!(shown, expected);
         assert_eq!(agent.items[1].replaced[0].decision, wrong);
     }
+}
+
+#[tokio::test]
+async fn c43_what_a_rollback_rescinds_is_sent_to_no_model_again() {
+    let wire = &WIRES[0];
+    let scripts = vec![
+        answer(&(wire.answer)(WRONG)),
+        answer(crate::support::ANSWER),
+    ];
+    let (desk, stub) = Desk::open(scripts).await;
+    let headers = header("ada", "ticket-1");
+    let turns = [
+        ("user", "What about W7?"),
+        ("assistant", WRONG),
+        ("user", "And W8?"),
+    ];
+    let got = desk.send(wire.path, wire.body(&turns[..1]), &headers).await;
+    desk.decisions(1).await;
+    let engine = desk.recorder.engine();
+    let request = Request {
+        roots: vec![got.header("x-rescind-decision").unwrap().parse().unwrap()],
+        reason: "the policy was misread".to_owned(),
+        ..Request::default()
+    };
+    let catalogue = Catalogue::default();
+    let plan = engine.plan_rollback(&request, &catalogue, None);
+    let proposed = engine.propose_rollback(&plan.await.unwrap()).await.unwrap();
+    let id: DecisionId = proposed.id.parse().unwrap();
+    let approve = Approve {
+        digest: proposed.digest.parse().unwrap(),
+        by: "olga",
+        waits: false,
+    };
+    engine.approve_rollback(id, approve).await.unwrap();
+    let access = engine::access::Access::new(Vec::new());
+    let gateway = gateway::Gateway::new(desk.recorder.clone(), access, options(&[&stub]));
+    let hands = gateway.unwrap().hands();
+    let done = engine.carry_out(id, hands, &CarryOptions::default()).await;
+    assert_eq!(done.unwrap().state.name(), "succeeded");
+    let second = wire.body(&turns);
+    desk.send(wire.path, second.clone(), &headers).await;
+    let by = "[Rescinded: this message no longer holds. Reason: the policy was misread.]";
+    assert_eq!(seen(&stub), second.replace(WRONG, by));
 }
