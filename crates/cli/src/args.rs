@@ -112,6 +112,8 @@ pub(crate) enum Command {
     Release(Release),
     /// Show what the agents of a run believe, and what their models are sent
     Context(Context),
+    /// List the states that the agents of a run saved, and which they go back to
+    Checkpoints(Checkpoints),
     /// Check that nothing was changed: a data directory, a log, or an evidence bundle
     Verify(Verify),
     /// Write evidence of one decision that verifies offline
@@ -145,6 +147,7 @@ impl Command {
                 | Self::Blast(_)
                 | Self::Why(_)
                 | Self::Context(_)
+                | Self::Checkpoints(_)
                 | Self::Verify(_)
                 | Self::Prove(_)
                 | Self::Approvals
@@ -438,6 +441,16 @@ pub(crate) struct Context {
     /// Show every item whole, also those that are sent as they are
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rescind checkpoints latest\n  \
+    rescind checkpoints 8f3a20c41d --url http://127.0.0.1:7373\n\n\
+    Agents save states with `PUT /api/v1/runs/RUN/checkpoints` and go back with\n\
+    `POST /api/v1/runs/RUN/restore`: to the latest that remembers nothing rescinded.")]
+pub(crate) struct Checkpoints {
+    /// The run, or `latest`
+    pub(crate) run: String,
 }
 
 #[derive(Debug, Args)]

@@ -119,6 +119,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Reject(args) => {
             command::approvals::rule(session, &args.id, &args.verdict, false).await
         }
+        Command::Checkpoints(args) => command::minds::checkpoints(session, &args).await,
         Command::Context(args) => command::minds::context(session, &args).await,
         Command::Verify(args) => command::verify::run(session, &args).await,
         Command::Prove(args) => command::prove::run(session, &args).await,

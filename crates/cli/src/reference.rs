@@ -9,8 +9,8 @@ use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
-    ApprovalsView, BlastView, ContextView, EraseView, GraphView, RuledView, RunsView, VerifiedView,
-    WhyView,
+    ApprovalsView, BlastView, CheckpointsView, ContextView, EraseView, GraphView, RuledView,
+    RunsView, VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, schema_for};
 
@@ -39,6 +39,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<BlastView>(&mut files, "blast")?;
     schema::<WhyView>(&mut files, "why")?;
     schema::<ContextView>(&mut files, "context")?;
+    schema::<CheckpointsView>(&mut files, "checkpoints")?;
     schema::<ApprovalsView>(&mut files, "approvals")?;
     schema::<RuledView>(&mut files, "approve")?;
     schema::<RuledView>(&mut files, "reject")?;

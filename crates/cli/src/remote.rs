@@ -9,8 +9,8 @@ use bytes::Bytes;
 use engine::prove::Evidence;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
-    ApprovalsView, BlastView, ContextView, DecisionView, GraphView, HeldView, RuledView, RunView,
-    RunsView, StepsView, VerifiedView, WhyView,
+    ApprovalsView, BlastView, CheckpointsView, ContextView, DecisionView, GraphView, HeldView,
+    RuledView, RunView, RunsView, StepsView, VerifiedView, WhyView,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -96,6 +96,10 @@ impl Remote {
 
     pub(crate) async fn context(&self, run: &str) -> Result<ContextView, Failure> {
         self.get(&format!("runs/{}/context", part(run))).await
+    }
+
+    pub(crate) async fn checkpoints(&self, run: &str) -> Result<CheckpointsView, Failure> {
+        self.get(&format!("runs/{}/checkpoints", part(run))).await
     }
 
     pub(crate) async fn prove(

@@ -55,6 +55,7 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         _ => "other",
     };
     let status = response.status().as_u16().to_string();

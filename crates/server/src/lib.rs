@@ -18,6 +18,7 @@
 mod api;
 mod approvals;
 mod ask;
+mod checkpoints;
 mod events;
 mod gate;
 mod openapi;

@@ -1,26 +1,30 @@
 //! The table of routes: the one place where a path is tied to what answers it, who may ask, and
 //! what the OpenAPI document says of it.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, get, post, put};
 use engine::access::Deed;
 use engine::prove::Evidence;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
-    ApprovalsView, BlastView, ContextView, DecisionView, GraphView, NewsView, ReadyView, RuledView,
-    RunView, RunsView, StepsView, VerifiedView, WhyView,
+    ApprovalsView, BlastView, CheckpointView, CheckpointsView, ContextView, DecisionView,
+    GraphView, NewsView, ReadyView, RestoredView, RuledView, RunView, RunsView, StepsView,
+    VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::ask::{Disclosure, Extent, Following, Paging, Thoroughness};
+use crate::checkpoints::{Restored, Saved};
 use crate::gate::{Gate, gate};
 use crate::problem::Problem;
 use crate::rollbacks::{Again, Approval, By, Incident};
 use crate::{
-    App, HealthView, Paged, StatusView, api, approvals, events, openapi, operations, published,
-    rollbacks,
+    App, HealthView, Paged, StatusView, api, approvals, checkpoints, events, openapi, operations,
+    published, rollbacks,
 };
 
 /// Makes a schema, and puts what it refers to among the generator's definitions.
@@ -60,6 +64,7 @@ pub(crate) enum Answer {
 /// Every route there is.
 pub(crate) fn table() -> Vec<Route> {
     let read = Some(Deed::Read);
+    let call = Some(Deed::Call);
     let operate = Some(Deed::Operate);
     vec![
         Route::get("/api/v1/runs", "runs", read, api::runs)
@@ -76,6 +81,43 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/runs/{run}/context", "context", read, api::context)
             .says("What the agents of a run believe, and what their models are sent in its place.")
             .gives::<ContextView>(),
+        Route::get_or_put(
+            "/api/v1/runs/{run}/checkpoints",
+            "checkpoints",
+            read,
+            checkpoints::list,
+        )
+        .says("The states that the agents of a run saved, newest first, without the states.")
+        .gives::<CheckpointsView>(),
+        Route::put(
+            "/api/v1/runs/{run}/checkpoints",
+            "checkpoint",
+            call,
+            checkpoints::save,
+        )
+        .says("Saves a state of an agent. On the answer it is durable.")
+        .reads::<Saved>()
+        .gives::<CheckpointView>(),
+        Route::get(
+            "/api/v1/runs/{run}/checkpoints/{id}",
+            "saved",
+            read,
+            checkpoints::one,
+        )
+        .says("One saved state.")
+        .gives::<CheckpointView>(),
+        Route::post(
+            "/api/v1/runs/{run}/restore",
+            "restore",
+            call,
+            checkpoints::restore,
+        )
+        .says(
+            "Gives an agent the latest of its states back that remembers nothing rescinded, with \
+             what the newest is to keep.",
+        )
+        .reads::<Restored>()
+        .gives::<RestoredView>(),
         Route::get("/api/v1/decisions/{id}", "decision", read, api::decision)
             .says("One decision, whole.")
             .gives::<DecisionView>(),
@@ -223,7 +265,7 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// Makes the router of the table, each route behind its gate.
 pub(crate) fn router(app: App) -> Router {
-    let mut router = Router::new();
+    let mut paths: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
     for route in table() {
         let gate_of = Gate {
             app: app.clone(),
@@ -232,7 +274,15 @@ pub(crate) fn router(app: App) -> Router {
             options: route.options.is_some(),
         };
         let handler = route.handler.layer(from_fn_with_state(gate_of, gate));
-        router = router.route(route.path, handler);
+        let handler = match paths.remove(route.path) {
+            Some(known) => known.merge(handler),
+            None => handler,
+        };
+        paths.insert(route.path, handler);
+    }
+    let mut router = Router::new();
+    for (path, handler) in paths {
+        router = router.route(path, handler);
     }
     let gate_of = Gate {
         app: app.clone(),
@@ -260,6 +310,27 @@ impl Route {
     ) -> Self {
         let handler = get(handler).fallback(async || Problem::method("GET, HEAD"));
         Self::new("get", path, id, deed, handler)
+    }
+
+    /// As [`get`](Self::get), on a path that takes PUT too.
+    fn get_or_put<T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        deed: Option<Deed>,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        let handler = get(handler).fallback(async || Problem::method("GET, HEAD, PUT"));
+        Self::new("get", path, id, deed, handler)
+    }
+
+    /// On a path that [`get_or_put`](Self::get_or_put) has.
+    fn put<T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        deed: Option<Deed>,
+        handler: impl Handler<T, App>,
+    ) -> Self {
+        Self::new("put", path, id, deed, put(handler))
     }
 
     fn post<T: 'static>(

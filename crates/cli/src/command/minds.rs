@@ -1,9 +1,9 @@
-//! `rescind context`: what agents believe.
+//! `rescind context`, `checkpoints`: what agents believe, and the states that they saved.
 
-use engine::view::{AgentContextView, ContextItemView, ContextView};
+use engine::view::{AgentContextView, CheckpointsView, ContextItemView, ContextView};
 
 use crate::Answer;
-use crate::args::Context;
+use crate::args::{Checkpoints, Context};
 use crate::failure::Failure;
 use crate::out::{Out, Paint, clean, clean_block, fit, short};
 use crate::session::Session;
@@ -83,4 +83,51 @@ fn item_text(out: &Out, item: &ContextItemView, all: bool, text: &mut String) {
         let what = out.paint(Paint::Dim, format!("{} of", cut.what));
         text.push_str(&format!("  {} {} {what} {of}\n", fit("", 16), fit("", 10)));
     }
+}
+
+pub(crate) async fn checkpoints(session: &Session, args: &Checkpoints) -> Result<Answer, Failure> {
+    let view = match session.remote() {
+        Some(remote) => remote.checkpoints(&args.run).await?,
+        None => {
+            let engine = session.read().await?;
+            let run = engine.resolve_run(&args.run).await?;
+            engine.saved_in(run).await?
+        }
+    };
+    session
+        .out
+        .answer(&view, |out| checkpoints_text(out, &view))?;
+    Ok(Answer::Yes)
+}
+
+fn checkpoints_text(out: &Out, view: &CheckpointsView) -> String {
+    if view.checkpoints.is_empty() {
+        return "no agent of this run has saved its state\n".to_owned();
+    }
+    let head = format!(
+        "{} {} {} {} KEEPS\n",
+        fit("CHECKPOINT", 10),
+        fit("RECORDED", 20),
+        fit("AGENT", 20),
+        fit("STATE", 24)
+    );
+    let mut text = out.paint(Paint::Bold, head);
+    for saved in &view.checkpoints {
+        let recorded: String = saved.recorded.chars().take(19).collect();
+        let state = match (saved.line, &*saved.content, &*saved.status) {
+            (_, content, _) if content != "kept" => content,
+            (true, ..) => "goes back to this",
+            (false, _, "succeeded") => "whole",
+            (false, _, status) => status,
+        };
+        text.push_str(&format!(
+            "{} {} {} {} {}\n",
+            out.paint(Paint::Yellow, short(&saved.id)),
+            fit(&recorded, 20),
+            clean(&fit(&saved.agent, 20)),
+            fit(state, 24),
+            clean(&saved.keep.join(" ")),
+        ));
+    }
+    text
 }

@@ -44,6 +44,10 @@ fn what_agents_believe_is_told_as_far_as_it_can_be_read() {
     let text = world.ok(&["context", "latest", "--all"]);
     assert!(text.contains("its history cannot be read"), "{text}");
     world.fails(2, &["context", "ffffffff"]);
+    let saved = world.json(&["checkpoints", "latest"]);
+    assert_eq!(saved["checkpoints"], serde_json::json!([]));
+    let text = world.ok(&["checkpoints", "latest"]);
+    assert!(text.contains("no agent of this run has saved"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, ask, get, request};
 
 /// What is designed, written down once more by hand.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 34] = [
     ("get", "/api/v1/approvals"),
     ("post", "/api/v1/approvals/{decision}/approve"),
     ("post", "/api/v1/approvals/{decision}/reject"),
@@ -18,9 +18,24 @@ const ROUTES: [(&str, &str); 19] = [
     ("get", "/api/v1/graph/{id}"),
     ("get", "/api/v1/openapi.json"),
     ("get", "/api/v1/proof/{id}"),
+    ("get", "/api/v1/quarantine"),
+    ("post", "/api/v1/quarantine/{agent}"),
+    ("post", "/api/v1/quarantine/{agent}/release"),
+    ("get", "/api/v1/rollbacks"),
+    ("get", "/api/v1/rollbacks/{id}"),
+    ("post", "/api/v1/rollbacks/{id}/approve"),
+    ("post", "/api/v1/rollbacks/{id}/reject"),
+    ("post", "/api/v1/rollbacks/{id}/retry"),
+    ("post", "/api/v1/rollbacks/plan"),
+    ("post", "/api/v1/rollbacks/propose"),
     ("get", "/api/v1/runs"),
     ("get", "/api/v1/runs/{run}"),
+    ("get", "/api/v1/runs/{run}/checkpoints"),
+    ("put", "/api/v1/runs/{run}/checkpoints"),
+    ("get", "/api/v1/runs/{run}/checkpoints/{id}"),
+    ("get", "/api/v1/runs/{run}/context"),
     ("get", "/api/v1/runs/{run}/decisions"),
+    ("post", "/api/v1/runs/{run}/restore"),
     ("get", "/api/v1/status"),
     ("post", "/api/v1/verify"),
     ("get", "/api/v1/why/{earlier}/{later}"),
@@ -60,6 +75,7 @@ async fn every_documented_route_is_answered_by_the_router_and_by_no_other_method
             .replace("{realm}", "default")
             .replace("{path}", "checkpoint")
             .replace("{decision}", "latest:1")
+            .replace("{agent}", "desk")
     };
     for (method, path) in documented() {
         if path == "/api/v1/events" {
@@ -73,12 +89,18 @@ async fn every_documented_route_is_answered_by_the_router_and_by_no_other_method
         let expected = match &*path {
             "/api/v1/verify" => StatusCode::NOT_IMPLEMENTED,
             "/metrics" => StatusCode::NOT_FOUND,
+            // The decision that is asked for is none.
+            "/api/v1/rollbacks/latest:1" | "/api/v1/runs/latest/checkpoints/latest:1" => {
+                StatusCode::BAD_REQUEST
+            }
+            "/api/v1/rollbacks/latest:1/retry" => StatusCode::NOT_FOUND,
+            path if path.starts_with("/api/v1/quarantine") => StatusCode::OK,
             // It comes without its body.
-            path if path.starts_with("/api/v1/approvals/") => StatusCode::BAD_REQUEST,
+            _ if method != "get" => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
         assert_eq!(status, expected, "{path}");
-        let other = ask(&router, request("PUT", &path, &[])).await;
+        let other = ask(&router, request("DELETE", &path, &[])).await;
         assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
 }

@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod approvals;
+mod checkpoints;
 mod document;
 mod embedded;
 mod events;
