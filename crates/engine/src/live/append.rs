@@ -313,13 +313,22 @@ impl Line {
         let mut gathered = Gathered::default();
         let mut open = true;
         loop {
+            if under_way.is_none() && self.stuck.is_empty() && gathered.hurried {
+                open &= gathered.fill(&mut items);
+            }
             if under_way.is_none() && !gathered.items.is_empty() && (gathered.hurried || !open) {
+                // More than fits has waited as long as what goes now.
+                let more = gathered.is_full();
                 under_way = Some(append(self.engine.clone(), gathered.take()));
+                gathered.hurried = more;
             }
             let due = gathered.due;
+            // What comes while something is gathered or under way need not wake this task: it is
+            // taken together, when the next round begins.
+            let listens = gathered.items.is_empty() && under_way.is_none();
             tokio::select! {
                 biased;
-                item = items.recv(), if open && !gathered.is_full() => match item {
+                item = items.recv(), if open && (listens || !self.stuck.is_empty()) => match item {
                     Some(item) if self.stuck.is_empty() => gathered.push(item),
                     Some(mut item) => {
                         self.tell_stuck(&mut item);
@@ -459,6 +468,18 @@ impl Gathered {
         }
         self.items.push(item);
         self.hurried |= self.is_full();
+    }
+
+    /// Takes what came meanwhile, as far as there is room. Tells whether more can come.
+    fn fill(&mut self, items: &mut mpsc::UnboundedReceiver<Item>) -> bool {
+        while !self.is_full() {
+            match items.try_recv() {
+                Ok(item) => self.push(item),
+                Err(mpsc::error::TryRecvError::Empty) => return true,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+        }
+        true
     }
 
     fn is_full(&self) -> bool {
