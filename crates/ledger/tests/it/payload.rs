@@ -99,9 +99,9 @@ fn the_sealed_bytes_are_those_of_the_documentation() {
 
 #[test]
 fn small_fields_are_stored_and_large_ones_compressed() {
-    let text = b"words and words and words, ".repeat(40);
+    let text = b"words and words and words, ".repeat(100);
     let noise: Vec<u8> = {
-        let mut bytes = vec![0; 900];
+        let mut bytes = vec![0; 2_500];
         SeededEntropy::new(1).fill(&mut bytes);
         bytes
     };
@@ -117,10 +117,10 @@ fn small_fields_are_stored_and_large_ones_compressed() {
     };
     let overhead = 13 + 1 + 2 + 1 + 1 + 1 + 10 + 16 + 4 + 16;
     assert!(size(&text) < 200);
-    assert_eq!(size(&text[..500]), 500 + overhead);
+    assert_eq!(size(&text[..1_500]), 1_500 + overhead);
     assert_eq!(
         size(&noise),
-        900 + overhead,
+        2_500 + overhead,
         "what does not shrink is stored"
     );
 }
