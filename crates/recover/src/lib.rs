@@ -6,7 +6,7 @@
 //! arguments. The [`Plan`] that comes out is data: it is stored, shown, compared and approved
 //! before anybody carries it out.
 //!
-//! [`Catalogue`] holds what is known about tools, [`Facts`] what is known about the incident; [`plan`]
+//! [`Catalogue`] holds what is known about tools, [`Facts`] what is known about the incident; [`plan()`]
 //! makes one of them the way back. [`dependants`] says what a write changed for later calls.
 
 pub mod catalogue;
