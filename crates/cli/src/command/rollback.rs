@@ -295,6 +295,7 @@ const fn step_word(state: StepState) -> &'static str {
         StepState::Running => "running",
         StepState::Done => "done",
         StepState::Skipped => "skipped",
+        StepState::Untold => "UNTOLD",
         StepState::Failed => "FAILED",
         StepState::Parked => "PARKED",
     }

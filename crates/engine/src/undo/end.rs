@@ -408,7 +408,7 @@ impl Carrier {
                     return format!("step {n}: whether it was carried out is not known");
                 }
                 StepState::Pending | StepState::Running => pending = pending.or(Some(n)),
-                StepState::Done | StepState::Skipped => {}
+                StepState::Done | StepState::Skipped | StepState::Untold => {}
             }
         }
         match pending {

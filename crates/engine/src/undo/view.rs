@@ -1,7 +1,7 @@
 //! What is told of rollbacks, as plain data: the objects that `--json` prints and the API returns.
 
 use model::{DecisionId, Status};
-use recover::plan::Fate;
+use recover::plan::{Act, Fate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,8 @@ pub enum StepState {
     Done,
     /// It had nothing to do.
     Skipped,
+    /// There was no way to tell those who must be told: a person has to.
+    Untold,
     /// It is not done, and can be retried.
     Failed,
     /// Nobody knows whether it is done: it waits for a person.
@@ -304,6 +306,14 @@ impl Rollback {
     pub(super) fn step_view(&self, n: u32) -> StepView {
         let step = self.plan.steps.iter().find(|step| step.n == n);
         let known = self.steps.get(&n);
+        let tells = step.is_some_and(|step| matches!(step.act, Act::Notify { .. }));
+        let state = known.map_or(StepState::Pending, |known| match known.status {
+            Status::Succeeded if tells && known.said.told.is_empty() => StepState::Untold,
+            Status::Succeeded => StepState::Done,
+            Status::Started => StepState::Running,
+            Status::Unknown => StepState::Parked,
+            _ => StepState::Failed,
+        });
         StepView {
             n,
             act: step.map_or("", |step| name_of(&step.act)).to_owned(),
@@ -311,14 +321,12 @@ impl Rollback {
                 super::pen::writes(&step.act).map(str::to_owned).collect()
             }),
             decisions: step.map_or_else(Vec::new, |step| texts(&step.decisions)),
-            state: known.map_or(StepState::Pending, |known| match known.status {
-                Status::Succeeded => StepState::Done,
-                Status::Started => StepState::Running,
-                Status::Unknown => StepState::Parked,
-                _ => StepState::Failed,
-            }),
+            state,
             decision: known.map(|known| known.decision.to_string()),
-            why: known.and_then(|known| known.said.reason.clone()),
+            why: match state {
+                StepState::Untold => Some("nobody was told: a person has to".to_owned()),
+                _ => known.and_then(|known| known.said.reason.clone()),
+            },
         }
     }
 }

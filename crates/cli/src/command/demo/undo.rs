@@ -54,6 +54,7 @@ pub(super) async fn roll_back(
     for step in &done.steps {
         let (paint, mark) = match step.state {
             StepState::Done | StepState::Skipped => (Paint::Green, "✓"),
+            StepState::Untold => (Paint::Yellow, "!"),
             _ => (Paint::Red, "✗"),
         };
         let mark = teller.paint(paint, mark);
