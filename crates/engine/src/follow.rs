@@ -7,7 +7,6 @@ use lineage::Graph;
 use model::{Cause, DecisionId, Edge, Event, Evidence, Field, Strength};
 
 use crate::look::{Named, edge_view, fold};
-use crate::text::evidence;
 use crate::view::{BlastView, GraphView, LinkView, NodeView, ReachedView, WhyView};
 use crate::{Engine, EngineError};
 
@@ -183,7 +182,7 @@ impl Engine {
         };
         Ok(LinkView {
             edge: edge_view(edge),
-            evidence: cause.map_or_else(String::new, evidence),
+            evidence: cause.map_or_else(String::new, |cause| cause.evidence.to_string()),
             carried,
             node: self.node(edge.effect).await?,
         })

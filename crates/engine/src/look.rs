@@ -12,7 +12,7 @@ use model::{
 };
 
 use crate::content::in_short;
-use crate::text::{evidence, recorded, stamp, summary};
+use crate::text::{recorded, stamp, summary};
 use crate::view::{
     AccountView, ApprovalView, CauseView, DecisionView, EdgeView, MarkView, NodeView, PolicyView,
     RunView, RunsView, StepsView,
@@ -198,7 +198,7 @@ impl Engine {
                 agent: agents.get(&cause.decision).cloned(),
                 kind: cause.kind.name().to_owned(),
                 strength: cause.strength.name().to_owned(),
-                evidence: evidence(cause),
+                evidence: cause.evidence.to_string(),
             })
             .collect())
     }

@@ -1,6 +1,6 @@
-//! Words and short forms for people: times, evidence, the beginning of a text.
+//! Words and short forms for people: times, the beginning of a text.
 
-use model::{Cause, Evidence, HybridTime, Timestamp};
+use model::{HybridTime, Timestamp};
 
 /// Returns a time as RFC 3339, in UTC. A time that no calendar holds is shown as its number.
 #[must_use]
@@ -12,21 +12,6 @@ pub fn stamp(time: Timestamp) -> String {
 /// Returns a time of the record as RFC 3339, in UTC.
 pub(crate) fn recorded(time: HybridTime) -> String {
     stamp(Timestamp(i64::try_from(time.wall).unwrap_or(i64::MAX)))
-}
-
-/// Returns in words how an edge is known.
-pub(crate) fn evidence(cause: &Cause) -> String {
-    match &cause.evidence {
-        Evidence::CallId => "the call id is the same".to_owned(),
-        Evidence::Explicit { by } => format!("the source says so (`{by}`)"),
-        Evidence::EqualText => "the same text, byte for byte, was an earlier output".to_owned(),
-        Evidence::NameAndArguments => "name and arguments are those asked for".to_owned(),
-        Evidence::HistoryPrefix => "the request resends this part of the history".to_owned(),
-        Evidence::Adjacent => "comes right before it in the same history".to_owned(),
-        Evidence::Addressed => "the agent was addressed by name".to_owned(),
-        Evidence::Overlap { percent } => format!("{percent} % of the text is shared"),
-        Evidence::Value { at } => format!("the value at `{at}` was first seen there"),
-    }
 }
 
 /// Returns the first line of a text, cut to `width` characters, with white space folded.

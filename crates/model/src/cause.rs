@@ -1,5 +1,7 @@
 //! Causes: edges from a decision to the decisions that it depends on.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::DecisionId;
@@ -126,4 +128,21 @@ pub enum Evidence {
         /// JSON Pointer (RFC 6901) of the argument that carries it.
         at: String,
     },
+}
+
+/// How it is known, in words.
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CallId => f.write_str("the call id is the same"),
+            Self::Explicit { by } => write!(f, "the source says so (`{by}`)"),
+            Self::EqualText => f.write_str("the same text, byte for byte, was an earlier output"),
+            Self::NameAndArguments => f.write_str("name and arguments are those asked for"),
+            Self::HistoryPrefix => f.write_str("the request resends this part of the history"),
+            Self::Adjacent => f.write_str("comes right before it in the same history"),
+            Self::Addressed => f.write_str("the agent was addressed by name"),
+            Self::Overlap { percent } => write!(f, "{percent} % of the text is shared"),
+            Self::Value { at } => write!(f, "the value at `{at}` was first seen there"),
+        }
+    }
 }

@@ -31,7 +31,7 @@ impl fmt::Display for Plan {
             &self.possible,
             |f, possible| {
                 let (decision, cause) = (possible.decision, possible.cause);
-                write!(f, "{decision}  by {:?} of {cause}", possible.evidence)
+                write!(f, "{decision}  on {cause}: {}", possible.evidence)
             },
         )?;
         section(f, "Cannot stand without it", &self.torn, |f, torn| {

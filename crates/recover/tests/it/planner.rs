@@ -133,7 +133,7 @@ fn c34_a_plan_says_everything_before_anything_runs() {
       00000000-0004-7000-8000-000000000000  undone (step 2)
 
     May depend on it, and stays
-      00000000-0005-7000-8000-000000000000  by Adjacent of 00000000-0001-7000-8000-000000000000
+      00000000-0005-7000-8000-000000000000  on 00000000-0001-7000-8000-000000000000: comes right before it in the same history
 
     Steps
         1  hold agent-0, agent-1
