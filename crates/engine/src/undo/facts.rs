@@ -396,10 +396,6 @@ impl Engine {
         };
         let texts = self.texts(&events).await?;
         let tool = decision.proposal.name.clone().unwrap_or_default();
-        let json = |field: &Field| -> Option<Value> {
-            let text = texts.get(field)?;
-            Some(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())))
-        };
         let environment: Environment = texts
             .get(&Field::Environment)
             .and_then(|text| serde_json::from_str(text).ok())
@@ -413,7 +409,8 @@ impl Engine {
                 _ => String::new(),
             }
         });
-        let arguments = json(&Field::Asked).unwrap_or_default();
+        let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
+        let arguments = arguments.unwrap_or_default();
         let result = texts.get(&Field::Result).map(|text| said(text));
         let image = |field| {
             let text = texts.get(field);
@@ -551,18 +548,16 @@ async fn read_now(records: BTreeMap<String, RecordRef>, hands: &dyn Hands) -> Im
 
 /// What a result says: of a tool over MCP what it holds, structured or as text; JSON where it is.
 fn said(text: &str) -> Value {
-    let plain = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-    let Ok(json) = Json::parse(text) else {
-        return plain();
-    };
-    let value = plain();
-    if value.get("content").is_none() && value.get("structuredContent").is_none() {
-        return value;
+    let value = json_or_text(text);
+    let of_mcp = value
+        .get("content")
+        .or_else(|| value.get("structuredContent"));
+    match Json::parse(text) {
+        Ok(json) if of_mcp.is_some() => CallResult::read(json).value(),
+        _ => value,
     }
-    let read = CallResult::read(json);
-    let structured = read.structured.map(Json::text);
-    let structured = structured.and_then(|text| serde_json::from_str(text).ok());
-    structured.unwrap_or_else(|| {
-        serde_json::from_str(&read.text).unwrap_or_else(|_| Value::String(read.text.clone()))
-    })
+}
+
+fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

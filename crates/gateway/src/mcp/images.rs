@@ -15,7 +15,7 @@ use wire::mcp::CallResult;
 
 use crate::Inner;
 
-use super::ours::{Failed, said, value_of};
+use super::ours::{Failed, value_of};
 
 /// How long a call waits for one image.
 const IMAGE_MAX: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ pub(super) async fn after(
     let (Some(catalogue), Some(touches)) = (&inner.options.catalogue, open.touches()) else {
         return;
     };
-    let result = said(result);
+    let result = result.value();
     let footprint = catalogue.footprint(
         &touches.server,
         &touches.tool,

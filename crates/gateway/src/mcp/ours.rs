@@ -368,7 +368,7 @@ pub(crate) fn value_of(result: &Value) -> Result<Value, Failed> {
     let read = CallResult::read(json);
     match read.state {
         CallState::Complete if read.is_error => Err(Failed::Refused(read.text)),
-        CallState::Complete => Ok(said(&read)),
+        CallState::Complete => Ok(read.value()),
         CallState::InputRequired { .. } => {
             Err(Failed::Refused("the tool asks for more input".to_owned()))
         }
@@ -376,15 +376,6 @@ pub(crate) fn value_of(result: &Value) -> Result<Value, Failed> {
             "the answer is not the end of the call".to_owned(),
         )),
     }
-}
-
-/// What a result says, as a value.
-pub(crate) fn said(read: &CallResult<'_>) -> Value {
-    let structured = read.structured.map(Json::text);
-    let structured = structured.and_then(|text| serde_json::from_str(text).ok());
-    structured.unwrap_or_else(|| {
-        serde_json::from_str(&read.text).unwrap_or_else(|_| Value::String(read.text.clone()))
-    })
 }
 
 fn hello() -> Value {

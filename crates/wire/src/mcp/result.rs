@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use model::{FailureClass, Outcome};
+use serde_json::Value;
 
 use super::{Ask, outcome_of};
 use crate::import::json::{self as slices, Object};
@@ -246,6 +247,17 @@ impl<'a> Task<'a> {
 }
 
 impl CallResult<'_> {
+    /// Returns what the result says, as a value: the structured content, else the text, read as JSON
+    /// where it is JSON.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        let structured = self.structured.map(Json::text);
+        let structured = structured.and_then(|text| serde_json::from_str(text).ok());
+        structured.unwrap_or_else(|| {
+            serde_json::from_str(&self.text).unwrap_or_else(|_| Value::String(self.text.clone()))
+        })
+    }
+
     /// The outcome of a task by the result in it: a result that says it is yet another task ends
     /// nothing.
     fn completed(&self) -> Outcome {
