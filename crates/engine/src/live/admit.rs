@@ -91,22 +91,9 @@ impl Recorder {
 impl Inner {
     async fn admit(
         self: &Arc<Self>,
-        mut call: Call<'_>,
+        call: Call<'_>,
         blocks: bool,
     ) -> Result<Admitted, RecordError> {
-        if let (
-            What::ToolCall {
-                server,
-                tool,
-                class,
-                ..
-            },
-            Some(classify),
-        ) = (&mut call.what, &self.options.classify)
-            && let Some(known) = classify(server, tool)
-        {
-            *class = known;
-        }
         let target = match &call.what {
             What::Inference { .. } => return self.begin(call, blocks).await.map(Admitted::Open),
             What::ToolCall { server, tool, .. } => Target::tool(server, tool),

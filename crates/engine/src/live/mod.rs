@@ -68,7 +68,7 @@ pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};
 pub use self::held::{Held, Told};
 pub use self::open::{Open, Written};
 pub use self::pass::Pass;
-pub use self::policy::{ApprovalOptions, Classify, GuardOptions};
+pub use self::policy::{ApprovalOptions, GuardOptions};
 pub use self::rescind::Rescission;
 pub use guard::{BreakerOptions, Heard, Mode, Rule, Target};
 pub use lineage::Role;
@@ -97,9 +97,6 @@ pub struct Options {
     pub approvals: ApprovalOptions,
     /// When loops and targets that fail are stopped.
     pub guard: GuardOptions,
-    /// Knows how effects of tools can be taken back, before what servers say of them. Default:
-    /// nothing is known.
-    pub classify: Option<Classify>,
     /// How often what is new is signed. Default: every two seconds.
     pub publish_every: Duration,
     /// How content is traced. Default: across runs, with a seed drawn at the start.
@@ -128,7 +125,6 @@ impl Default for Options {
             mode: Mode::Observe,
             approvals: ApprovalOptions::default(),
             guard: GuardOptions::default(),
-            classify: None,
             publish_every: Duration::from_secs(2),
             lineage: lineage::Options {
                 across_runs: true,

@@ -1,16 +1,12 @@
 //! The policy that calls are judged by: which rules there are, how they are set, and what is done
 //! about what they say.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use guard::{BreakerOptions, Judgement, Mode, Phase, Rule, Target};
-use model::{Digest, EffectClass, PolicyUse, Verdict};
+use model::{Digest, PolicyUse, Verdict};
 
 use super::Options;
-
-/// Tells how the effect of a tool of a server can be taken back, where that is known.
-pub type Classify = Arc<dyn Fn(&str, &str) -> Option<EffectClass> + Send + Sync + 'static>;
 
 /// How long persons have to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! Calls that are held before they begin, and what becomes of their approvals.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::live::{Admitted, Call, Caller, Mode, Options, Told, Touches, What};
+use engine::live::{Admitted, Call, Caller, Options, Told, Touches, What};
 use engine::{EngineError, Ruling};
 use ledger::Batch;
 use model::{DecisionId, EffectClass, Environment, Media, Outcome, Resource};
@@ -427,22 +426,4 @@ async fn observing_holds_nothing_and_marks_everything() {
         .policy
         .unwrap();
     assert_eq!((&*policy.id, &*policy.verdict), ("observe", "allow"));
-}
-
-#[tokio::test]
-async fn the_catalogue_is_asked_before_the_server() {
-    let desk = Desk::with(Options {
-        mode: Mode::Enforce,
-        classify: Some(Arc::new(|server, tool| {
-            (server == "desk" && tool == "refund").then_some(EffectClass::Compensable)
-        })),
-        ..Options::default()
-    })
-    .await;
-    desk.opened(REFUND).await;
-    desk.waits(Asked {
-        tool: "close_account",
-        ..REFUND
-    })
-    .await;
 }

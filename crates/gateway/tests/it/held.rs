@@ -49,6 +49,19 @@ async fn guarded(
     (stub, Arc::new(World::guarding(server, recording).await))
 }
 
+/// The same, where it is known of what class a tool is.
+async fn guarded_knowing(
+    (tool, class): (&str, &str),
+    recording: live::Options,
+    answer: impl Fn(&Seen) -> Reply + Clone + Send + Sync + 'static,
+) -> (Stub, World) {
+    let stub = Stub::start(answer).await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let catalogue = format!("[tools.{tool}]\nserver = \"desk\"\nclass = \"{class}\"\n");
+    let world = World::with_catalogue(server, &catalogue, recording).await;
+    (stub, world)
+}
+
 /// What waits, once so much does.
 async fn waiting(world: &World, count: usize) -> Vec<HeldView> {
     loop {
@@ -314,7 +327,6 @@ fn left_alone_after_two() -> live::Options {
     };
     live::Options {
         mode: Mode::Enforce,
-        classify: Some(Arc::new(|_, _| Some(model::EffectClass::Read))),
         guard: GuardOptions {
             tools: two,
             agents: two,
@@ -331,7 +343,8 @@ async fn c22_a_tool_whose_server_is_down_is_left_alone() {
         ..json("")
     };
     for down in [json("down").status(503), json("").status(502), broken] {
-        let (stub, world) = guarded(left_alone_after_two(), move |_| down.clone()).await;
+        let (rules, known) = (left_alone_after_two(), ("refund", "read"));
+        let (stub, world) = guarded_knowing(known, rules, move |_| down.clone()).await;
         for _ in 0..2 {
             world.post("/mcp/desk", &ADA, CALL).await;
         }
@@ -355,7 +368,8 @@ async fn c26_a_tool_that_answers_with_its_own_error_is_not() {
         },
         ..left_alone_after_two()
     };
-    let (stub, world) = guarded(recording, move |_| json(failed)).await;
+    let known = ("refund", "read");
+    let (stub, world) = guarded_knowing(known, recording, move |_| json(failed)).await;
     for _ in 0..4 {
         assert_eq!(world.post("/mcp/desk", &ADA, CALL).await.body, failed);
     }
@@ -394,13 +408,8 @@ async fn c22_an_agent_that_is_down_gets_no_messages_for_a_while() {
 
 #[tokio::test]
 async fn what_may_go_on_is_not_sent_with_what_may_not() {
-    let recording = live::Options {
-        classify: Some(Arc::new(|_, tool| {
-            (tool == "get_order").then_some(model::EffectClass::Read)
-        })),
-        ..enforcing(AT_ONCE)
-    };
-    let (stub, world) = guarded(recording, |_| json("[]")).await;
+    let known = ("get_order", "read");
+    let (stub, world) = guarded_knowing(known, enforcing(AT_ONCE), |_| json("[]")).await;
     let look = CALL
         .replace("refund", "get_order")
         .replace("\"id\":7", "\"id\":8");
@@ -412,4 +421,16 @@ async fn what_may_go_on_is_not_sent_with_what_may_not() {
     let record = world.record().await;
     let outcomes: Vec<&str> = record.iter().map(|view| &*view.node.status).collect();
     assert_eq!(outcomes, ["cancelled", "held"]);
+}
+
+#[tokio::test]
+async fn the_catalogue_is_asked_before_the_server() {
+    let known = ("refund", "compensable");
+    let (stub, world) = guarded_knowing(known, enforcing(AT_ONCE), |_| json(RESULT)).await;
+    assert_eq!(world.post("/mcp/desk", &ADA, CALL).await.body, RESULT);
+    // Of this one nobody has said what it does.
+    let close = CALL.replace("refund", "close_account");
+    world.post("/mcp/desk", &ADA, &close).await;
+    waiting(&world, 1).await;
+    assert_eq!(stub.seen().len(), 1);
 }

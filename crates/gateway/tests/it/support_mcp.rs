@@ -243,11 +243,14 @@ impl World {
     }
 
     /// In front of one server of which it is known what its tools do.
-    pub(crate) async fn with_catalogue(server: McpServer, catalogue: &str) -> Self {
+    pub(crate) async fn with_catalogue(
+        server: McpServer,
+        catalogue: &str,
+        recording: live::Options,
+    ) -> Self {
         let catalogue = Catalogue::parse(catalogue).unwrap();
         let mcp = BTreeMap::from([("desk".to_owned(), server)]);
         let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
-        let recording = live::Options::default();
         let catalogue = Some(Arc::new(catalogue));
         Self::carrying(mcp, a2a, timeouts, catalogue, (memory(), None), recording).await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use engine::live;
 use engine::undo::plan::{
     Act, Affected, Fate, Fields, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
 };
@@ -104,7 +105,8 @@ async fn world() -> (World, Shared, Stub) {
     let order = ("W1".to_owned(), (open, 1));
     orders.lock().unwrap().orders.extend([order]);
     let stub = Stub::start(server(&orders)).await;
-    let world = World::with_catalogue(McpServer::Http(stub.endpoint("/mcp")), CATALOGUE).await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let world = World::with_catalogue(server, CATALOGUE, live::Options::default()).await;
     (world, orders, stub)
 }
 
