@@ -1,13 +1,12 @@
 //! A call that waits, decided about with the real binary, while it runs and while it does not.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
 use rustix::process::Signal;
-use serde_json::Value;
 use store::worker::{Worker, spawn};
 
+use crate::running::{Up, answer};
 use crate::world::World;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"refund","arguments":{"order":"W4482139"}}}"#;
@@ -39,47 +38,10 @@ fn server(calls: usize) -> (u16, Worker) {
     (port, worker.unwrap())
 }
 
-struct Up {
-    child: Child,
-    address: String,
-}
-
-impl Up {
-    fn start(world: &World) -> Self {
-        let mut child = world
-            .command(&["up", "--listen", "127.0.0.1:0", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap().to_owned();
-        Self { child, address }
-    }
-
-    /// Makes the call, and returns the answer's body.
-    fn call(&self) -> String {
-        let address = self.address.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!(
-            "POST /agents/ada/mcp/desk HTTP/1.1\r\nhost: {address}\r\nx-rescind-run: ticket-7\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{CALL}",
-            CALL.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
+/// Makes the call, and returns the answer's body.
+fn call(up: &Up) -> String {
+    let stream = up.post("/agents/ada/mcp/desk", "x-rescind-run: ticket-7\r\n", CALL);
+    answer(stream).1
 }
 
 #[test]
@@ -94,7 +56,7 @@ fn c42_c49_a_call_waits_for_rescind_approve() {
         ),
     );
     let up = Up::start(&world);
-    assert!(up.call().contains("Not done yet"));
+    assert!(call(&up).contains("Not done yet"));
     let url = ["--url", &up.address];
     let listed = world.ok(&[&["approvals"], &url[..]].concat());
     assert!(
@@ -109,12 +71,12 @@ fn c42_c49_a_call_waits_for_rescind_approve() {
     let said = ["approve", short, "--by", "grace", "--reason", "she called"];
     let approved = world.ok(&[&said, &url[..]].concat());
     assert!(approved.starts_with("approved: desk/refund"), "{approved}");
-    assert_eq!(up.call(), RESULT);
+    assert_eq!(call(&up), RESULT);
     let shown = world.json(&[&["show", decision], &url[..]].concat());
     assert_eq!(shown["decision"]["approvals"][0]["by"], "grace");
     // The next one is approved while nothing runs, and found at the next start.
-    assert!(up.call().contains("Not done yet"));
-    up.stop();
+    assert!(call(&up).contains("Not done yet"));
+    assert!(up.stop(Signal::TERM).success());
     let held = &world.json(&["approvals"])["approvals"][0];
     let ruled = world.json(&["approve", held["decision"].as_str().unwrap()]);
     assert_eq!(ruled["verdict"], "approved");
@@ -123,10 +85,10 @@ fn c42_c49_a_call_waits_for_rescind_approve() {
         "approved"
     );
     let up = Up::start(&world);
-    assert_eq!(up.call(), RESULT);
+    assert_eq!(call(&up), RESULT);
     drop(tools);
     // A rejection is told with its reason.
-    assert!(up.call().contains("Not done yet"));
+    assert!(call(&up).contains("Not done yet"));
     let url = ["--url", &up.address];
     let held = &world.json(&[&["approvals"], &url[..]].concat())["approvals"][0];
     let decision = held["decision"].as_str().unwrap();
@@ -135,6 +97,6 @@ fn c42_c49_a_call_waits_for_rescind_approve() {
     assert!(rejected.starts_with("rejected: desk/refund"), "{rejected}");
     let nothing = world.ok(&[&["approvals"], &url[..]].concat());
     assert_eq!(nothing, "nothing waits for an approval\n");
-    up.stop();
+    assert!(up.stop(Signal::TERM).success());
     assert!(world.ok(&["verify", "--full"]).contains("intact"));
 }

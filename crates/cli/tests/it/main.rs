@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod demo;
 mod rollback;
+mod running;
 mod tampering;
 mod up;
 mod world;

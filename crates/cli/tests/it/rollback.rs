@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{Clock as _, SystemClock};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use store::worker::spawn;
 
+use crate::running::{Up, answer};
 use crate::world::{World, said};
 
 const TOOLS: &str = r#"
@@ -189,61 +191,20 @@ fn said_as(answer: &Value) -> Value {
     json!({ "content": [{ "type": "text", "text": answer.to_string() }] })
 }
 
-/// The running process.
-struct Up {
-    child: Child,
-    address: String,
-}
-
-impl Up {
-    fn start(world: &World) -> Self {
-        let mut child = world
-            .command(&["up", "--listen", "127.0.0.1:0", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap().to_owned();
-        Self { child, address }
-    }
-
-    /// Calls a tool as an agent, and returns the decision.
-    fn call(&self, agent: &str, tool: &str, args: &Value, cause: Option<&str>) -> String {
-        let params = json!({ "name": tool, "arguments": args });
-        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
-        let body = body.to_string();
-        let address = self.address.strip_prefix("http://").unwrap();
-        let cause = cause.map_or_else(String::new, |id| format!("x-rescind-cause: {id}\r\n"));
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!(
-            "POST /agents/{agent}/mcp/desk HTTP/1.1\r\nhost: {address}\r\n{cause}\
-             x-rescind-run: ticket-7\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let named = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("x-rescind-decision: "));
-        named.unwrap_or_else(|| panic!("{answer}")).to_owned()
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap();
-    }
+/// Calls a tool as an agent, and returns the decision.
+fn call(up: &Up, agent: &str, tool: &str, args: &Value, cause: Option<&str>) -> String {
+    let params = json!({ "name": tool, "arguments": args });
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+    let cause = cause.map_or_else(String::new, |id| format!("x-rescind-cause: {id}\r\n"));
+    let headers = format!("{cause}x-rescind-run: ticket-7\r\n");
+    let path = format!("/agents/{agent}/mcp/desk");
+    let (head, body) = answer(up.post(&path, &headers, &body.to_string()));
+    let named = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-rescind-decision: "));
+    named
+        .unwrap_or_else(|| panic!("{head}\n\n{body}"))
+        .to_owned()
 }
 
 /// An agent cancels the wrong order, and another pays, lends or gives money for it.
@@ -256,10 +217,10 @@ fn scene(tools: &[&str]) -> (World, Desk, Up, String) {
     let config = format!("tools = \"tools.toml\"\n[mcp.desk]\nurl = \"{url}\"\n");
     world.file("rescind.toml", config);
     let up = Up::start(&world);
-    let root = up.call("orders", "cancel", &json!({ "id": "W1" }), None);
+    let root = call(&up, "orders", "cancel", &json!({ "id": "W1" }), None);
     for tool in tools {
         let amount = json!({ "amount": 30 });
-        up.call("billing", tool, &amount, Some(&root));
+        call(&up, "billing", tool, &amount, Some(&root));
     }
     (world, desk, up, root)
 }
@@ -267,7 +228,7 @@ fn scene(tools: &[&str]) -> (World, Desk, Up, String) {
 #[test]
 fn c34_a_dry_run_shows_exactly_the_dependants_and_does_nothing() {
     let (world, desk, up, root) = scene(&["pay"]);
-    up.call("stock", "lend", &json!({ "amount": 5 }), None);
+    call(&up, "stock", "lend", &json!({ "amount": 5 }), None);
     let plan = world.json(&["rollback", &root, "--dry-run", "--url", &up.address]);
     let affected = plan["plan"]["affected"].as_array().unwrap();
     assert_eq!(affected.len(), 2, "{plan}");
@@ -278,7 +239,7 @@ fn c34_a_dry_run_shows_exactly_the_dependants_and_does_nothing() {
     assert_eq!(desk.books.lock().unwrap().done, ["cancel", "pay", "lend"]);
     let none = world.json(&["rollbacks", "--url", &up.address]);
     assert_eq!(none["rollbacks"], json!([]));
-    up.stop();
+    up.stop(Signal::TERM);
 }
 
 #[test]
@@ -308,14 +269,14 @@ fn a_rollback_goes_through_the_server_that_runs() {
         &url,
     ]);
     assert_eq!(shown["state"], "succeeded");
-    up.stop();
+    up.stop(Signal::TERM);
     world.ok(&["verify", "--full"]);
 }
 
 #[test]
 fn a_rollback_is_carried_out_without_a_server_too() {
     let (world, desk, up, root) = scene(&["pay"]);
-    up.stop();
+    up.stop(Signal::TERM);
     let put = world.json(&["rollback", &root, "--reason", "the wrong order"]);
     assert_eq!(put["state"], "proposed", "nobody could be asked");
     let (id, digest) = (put["id"].as_str().unwrap(), put["digest"].as_str().unwrap());
@@ -334,7 +295,7 @@ fn an_agent_is_held_and_released_by_hand() {
     let url = up.address.clone();
     let held = world.json(&["quarantine", "billing", "--by", "olga", "--url", &url]);
     assert_eq!(held["held"][0]["agent"], "billing");
-    up.stop();
+    up.stop(Signal::TERM);
     let held = world.json(&["quarantine"]);
     assert_eq!(held["held"][0]["by"], "olga");
     let none = world.json(&["release", "billing"]);
@@ -384,7 +345,7 @@ fn killed_at(point: usize, tool: &str) -> Option<End> {
             break;
         }
         if approving.try_wait().unwrap().is_some() {
-            up.stop();
+            up.stop(Signal::TERM);
             return None;
         }
     }
@@ -411,7 +372,7 @@ fn killed_at(point: usize, tool: &str) -> Option<End> {
         resumed,
     };
     drop(books);
-    up.stop();
+    up.stop(Signal::TERM);
     world.ok(&["verify", "--full"]);
     Some(end)
 }

@@ -2,12 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use store::worker::{Worker, spawn};
 
+use crate::running::{Up, answer};
 use crate::world::World;
 
 const KEY: &str = "sk-test-never-recorded-0123456789";
@@ -69,70 +70,30 @@ fn respond(stream: &mut TcpStream, body: &str) {
     stream.write_all(body.as_bytes()).unwrap();
 }
 
-/// The running process.
-struct Up {
-    child: Child,
-    address: String,
+/// Starts it in front of the upstream.
+fn start(world: &World, upstream: u16) -> Up {
+    let url = format!("http://127.0.0.1:{upstream}/v1");
+    world.file(
+        "rescind.toml",
+        format!("[upstreams.openai]\nurl = \"{url}\"\n[retry]\nattempts_max = 1\n"),
+    );
+    Up::start(world)
 }
 
-impl Up {
-    fn start(world: &World, upstream: u16) -> Self {
-        let url = format!("http://127.0.0.1:{upstream}/v1");
-        world.file(
-            "rescind.toml",
-            format!("[upstreams.openai]\nurl = \"{url}\"\n[retry]\nattempts_max = 1\n"),
-        );
-        let mut child = world
-            .command(&["up", "--listen", "127.0.0.1:0", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap();
-        let address = address.strip_prefix("http://").unwrap().to_owned();
-        Self { child, address }
-    }
-
-    /// Sends a chat call and returns the connection.
-    fn send(&self) -> TcpStream {
-        let body = json!({"model": "m-1", "messages": [{"role": "user", "content": "ping"}]});
-        let body = body.to_string();
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!(
-            "POST /agents/tester/openai/v1/chat/completions HTTP/1.1\r\nhost: {}\r\n\
-             authorization: Bearer {KEY}\r\nx-rescind-run: ticket-7\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        stream
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-}
-
-fn answer(mut stream: TcpStream) -> (String, String) {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.to_owned(), body.to_owned())
+/// Sends a chat call and returns the connection.
+fn send(up: &Up) -> TcpStream {
+    let body = json!({"model": "m-1", "messages": [{"role": "user", "content": "ping"}]});
+    let headers = format!("authorization: Bearer {KEY}\r\nx-rescind-run: ticket-7\r\n");
+    let path = "/agents/tester/openai/v1/chat/completions";
+    up.post(path, &headers, &body.to_string())
 }
 
 #[test]
 fn c77_a_call_goes_through_unchanged_and_is_recorded() {
     let world = World::new();
     let (port, _taken, upstream) = upstream(1, true);
-    let mut up = Up::start(&world, port);
-    let (head, body) = answer(up.send());
+    let up = start(&world, port);
+    let (head, body) = answer(send(&up));
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(body, ANSWER);
     let decision = head
@@ -141,7 +102,7 @@ fn c77_a_call_goes_through_unchanged_and_is_recorded() {
         .unwrap()
         .to_owned();
     drop(upstream);
-    let url = format!("http://{}", up.address);
+    let url = up.address.clone();
     let asked: Vec<Value> = [
         &["runs"][..],
         &["show", &decision],
@@ -159,8 +120,7 @@ fn c77_a_call_goes_through_unchanged_and_is_recorded() {
     );
     let not = world.fails(2, &["reindex", "--url", &url]);
     assert!(not.contains("works on the files"), "{not}");
-    up.signal(rustix::process::Signal::TERM);
-    assert!(up.child.wait().unwrap().success());
+    assert!(up.stop(Signal::TERM).success());
     let gone = world.fails(2, &["runs", "--url", &url]);
     assert!(gone.contains("is `rescind up` running there?"), "{gone}");
     for (command, remote) in [
@@ -199,19 +159,17 @@ fn c77_a_call_goes_through_unchanged_and_is_recorded() {
 fn c7_a_call_that_reached_its_upstream_is_unknown_after_a_kill() {
     let world = World::new();
     let (port, taken, silent) = upstream(1, false);
-    let mut up = Up::start(&world, port);
-    let _waits = up.send();
+    let up = start(&world, port);
+    let _waits = send(&up);
     let held = taken.recv().unwrap();
-    up.child.kill().unwrap();
-    up.child.wait().unwrap();
+    up.kill();
     drop((held, silent));
     let (port, _taken, upstream) = upstream(1, true);
-    let mut up = Up::start(&world, port);
-    let (head, _) = answer(up.send());
+    let up = start(&world, port);
+    let (head, _) = answer(send(&up));
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     drop(upstream);
-    up.signal(rustix::process::Signal::INT);
-    assert!(up.child.wait().unwrap().success());
+    assert!(up.stop(Signal::INT).success());
     let runs = world.json(&["runs"]);
     assert_eq!(
         runs["runs"][0]["statuses"],
