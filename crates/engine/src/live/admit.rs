@@ -23,8 +23,9 @@ use tokio::sync::oneshot;
 use super::append::{Durable, RecordError, batch};
 use super::call::{Call, Touches, What};
 use super::held::{Claim, HELD_MAX, Held, Waiting};
-use super::open::{Ciphertext, Draft, Flight, Open, Place, Prompt, merge};
+use super::open::{Ciphertext, Draft, Flight, Open, Prompt, merge};
 use super::pass::{Made, Pass};
+use super::place::Place;
 use super::{Inner, Recorder};
 use crate::record::Envelope;
 

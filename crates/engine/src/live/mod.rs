@@ -28,6 +28,7 @@ mod held;
 mod join;
 mod open;
 mod pass;
+mod place;
 mod policy;
 pub(crate) mod recall;
 mod repair;

@@ -22,7 +22,8 @@ use wire::llm::Layout;
 
 use super::Inner;
 use super::append::RecordError;
-use super::open::{Ciphertext, Place};
+use super::open::Ciphertext;
+use super::place::Place;
 use crate::record::Envelope;
 use crate::text::cut;
 

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::Inner;
 use super::call::{Ended, Touches};
-use super::open::{Open, Place};
+use super::open::Open;
+use super::place::Place;
 
 impl Inner {
     /// Images as text. Those with a secret in them are not kept: put back without it, a record
