@@ -37,6 +37,8 @@ pub enum Cut {
     Result,
     /// A passage in a text of somebody else.
     Passage,
+    /// Nothing: the provider keeps it, and a note was added.
+    Kept,
 }
 
 impl Cut {
@@ -48,6 +50,7 @@ impl Cut {
             Self::Arguments => "arguments",
             Self::Result => "result",
             Self::Passage => "passage",
+            Self::Kept => "kept",
         }
     }
 }

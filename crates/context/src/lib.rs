@@ -16,7 +16,8 @@
 //!
 //! What stays although it was rescinded: thinking that a provider signed, in a message that also
 //! asks for calls (the provider refuses the history without it); arguments and results whose form
-//! the provider fixes (screens, shells, patches); and what a provider keeps on its own side.
+//! the provider fixes (screens, shells, patches). Of what a provider keeps on its own side a request
+//! is written out [`whole`] first, or the model is [told](tell).
 //!
 //! Beside histories there are states that agents save: [`recovery_line`] says to which of them they
 //! can go back, and [`with_kept`] what they keep of the newest.
@@ -26,6 +27,7 @@
 mod anchors;
 mod chat;
 mod edit;
+mod kept;
 mod line;
 mod mark;
 mod marks;
@@ -37,6 +39,7 @@ mod responses;
 mod walk;
 
 pub use edit::{Cut, Repair, Replaced};
+pub use kept::{Turn, tell, whole};
 pub use line::{Saved, recovery_line, with_kept};
 pub use mark::{Called, Mark, Trace};
 pub use marks::{Audience, Marks};

@@ -7,6 +7,9 @@ use crate::passages::sentences;
 /// The longest reason that stands in a history, in characters.
 const REASON_MAX: usize = 240;
 
+/// How many words tell a model what is meant. Fewer than a passage has, so that a note is none.
+const EXCERPT_WORDS: usize = 6;
+
 /// One rescinded decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -118,6 +121,27 @@ impl Mark {
         };
         format!(
             "[Rescinded: what stood here{agent} no longer holds.{}]",
+            self.because()
+        )
+    }
+
+    /// What tells a model which of the things that it has before it no longer holds.
+    pub(crate) fn note(&self) -> String {
+        let (what, begins) = match &self.trace {
+            Trace::Output { text, calls, .. } => match (text.trim(), calls.first()) {
+                ("", Some(call)) => ("an earlier call of yours", &*call.name),
+                (text, _) => ("an earlier answer of yours", text),
+            },
+            Trace::Result { call, .. } => ("an earlier result of a call", &*call.name),
+            Trace::Words { texts } => (
+                "an earlier message",
+                texts.first().map_or("", |text| text.trim()),
+            ),
+        };
+        let words: Vec<&str> = begins.split_whitespace().take(EXCERPT_WORDS).collect();
+        format!(
+            "[Rescinded: {what} no longer holds: \"{} …\".{}]",
+            words.join(" "),
             self.because()
         )
     }

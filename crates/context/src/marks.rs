@@ -52,6 +52,7 @@ struct Ready {
     message: String,
     result: String,
     passage: String,
+    note: String,
 }
 
 /// A message that is known by its text.
@@ -110,6 +111,12 @@ impl Marks {
         ready
     }
 
+    /// Returns whose histories the marks are looked for in.
+    #[must_use]
+    pub const fn audience(&self) -> Audience {
+        self.audience
+    }
+
     /// Returns whether nothing is looked for.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -123,6 +130,12 @@ impl Marks {
         Some(&mark.message)
     }
 
+    /// Returns what tells a model that a decision no longer holds, if it is one of them.
+    pub(crate) fn note_of(&self, decision: DecisionId) -> Option<String> {
+        let mark = self.marks.iter().find(|mark| mark.decision == decision)?;
+        Some(mark.note.clone())
+    }
+
     fn add(&mut self, mark: &Mark, audience: Audience, passages: &mut Vec<Passage>) {
         let number = self.marks.len();
         self.marks.push(Ready {
@@ -130,6 +143,7 @@ impl Marks {
             message: mark.message(),
             result: mark.result(),
             passage: mark.passage(),
+            note: mark.note(),
         });
         let least = match audience {
             Audience::SameRun => PASSAGE_WORDS,
