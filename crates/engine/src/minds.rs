@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use context::{Audience, Mark, Marks, Repair, outline, repair};
+use context::{Audience, Mark, Marks, Repair, Turn, outline, repair, whole};
 use ledger::Page;
-use model::{DecisionId, Kind, RunId};
+use model::{Decision, DecisionId, Kind, RunId};
 use wire::llm::Layout;
 
+use crate::live::kept::continued;
 use crate::live::recall::answer_of;
+use crate::look::fold;
 use crate::view::{AgentContextView, ContextItemView, ContextView, ReplacedView};
 use crate::{Engine, EngineError};
 
 /// Rescinded decisions that are looked for at most, newest first.
 const RESCINDED_MAX: usize = 4_096;
+
+/// Turns of one history that a provider keeps, at most.
+const TURNS_MAX: usize = 1_024;
 
 /// Decisions that are read together, newest first.
 const TOGETHER: u64 = 256;
@@ -78,7 +83,8 @@ impl Engine {
         decision: DecisionId,
         marks: &[Marks; 2],
     ) -> Result<AgentContextView, EngineError> {
-        let recalled = self.recalled(&self.events_of(decision).await?).await?;
+        let events = self.events_of(decision).await?;
+        let recalled = self.recalled(&events).await?;
         let mut view = AgentContextView {
             agent,
             decision: decision.to_string(),
@@ -95,7 +101,17 @@ impl Engine {
         };
         view.api = Some(api.name().to_owned());
         let [own, all] = marks;
-        view.items = items(&layout, repair(&layout, &[own, all]));
+        // What the provider keeps is part of what the agent believes.
+        let before = self.turns_before(fold(decision, events.iter().map(|(_, event)| event))?);
+        let whole = match before.await? {
+            turns if turns.is_empty() => None,
+            turns => whole(&layout, None, &turns),
+        };
+        let whole = whole
+            .as_ref()
+            .and_then(|body| Layout::read(api, body.as_bytes()).ok());
+        let layout = whole.as_ref().unwrap_or(&layout);
+        view.items = items(layout, repair(layout, &[own, all]));
         let (text, calls, _) = answer_of(api, &recalled);
         let mut said = Vec::from_iter((!text.is_empty()).then_some(text));
         said.extend(
@@ -114,6 +130,27 @@ impl Engine {
         }
         view.repaired = view.items.iter().any(|item| item.sent.is_some());
         Ok(view)
+    }
+}
+
+impl Engine {
+    /// The turns that a call of a model continues on the provider's side, oldest first, as far as
+    /// they can be read.
+    async fn turns_before(&self, decision: Decision) -> Result<Vec<Turn>, EngineError> {
+        let mut turns = Vec::new();
+        let mut next = continued(&decision);
+        while let Some(id) = next
+            && turns.len() < TURNS_MAX
+        {
+            let Some(turn) = self.turn(id).await? else {
+                break;
+            };
+            turns.push(turn);
+            let events = self.events_of(id).await?;
+            next = continued(&fold(id, events.iter().map(|(_, event)| event))?);
+        }
+        turns.reverse();
+        Ok(turns)
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::append::{Durable, RecordError, batch};
 use super::call::{Call, Touches, What};
 use super::held::{Claim, HELD_MAX, Held, Waiting};
+use super::kept::Continues;
 use super::open::{Ciphertext, Draft, Flight, Open, Prompt, merge};
 use super::pass::{Made, Pass};
 use super::place::Place;
@@ -448,6 +449,7 @@ impl Inner {
             prompt: Prompt::Traced(Vec::new()),
             known,
             repaired: None,
+            continues: Continues::default(),
             touches: touches.map(Box::new),
             blocks,
             pass: None,

@@ -26,6 +26,7 @@ mod bodies;
 mod call;
 mod held;
 mod join;
+pub(crate) mod kept;
 mod open;
 mod pass;
 mod place;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::append::{RecordError, batch};
 use super::call::{Call, Ended, OwnedItem, Touches, What, snapshot};
+use super::kept::{Answered, Continues, Held};
 use super::pass::{Made, Pass};
 use super::place::Place;
 use super::repair::{Noted, Repaired};
@@ -47,6 +48,8 @@ pub struct Open {
     pub(super) known: Vec<Cause>,
     /// What a model is sent in place of what was asked.
     pub(super) repaired: Option<Repaired>,
+    /// What it continues on the provider's side.
+    pub(super) continues: Continues,
     pub(super) blocks: bool,
     pub(super) touches: Option<Box<Touches>>,
     /// Lets it through to its target, which hears how it ended.
@@ -72,6 +75,7 @@ pub(super) struct Draft {
     /// The event that is to carry the proposal, under which it is sealed.
     pub(super) event: EventId,
     touches: Option<Box<Touches>>,
+    continues: Continues,
     items: Option<Vec<OwnedItem>>,
     flight: Flight,
     /// What was taken out of it before it is sent.
@@ -170,7 +174,10 @@ impl Inner {
         let noted = match &call.what {
             What::Inference {
                 sent: Some(layout), ..
-            } if self.rescinded.any() => self.repair(&place, layout)?,
+            } if self.rescinded.any() => {
+                let continues = Continues::from(&call.caller);
+                self.repair(&mut place, &continues, layout).await?
+            }
             _ => None,
         };
         let repaired = noted.as_ref().map(|noted| &noted.repaired);
@@ -212,6 +219,7 @@ impl Inner {
         });
         let flight = Flight::enter(self, &traced)?;
         let class = call.what.class();
+        let continues = Continues::from(&call.caller);
         let touches = call.touches.map(Box::new);
         let mut known = std::mem::take(&mut place.causes);
         let items = match call.what {
@@ -290,6 +298,7 @@ impl Inner {
             at,
             event: begun,
             touches,
+            continues,
             items,
             flight,
             noted: None,
@@ -350,6 +359,7 @@ impl Inner {
             prompt,
             known: draft.known,
             repaired,
+            continues: draft.continues,
             blocks,
             touches: draft.touches,
             pass,
@@ -575,6 +585,10 @@ impl Open {
         if let Some(repaired) = &self.repaired {
             repaired.clear(&mut causes, &mut said);
         }
+        let continues = std::mem::take(&mut self.continues);
+        if ended.answer_id.is_some() || continues.conversation.is_some() {
+            self.remember(ended.answer_id, continues, &causes);
+        }
         merge(&mut causes, said);
         merge(&mut causes, ended.causes);
         causes.retain(|cause| !self.known.contains(cause));
@@ -593,9 +607,6 @@ impl Open {
         let blocks = self.blocks || acts;
         if !ended.asked.is_empty() {
             inner.joins().asked(*run, agent, *decision, &ended.asked);
-        }
-        if let Some(id) = ended.answer_id {
-            inner.runs().answered(id, *run, *decision);
         }
         let heard = self.heard.unwrap_or_else(|| Heard::of(&ended.outcome));
         let status = model::Status::from(&ended.outcome).name();
@@ -644,6 +655,23 @@ impl Open {
             durable,
             blocks,
         })
+    }
+}
+
+impl Open {
+    /// Remembers what an answer left with the provider, before anybody can continue it.
+    fn remember(&self, id: Option<String>, continues: Continues, told: &[Cause]) {
+        let told = [&self.known, told].concat();
+        let taken = self.repaired.iter().flat_map(|repaired| &repaired.taken);
+        let answer = Answered {
+            run: self.traced.run,
+            decision: self.traced.decision,
+            before: continues.previous,
+            held: Held::of(self.traced.decision, &told, taken.copied()),
+        };
+        self.inner
+            .runs()
+            .answered(id, continues.conversation, answer);
     }
 }
 

@@ -8,6 +8,7 @@ use super::Inner;
 use super::append::RecordError;
 use super::call::{Call, OwnedItem, What};
 use super::join::Asked;
+use super::kept::PREVIOUS;
 use super::open::{NAME_BYTES_MAX, explicit};
 use super::runs::{LiveRun, Name, from_record, names, session_name};
 use crate::text::cut;
@@ -42,16 +43,13 @@ impl Inner {
                 break;
             }
         }
-        let answer = caller
-            .previous
-            .as_ref()
-            .and_then(|previous| self.runs().answer(previous));
+        let answer = caller.previous.as_ref().and_then(|previous| {
+            let mut runs = self.runs();
+            let answer = runs.answer(previous)?;
+            Some((answer.run, answer.decision))
+        });
         if let Some((answered, decision)) = answer {
-            causes.push(explicit(
-                decision,
-                CauseKind::Context,
-                "previous_response_id",
-            ));
+            causes.push(explicit(decision, CauseKind::Context, PREVIOUS));
             if run.is_none() && named.is_empty() {
                 run = self.known(answered).await;
             }

@@ -4,6 +4,8 @@
 //! Only what lies in the record is used, so what was erased or redacted is not recalled. Nothing
 //! is appended: the edges of these decisions are in the record already.
 
+use std::borrow::Cow;
+
 use model::{Decision, DecisionId, Environment, Event, Field, Kind, Outcome, Provenance, Status};
 use serde::Deserialize;
 use wire::llm::{self, Api};
@@ -11,6 +13,7 @@ use wire::llm::{self, Api};
 use super::Inner;
 use super::admit::exact_call;
 use super::call::{OwnedCall, OwnedItem};
+use super::kept::{Answered, Continues, Held};
 use super::trace::Traced;
 use crate::content::Content;
 use crate::{Engine, EngineError, Page};
@@ -132,12 +135,13 @@ impl Inner {
             return Ok(0);
         };
         let recalled = self.engine.recalled(&events).await?;
-        self.tell(&decision, &recalled);
+        let taken = self.engine.taken_before(&decision).await?;
+        self.tell(&decision, &recalled, taken);
         Ok(recalled.bytes)
     }
 
     /// Tells the tracer and the tables what a decision was.
-    fn tell(&self, decision: &Decision, recalled: &Recalled) {
+    fn tell(&self, decision: &Decision, recalled: &Recalled, taken: Vec<DecisionId>) {
         let proposal = &decision.proposal;
         let name = proposal.name.clone().unwrap_or_default();
         let traced = Traced {
@@ -153,7 +157,7 @@ impl Inner {
         match proposal.kind {
             Kind::Inference => {
                 let Some(api) = recalled.api else { return };
-                let items = items_of(api, asked);
+                let (items, continues) = request_of(api, asked);
                 self.trace_prompt(&traced, &items);
                 let (output, calls, answer) = answer_of(api, recalled);
                 if ended {
@@ -162,9 +166,13 @@ impl Inner {
                 }
                 self.joins()
                     .asked(traced.run, &traced.agent, traced.decision, &calls);
-                if let Some(answer) = answer {
-                    self.runs().answered(answer, traced.run, traced.decision);
-                }
+                let held = Answered {
+                    run: traced.run,
+                    decision: traced.decision,
+                    before: continues.previous,
+                    held: Held::of(traced.decision, &decision.causes, taken),
+                };
+                self.runs().answered(answer, continues.conversation, held);
             }
             Kind::ToolCall => {
                 let wanted = (Some(&*traced.agent), Some(traced.run));
@@ -198,9 +206,20 @@ fn api_of(environment: &Environment) -> Option<Api> {
 }
 
 pub(crate) fn items_of(api: Api, body: &str) -> Vec<OwnedItem> {
-    llm::read_request(api, body.as_bytes())
-        .map(|request| request.items.into_iter().map(OwnedItem::from).collect())
-        .unwrap_or_default()
+    request_of(api, body).0
+}
+
+/// The history of a request, and what it continues on the provider's side.
+fn request_of(api: Api, body: &str) -> (Vec<OwnedItem>, Continues) {
+    let Ok(request) = llm::read_request(api, body.as_bytes()) else {
+        return Default::default();
+    };
+    let continues = Continues {
+        previous: request.previous_response_id.map(Cow::into_owned),
+        conversation: request.conversation.map(Cow::into_owned),
+    };
+    let items = request.items.into_iter().map(OwnedItem::from);
+    (items.collect(), continues)
 }
 
 /// Output, calls and id of an answer, whichever way it was kept.

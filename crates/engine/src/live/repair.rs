@@ -31,7 +31,7 @@ use crate::text::cut;
 const REPAIRS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 
 /// What the record calls repairs.
-const BY: &str = "context-repair";
+pub(super) const BY: &str = "context-repair";
 
 /// What was recorded already.
 #[derive(Debug)]
@@ -95,17 +95,26 @@ impl Repaired {
 }
 
 impl Inner {
-    /// Takes what is rescinded out of a request; none where it holds nothing of it.
-    pub(super) fn repair(
+    /// Takes what is rescinded out of a request as it is `sent`; none where it holds nothing of it
+    /// and nothing was `told` in it either.
+    pub(super) fn repair_sent(
         &self,
         place: &Place,
-        layout: &Layout<'_>,
+        asked: &Layout<'_>,
+        sent: &Layout<'_>,
+        told: Option<Vec<Replaced>>,
     ) -> Result<Option<Noted>, RecordError> {
         let sets = self.rescinded.marks(place.run.id);
         let sets: Vec<&context::Marks> = sets.iter().map(|marks| &**marks).collect();
-        let Some(repair) = context::repair(layout, &sets) else {
-            return Ok(None);
+        let mut repair = match context::repair(sent, &sets) {
+            Some(repair) => repair,
+            None if told.is_some() => Repair {
+                body: sent.text().as_bytes().to_vec(),
+                replaced: Vec::new(),
+            },
+            None => return Ok(None),
         };
+        repair.replaced.extend(told.into_iter().flatten());
         metrics::counter!("rescind_contexts_repaired_total").increment(1);
         let set = set_digest(&place.agent, &repair.replaced);
         let taken: HashSet<DecisionId> = repair.replaced.iter().map(|cut| cut.decision).collect();
@@ -113,7 +122,7 @@ impl Inner {
         let known = self.repairs().0.get(&(place.run.id, set)).copied();
         let (decision, events, payload) = match known {
             Some(decision) => (decision, Vec::new(), None),
-            None => self.record_repair(place, layout, &repair)?,
+            None => self.record_repair(place, asked, &repair)?,
         };
         self.repairs().0.put((place.run.id, set), decision);
         Ok(Some(Noted {

@@ -129,6 +129,11 @@ impl Index {
         }
     }
 
+    /// Whether a decision is rescinded, and can be recognised.
+    pub(super) fn knows(&self, decision: DecisionId) -> bool {
+        self.any() && self.known().numbers.contains_key(&decision)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         // Whole between any two calls.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use ledger::{KeyState, SubjectKey};
 use lru::LruCache;
-use model::{DecisionId, RunId, SubjectId};
+use model::{RunId, SubjectId};
 
 use super::call::Caller;
+use super::kept::{Answered, Held};
 use crate::{Engine, EngineError, Page};
 
 /// Runs, and names of runs, that are remembered; the least used are forgotten first.
@@ -19,6 +20,9 @@ const RUNS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 
 /// Answers that a later call may continue.
 const ANSWERS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+
+/// Conversations of providers that are remembered.
+const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// How many of the newest runs are known by name after a start.
 const LOADED: u64 = 4_096;
@@ -38,7 +42,9 @@ pub(super) struct Runs {
     /// What callers call them → their ids.
     by_name: LruCache<String, RunId>,
     /// Id of an answer → where it was given.
-    answers: LruCache<String, (RunId, DecisionId)>,
+    answers: LruCache<String, Answered>,
+    /// Name of a provider's conversation → what it holds.
+    conversations: LruCache<String, Held>,
 }
 
 /// What names a run, strongest first, and is recorded as the run's external name.
@@ -86,6 +92,7 @@ impl Runs {
             by_id: LruCache::new(RUNS_MAX),
             by_name: LruCache::new(RUNS_MAX),
             answers: LruCache::new(ANSWERS_MAX),
+            conversations: LruCache::new(CONVERSATIONS_MAX),
         };
         let durable = engine.store().status().await?.durable;
         engine.store().wait_indexed(durable).await?;
@@ -115,12 +122,29 @@ impl Runs {
         }
     }
 
-    pub(super) fn answered(&mut self, id: String, run: RunId, decision: DecisionId) {
-        self.answers.put(id, (run, decision));
+    /// Remembers an answer by the provider's id, and what it added to its conversation.
+    pub(super) fn answered(
+        &mut self,
+        id: Option<String>,
+        conversation: Option<String>,
+        answer: Answered,
+    ) {
+        if let Some(name) = conversation {
+            self.conversations
+                .get_or_insert_mut(name, Held::default)
+                .add(&answer.held);
+        }
+        if let Some(id) = id {
+            self.answers.put(id, answer);
+        }
     }
 
-    pub(super) fn answer(&mut self, id: &str) -> Option<(RunId, DecisionId)> {
-        self.answers.get(id).copied()
+    pub(super) fn answer(&mut self, id: &str) -> Option<&Answered> {
+        self.answers.get(id)
+    }
+
+    pub(super) fn conversation(&mut self, name: &str) -> Option<&Held> {
+        self.conversations.get(name)
     }
 }
 
