@@ -7,6 +7,7 @@ mod context;
 mod faults;
 mod fronts;
 mod held;
+mod kept;
 mod mcp;
 mod mcp_program;
 mod outage;
