@@ -258,6 +258,10 @@ impl Plan {
     /// Everything that it says, by what it is about; with a mark of what is not shown.
     fn lines(&self) -> BTreeMap<String, (String, u32)> {
         let mut lines = BTreeMap::new();
+        lines.insert("reason".to_owned(), (self.incident.reason.clone(), 0));
+        for root in &self.incident.roots {
+            lines.insert(format!("bad {root}"), ("taken back".to_owned(), 0));
+        }
         for affected in &self.affected {
             let about = format!("decision {}", affected.decision);
             lines.insert(about, (affected.fate.to_string(), 0));
