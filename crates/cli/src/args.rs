@@ -338,7 +338,7 @@ pub(crate) struct Verdict {
 #[command(after_help = "Examples:\n  rescind rollback 8f3a20c41d --dry-run\n  \
     rescind rollback 8f3a20c41d --reason 'misread the returns policy'\n  \
     rescind rollback 8f3a20c41d --include all --yes\n  \
-    rescind rollback retry 77e1b0d2aa\n\n\
+    rescind rollback diff 77e1b0d2aa 9c02d41f77\n  rescind rollback retry 77e1b0d2aa\n\n\
     Works through the server that `--url` names; else on the files, or through the server that\n\
     has them open. Exits with 0 if everything came to what the plan says, 1 if something failed\n\
     or nobody knows, 2 if it could not begin.")]
@@ -374,6 +374,13 @@ pub(crate) enum RollbackAction {
     Show {
         /// The rollback
         id: String,
+    },
+    /// Show what the plans of two rollbacks have not in common; exits with 1 if there is anything
+    Diff {
+        /// The first rollback
+        from: String,
+        /// The second
+        to: String,
     },
     /// Approve a plan that was put forward, and carry it out
     Approve {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clap::CommandFactory;
 use engine::prove::{Evidence, EvidenceReport};
-use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
+use engine::undo::view::{PlanChangesView, PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, CheckpointsView, ContextView, EraseView, GraphView, RuledView,
     RunsView, VerifiedView, WhyView,
@@ -45,6 +45,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<RuledView>(&mut files, "reject")?;
     schema::<RollbackView>(&mut files, "rollback")?;
     schema::<PlanView>(&mut files, "rollback-dry-run")?;
+    schema::<PlanChangesView>(&mut files, "rollback-diff")?;
     schema::<RollbacksView>(&mut files, "rollbacks")?;
     schema::<QuarantineView>(&mut files, "quarantine")?;
     schema::<VerifiedView>(&mut files, "verify")?;

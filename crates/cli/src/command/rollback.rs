@@ -11,7 +11,10 @@ use std::time::Duration;
 use engine::Engine;
 use engine::access::Access;
 use engine::live::Recorder;
-use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView, State, StepState};
+use engine::undo::view::{
+    PlanChangeView, PlanChangesView, PlanView, QuarantineView, RollbackView, RollbacksView, State,
+    StepState,
+};
 use engine::undo::{Approve, CarryOptions, Include, Request, Service};
 use gateway::Gateway;
 use ledger::Journal;
@@ -64,6 +67,7 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Rollback) -> Result<A
     let done = match &args.action {
         None => roll_back(out, &desk, args).await,
         Some(RollbackAction::Show { id }) => shown(out, desk.one(id).await),
+        Some(RollbackAction::Diff { from, to }) => diff(out, &desk, from, to).await,
         Some(RollbackAction::Approve { id, digest, by }) => {
             let view = desk.approve(out, id, digest, by).await;
             shown(out, view)
@@ -232,6 +236,36 @@ fn shown(out: &Out, view: Result<RollbackView, Failure>) -> Result<Answer, Failu
         State::Failed | State::Outdated | State::Unreadable => Answer::No,
         _ => Answer::Yes,
     })
+}
+
+/// Shows what two plans have not in common.
+async fn diff(out: &Out, desk: &Desk, from: &str, to: &str) -> Result<Answer, Failure> {
+    let plans = [plan_of(desk, from).await?, plan_of(desk, to).await?];
+    let changes = plans[0].diff(&plans[1]);
+    let view = PlanChangesView {
+        changes: changes
+            .iter()
+            .map(|change| PlanChangeView {
+                about: change.about.clone(),
+                from: change.from.clone(),
+                to: change.to.clone(),
+            })
+            .collect(),
+    };
+    out.answer(&view, |_| match changes.as_slice() {
+        [] => "the plans say the same\n".to_owned(),
+        changes => changes.iter().map(|change| format!("{change}\n")).collect(),
+    })?;
+    Ok(match changes.is_empty() {
+        true => Answer::Yes,
+        false => Answer::No,
+    })
+}
+
+async fn plan_of(desk: &Desk, id: &str) -> Result<Plan, Failure> {
+    let view = desk.one(id).await?;
+    let plan = serde_json::from_value(view.plan);
+    plan.map_err(|error| Failure::new(format!("the plan of `{id}` cannot be read: {error}")))
 }
 
 fn plan_text(view: &RollbackView) -> String {

@@ -290,6 +290,24 @@ fn a_rollback_is_carried_out_without_a_server_too() {
 }
 
 #[test]
+fn two_plans_are_compared() {
+    let (world, _desk, up, root) = scene(&["pay"]);
+    up.stop(Signal::TERM);
+    let propose = |reason: &str| {
+        let put = world.json(&["rollback", &root, "--reason", reason]);
+        put["id"].as_str().unwrap().to_owned()
+    };
+    let (one, same) = (propose("the wrong order"), propose("the wrong order"));
+    let other = propose("the wrong customer");
+    let none = world.json(&["rollback", "diff", &one, &same]);
+    assert_eq!(none["changes"], json!([]));
+    let output = world.call(&["rollback", "diff", &one, &other]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "~ reason: the wrong order -> the wrong customer\n");
+}
+
+#[test]
 fn an_agent_is_held_and_released_by_hand() {
     let (world, _desk, up, _root) = scene(&[]);
     let url = up.address.clone();

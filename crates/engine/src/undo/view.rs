@@ -150,6 +150,24 @@ pub struct RollbackView {
     pub plan: serde_json::Value,
 }
 
+/// What two plans have not in common.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PlanChangesView {
+    /// Everything that one says and the other does not, or otherwise.
+    pub changes: Vec<PlanChangeView>,
+}
+
+/// Something that two plans have not in common.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PlanChangeView {
+    /// What it is about.
+    pub about: String,
+    /// What the first plan says; none if it says nothing.
+    pub from: Option<String>,
+    /// What the second plan says.
+    pub to: Option<String>,
+}
+
 /// A plan that nobody has put forward.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
