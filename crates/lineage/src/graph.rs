@@ -322,6 +322,7 @@ impl Graph {
             Evidence::Explicit { by } => format!("x{by}"),
             Evidence::Overlap { percent } => format!("o{percent}"),
             Evidence::Value { at } => format!("v{at}"),
+            Evidence::Record { at, uri } => format!("r{uri} {at}"),
         };
         if let Some(&number) = self.evidence_numbers.get(&key) {
             return Ok(number);

@@ -35,7 +35,7 @@ pub enum CauseKind {
     Parent,
     /// A policy decision allowed or shaped it.
     Policy,
-    /// It read a resource version that the cause wrote.
+    /// It read a record that the cause wrote.
     Read,
     /// The result of the call was in the prompt.
     Result,
@@ -128,6 +128,14 @@ pub enum Evidence {
         /// JSON Pointer (RFC 6901) of the argument that carries it.
         at: String,
     },
+    /// The cause changed a record that the decision looked at.
+    Record {
+        /// JSON Pointer of the field that both are about; empty where only the record is known, or
+        /// all of it is meant.
+        at: String,
+        /// Names the record.
+        uri: String,
+    },
 }
 
 /// How it is known, in words.
@@ -143,6 +151,12 @@ impl fmt::Display for Evidence {
             Self::Addressed => f.write_str("the agent was addressed by name"),
             Self::Overlap { percent } => write!(f, "{percent} % of the text is shared"),
             Self::Value { at } => write!(f, "the value at `{at}` was first seen there"),
+            Self::Record { at, uri } if at.is_empty() => {
+                write!(f, "looked at `{uri}`, which was changed there")
+            }
+            Self::Record { at, uri } => {
+                write!(f, "looked at `{at}` of `{uri}`, which was changed there")
+            }
         }
     }
 }
