@@ -7,7 +7,8 @@
 //! before anybody carries it out.
 //!
 //! [`Catalogue`] holds what is known about tools, [`Facts`] what is known about the incident; [`plan()`]
-//! makes one of them the way back. [`dependants`] says what a write changed for later calls.
+//! makes one of them the way back. [`dependants`] says what writes changed for later calls, and
+//! [`relied_on`] what earlier writes changed for one.
 
 pub mod catalogue;
 mod changes;
@@ -21,6 +22,6 @@ mod suggest;
 pub use catalogue::{Catalogue, Images};
 pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
 pub use plan::Plan;
-pub use planner::{Dependant, dependants, plan};
+pub use planner::{Dependant, dependants, plan, relied_on};
 pub use render::Change;
 pub use suggest::{Seen, suggest};

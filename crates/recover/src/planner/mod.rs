@@ -10,6 +10,7 @@
 //! Nothing is guessed: an effect that nobody knows about is looked at in the images, else probed,
 //! else parked for a person.
 
+mod reads;
 mod records;
 mod steps;
 mod timeline;
@@ -25,7 +26,9 @@ use crate::facts::{Call, Facts};
 use crate::plan::{Act, Affected, Check, Fate, Plan, Torn};
 use records::Restored;
 use timeline::Timeline;
-use without::{Verdict, without};
+use without::without;
+
+pub use reads::{Dependant, dependants, relied_on};
 
 /// Makes the plan.
 #[must_use]
@@ -42,6 +45,7 @@ pub fn plan(facts: &Facts, catalogue: &Catalogue) -> Plan {
         catalogue,
         timeline,
         calls,
+        onlookers: reads::onlookers(facts),
         restored: FxHashSet::default(),
         ways: FxHashMap::default(),
         torn: Vec::new(),
@@ -57,33 +61,8 @@ pub fn plan(facts: &Facts, catalogue: &Catalogue) -> Plan {
     planner.finish(restored)
 }
 
-/// A later call that a write changed something for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dependant {
-    /// The later call.
-    pub decision: DecisionId,
-    /// The record that shows it.
-    pub uri: String,
-}
-
-/// Returns the later calls that would have ended or answered otherwise without the effects of one:
-/// those that met fields which it changed, as far as the catalogue says what they look at.
-#[must_use]
-pub fn dependants(calls: &[Call], of: DecisionId, catalogue: &Catalogue) -> Vec<Dependant> {
-    let none = crate::Images::new();
-    let timeline = Timeline::new(calls, catalogue, &none);
-    let dropped = calls.iter().position(|call| call.decision == of);
-    let dropped: FxHashSet<usize> = dropped.into_iter().collect();
-    let verdicts = without(&timeline, catalogue, &dropped);
-    let differs = |(call, verdict): (&Call, Verdict)| {
-        let uri = verdict.differs?;
-        Some(Dependant {
-            decision: call.decision,
-            uri,
-        })
-    };
-    calls.iter().zip(verdicts).filter_map(differs).collect()
-}
+/// What is said of a call whose answer rests on what is taken back, and whose deed does not.
+const LOOKED: &str = "its answer shows what is taken back; what it did does not rest on it";
 
 /// How a call is taken back.
 #[derive(Debug)]
@@ -107,6 +86,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) timeline: Timeline<'a>,
     pub(crate) calls: FxHashMap<DecisionId, usize>,
+    /// Decisions that are concerned because they looked at a record, and for nothing else.
+    onlookers: FxHashSet<DecisionId>,
     /// Calls that are taken back by their records.
     pub(crate) restored: FxHashSet<usize>,
     /// How the others are.
@@ -121,6 +102,10 @@ impl Planner<'_> {
             let way = match self.calls.get(&decision) {
                 None => Way::Fate(Fate::NothingToUndo),
                 Some(number) => match self.way(*number) {
+                    Some(way @ Way::Fate(_)) => way,
+                    // What it answered rests on what is taken back, and what it did may not: it is
+                    // looked at with the calls that are kept.
+                    _ if self.onlookers.contains(&decision) => continue,
                     Some(way) => way,
                     None => {
                         self.restored.insert(*number);
@@ -283,7 +268,7 @@ impl Planner<'_> {
             let (why, by, taken) = match (verdict.refused, verdict.met) {
                 (Some((why, by)), _) if item.writes => (why, by, !once && self.restorable(number)),
                 // It cannot be done again, and it was done on what will not have been.
-                (None, Some(uri)) if once => {
+                (None, Some(met)) if once => {
                     let by = self
                         .restored
                         .iter()
@@ -291,7 +276,7 @@ impl Planner<'_> {
                         .filter(|by| *by < number)
                         .max();
                     (
-                        format!("it was done on `{uri}` as it was"),
+                        format!("it was done on `{}` as it was", met.uri),
                         by.unwrap_or(number),
                         false,
                     )
@@ -321,10 +306,8 @@ impl Planner<'_> {
         };
         let made = steps::build(&self, &restored);
         let mut seen: BTreeSet<DecisionId> = BTreeSet::new();
-        let of_torn = self.torn.iter().filter(|torn| {
-            let number = self.calls.get(&torn.decision);
-            number.is_some_and(|number| self.restored.contains(number))
-        });
+        let of_torn = self.torn.iter();
+        let of_torn = of_torn.filter(|torn| self.is_restored(torn.decision));
         let members = self.facts.members.iter().map(|m| (m.decision, m.ring));
         let torn = of_torn.map(|torn| (torn.decision, Strength::Certain));
         for (decision, ring) in members.chain(torn) {
@@ -335,6 +318,7 @@ impl Planner<'_> {
             let fate = match self.ways.get(&decision) {
                 Some(Way::Fate(fate) | Way::Step(_, fate)) => fate.clone(),
                 Some(Way::Probed(..)) => Fate::Probed,
+                None if !self.is_restored(decision) => Fate::Kept(LOOKED.to_owned()),
                 None => self.fate(decision, &restored),
             };
             plan.affected.push(Affected {
@@ -346,6 +330,11 @@ impl Planner<'_> {
         }
         plan.steps = made.steps;
         plan
+    }
+
+    fn is_restored(&self, decision: DecisionId) -> bool {
+        let number = self.calls.get(&decision);
+        number.is_some_and(|number| self.restored.contains(number))
     }
 
     /// What becomes of a call that is taken back by its records.

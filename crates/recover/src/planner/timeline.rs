@@ -59,13 +59,18 @@ pub(crate) struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    pub(crate) fn new(calls: &'a [Call], catalogue: &Catalogue, current: &'a Images) -> Self {
+    pub(crate) fn new(
+        calls: impl IntoIterator<Item = &'a Call>,
+        catalogue: &Catalogue,
+        current: &'a Images,
+    ) -> Self {
+        let calls = calls.into_iter();
         let mut timeline = Self {
-            items: Vec::with_capacity(calls.len()),
+            items: Vec::with_capacity(calls.size_hint().0),
             histories: Vec::new(),
             by_uri: FxHashMap::default(),
         };
-        for (number, call) in calls.iter().enumerate() {
+        for (number, call) in calls.enumerate() {
             timeline.push(number, call, catalogue);
         }
         for (at, history) in timeline.histories.iter_mut().enumerate() {

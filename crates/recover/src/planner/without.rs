@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::timeline::{Item, Timeline};
 use crate::catalogue::{Catalogue, Condition, Touch};
-use crate::changes::carry_over;
+use crate::changes::{carry_over, changes};
 use crate::fields::{get, set};
 
 /// What would become of a call.
@@ -21,11 +21,26 @@ use crate::fields::{get, set};
 pub(crate) struct Verdict {
     /// Why it would be refused, and the call whose absence does it.
     pub(crate) refused: Option<(String, usize)>,
-    /// A record that it would show otherwise, or that would end it otherwise.
-    pub(crate) differs: Option<String>,
-    /// A record that it would meet otherwise, whether it shows it or not.
-    pub(crate) met: Option<String>,
+    /// What it would show otherwise, or what would end it otherwise.
+    pub(crate) differs: Option<Met>,
+    /// What it would meet otherwise, whether it shows it or not.
+    pub(crate) met: Option<Met>,
+    /// The same, of what it does not merely write over.
+    pub(crate) looked: Option<Met>,
 }
+
+/// Something that would be otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Met {
+    /// The record.
+    pub(crate) uri: String,
+    /// The field of it that was looked at; of a whole record, the first member that differs.
+    pub(crate) at: String,
+    /// The call whose absence makes it so.
+    pub(crate) by: usize,
+}
+
+type Fields<'i> = std::slice::Iter<'i, String>;
 
 /// The world without some calls.
 #[derive(Debug)]
@@ -91,6 +106,7 @@ impl Without<'_, '_> {
             return verdict;
         }
         verdict.met = self.any_read(item);
+        verdict.looked = self.any_of(item, |touch| touch.reads.iter().chain(&[]));
         if let Some((uri, by)) = missing {
             verdict.refused = Some((format!("`{uri}` would not be there"), by));
         } else if let Some(unmet) = unmet {
@@ -249,14 +265,22 @@ impl Without<'_, '_> {
         by.map(|(_, by)| *by).max().unwrap_or_default()
     }
 
-    /// A record that a call looked at and that would be otherwise in what it looked at.
-    fn any_read(&self, item: &Item<'_>) -> Option<String> {
-        let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
+    /// A record that a call looked at or wrote over and that would be otherwise there.
+    fn any_read(&self, item: &Item<'_>) -> Option<Met> {
+        self.any_of(item, |touch| touch.reads.iter().chain(&touch.writes))
+    }
+
+    fn any_of<'i>(
+        &self,
+        item: &'i Item<'_>,
+        fields: fn(&'i Touch) -> std::iter::Chain<Fields<'i>, Fields<'i>>,
+    ) -> Option<Met> {
+        let find = |(touch, (at, event)): (&'i Touch, &(usize, usize))| {
             let was = self.timeline.histories[*at].events[*event].before?;
-            let (record, _) = self.records.get(&touch.record.uri)?;
-            let mut looked = touch.reads.iter().chain(&touch.writes);
-            let other = looked.any(|field| get(was, field) != get(record.as_ref(), field));
-            other.then(|| touch.record.uri.clone())
+            let (record, by) = self.records.get(&touch.record.uri)?;
+            let at = fields(touch).find_map(|field| difference(was, record.as_ref(), field))?;
+            let (uri, by) = (touch.record.uri.clone(), *by);
+            Some(Met { uri, at, by })
         };
         item.footprint
             .touches
@@ -266,7 +290,7 @@ impl Without<'_, '_> {
     }
 
     /// A record that the result of a call shows and that would be otherwise.
-    fn shown(&self, item: &Item<'_>) -> Option<String> {
+    fn shown(&self, item: &Item<'_>) -> Option<Met> {
         let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
         let shows = tool.and_then(|tool| tool.shows.as_ref());
         let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
@@ -280,21 +304,41 @@ impl Without<'_, '_> {
                 return None;
             }
             let became = self.timeline.histories[*at].events[*event].after?;
-            let (record, _) = self.records.get(&touch.record.uri)?;
+            let (record, by) = self.records.get(&touch.record.uri)?;
             let all = String::new();
             let fields = if touch.writes.is_empty() {
                 &touch.reads
             } else {
                 std::slice::from_ref(&all)
             };
-            let other = |field: &String| get(became, field) != get(record.as_ref(), field);
-            fields.iter().any(other).then(|| touch.record.uri.clone())
+            let other = |field: &String| difference(became, record.as_ref(), field);
+            let at = fields.iter().find_map(other)?;
+            let (uri, by) = (touch.record.uri.clone(), *by);
+            Some(Met { uri, at, by })
         };
         item.footprint
             .touches
             .iter()
             .zip(&item.events)
             .find_map(find)
+    }
+}
+
+/// The field, where two states of a record differ in it. Of a whole record that is its first member
+/// which differs, if both are there: names further inside may say more than evidence should.
+fn difference(one: Option<&Value>, other: Option<&Value>, field: &str) -> Option<String> {
+    let (one, other) = (get(one, field), get(other, field));
+    if one == other {
+        return None;
+    }
+    match (one, other) {
+        (Some(one), Some(other)) if field.is_empty() => {
+            let changed = changes(Some(one), Some(other));
+            let first = changed.into_keys().next().unwrap_or_default();
+            let end = first.get(1..).and_then(|rest| rest.find('/'));
+            Some(end.map_or_else(|| first.clone(), |end| first[..=end].to_owned()))
+        }
+        _ => Some(field.to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@ mod catalogue;
 mod generated;
 mod oracle;
 mod planner;
+mod reads;
 mod recorded;
 mod suggest;
 mod systems;

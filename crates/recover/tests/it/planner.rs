@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::world::{World, catalogue, id};
 
 /// A story: what was there, and calls after each other. The first is decision 1.
-struct Story {
+pub(crate) struct Story {
     world: World,
-    calls: Vec<Call>,
+    pub(crate) calls: Vec<Call>,
 }
 
 impl Story {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let row = |name: &str| json!({"id": name, "a": 1, "b": "old", "learned": 0});
         let records = [
             ("rows/r", row("r")),
@@ -31,14 +31,14 @@ impl Story {
         }
     }
 
-    fn call(mut self, tool: &str, args: Value) -> Self {
+    pub(crate) fn call(mut self, tool: &str, args: Value) -> Self {
         let decision = id(self.calls.len() + 1);
         let call = self.world.perform(&catalogue(), decision, tool, args);
         self.calls.push(call);
         self
     }
 
-    fn facts(&self, drop: &[usize]) -> Facts {
+    pub(crate) fn facts(&self, drop: &[usize]) -> Facts {
         let member = |number: &usize| Member {
             decision: id(*number),
             agent: format!("agent-{}", number % 2),
@@ -81,14 +81,14 @@ impl Story {
     }
 }
 
-fn fates(plan: &Plan) -> Vec<Fate> {
+pub(crate) fn fates(plan: &Plan) -> Vec<Fate> {
     plan.affected
         .iter()
         .map(|affected| affected.fate.clone())
         .collect()
 }
 
-fn acts(plan: &Plan) -> Vec<String> {
+pub(crate) fn acts(plan: &Plan) -> Vec<String> {
     let minds = |act: &&Act| {
         !matches!(
             act,

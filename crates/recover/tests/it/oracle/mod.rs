@@ -161,8 +161,10 @@ impl Report {
     fn radius(&mut self, run: &Run, played: &Played, name: &str) {
         for case in &run.b1 {
             let truth: BTreeSet<_> = case.affected.iter().map(|n| id(*n)).collect();
-            let found = recover::dependants(&played.calls, id(case.write), &played.catalogue);
-            let found: BTreeSet<_> = found.into_iter().map(|d| d.decision).collect();
+            let of = [id(case.write)];
+            let found = recover::dependants(&played.calls, &of, &played.catalogue).into_iter();
+            let found = found.filter(|d| d.strength == Strength::Certain);
+            let found: BTreeSet<_> = found.map(|d| d.decision).collect();
             if found != truth {
                 let tools = |set: &BTreeSet<DecisionId>| {
                     let calls = played.calls.iter().filter(|c| set.contains(&c.decision));
