@@ -192,28 +192,23 @@ impl Story {
             })
             .collect();
         followed.sort();
-        let writes = |wrong: bool| {
-            self.done
-                .iter()
-                .filter(move |(at, _)| (*at == WRONG) == wrong)
-                .filter_map(|(_, happened)| written(happened))
-        };
-        let mut wrong: Vec<(String, String)> = writes(true).collect();
-        wrong.sort();
+        let wrong = self.written(true);
         let all_followed = wrong.iter().all(|call| followed.contains(call)) && !wrong.is_empty();
-        let all_spared = followed.len() <= wrong.len();
-        let right = writes(false).count();
         let followed = format!(
             "all {} calls that two other agents made on its word are found",
             wrong.len()
         );
-        let spared =
-            format!("the {right} calls that have nothing to do with it are not among them");
         self.view.followed.certain = blast.certain.len();
         self.view.followed.possible = blast.possible.len();
         self.view.followed.agents = blast.agents;
-        self.check(all_followed, &followed).await?;
-        self.check(all_spared, &spared).await
+        self.check(all_followed, &followed).await
+    }
+
+    /// The calls that changed something: those of the wrong ticket, or the others.
+    fn written(&self, wrong: bool) -> Vec<(String, String)> {
+        let done = self.done.iter();
+        let done = done.filter(|(at, _)| (*at == WRONG) == wrong);
+        done.filter_map(|(_, happened)| written(happened)).collect()
     }
 
     /// The plan, the rollback, and the database before and after.
@@ -227,6 +222,9 @@ impl Story {
         self.view.rollback.digest = undone.digest;
         self.view.rollback.steps = undone.steps;
         self.view.rollback.stands = undone.stands;
+        let (wrong, right) = (self.written(true).len(), self.written(false).len());
+        let spared = format!("the {right} calls that were right all the same stay");
+        self.check(undone.back <= wrong, &spared).await?;
         self.check(undone.whole, "every step of the plan came to its end")
             .await?;
         self.teller.chapter("The database").await?;

@@ -26,6 +26,8 @@ pub(super) struct Undone {
     pub(super) digest: String,
     /// How many steps it has.
     pub(super) steps: usize,
+    /// How many calls it concerns and does not keep.
+    pub(super) back: usize,
     /// What cannot be undone.
     pub(super) stands: Vec<String>,
     /// Whether every step came to its end.
@@ -67,7 +69,10 @@ pub(super) async fn roll_back(
         .affected
         .iter()
         .filter(|affected| affected.fate == "stands");
+    let back = done.affected.iter();
+    let back = back.filter(|affected| affected.kind == "tool-call" && affected.fate != "kept");
     Ok(Undone {
+        back: back.count(),
         digest: done.digest.clone(),
         steps: done.steps.len(),
         stands: stands.map(told).collect(),
@@ -83,7 +88,7 @@ async fn show(plan: &RollbackView, teller: &mut Teller) -> Result<(), Failure> {
         .partition(|affected| affected.kind == "tool-call");
     for call in &calls {
         let paint = match call.fate.as_str() {
-            "undone" => Paint::Green,
+            "undone" | "kept" => Paint::Green,
             "stands" => Paint::Yellow,
             _ => Paint::Red,
         };
