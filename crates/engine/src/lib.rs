@@ -54,6 +54,7 @@ pub struct Engine {
     growth: Arc<Growth>,
     undo: Arc<undo::Desk>,
     holds: Arc<undo::hold::Holds>,
+    writes: Arc<live::writes::Writes>,
 }
 
 impl Engine {
@@ -78,6 +79,7 @@ impl Engine {
             growth,
             undo: Arc::default(),
             holds: Arc::default(),
+            writes: Arc::default(),
         })
     }
 

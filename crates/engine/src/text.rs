@@ -1,6 +1,9 @@
 //! Words and short forms for people: times, the beginning of a text.
 
-use model::{HybridTime, Timestamp};
+use model::{Evidence, HybridTime, Timestamp};
+
+/// The longest pointer or name in evidence that stands in a leaf, in bytes.
+const EVIDENCE_BYTES_MAX: usize = 256;
 
 /// Returns a time as RFC 3339, in UTC. A time that no calendar holds is shown as its number.
 #[must_use]
@@ -38,7 +41,7 @@ pub(crate) fn summary(text: &str, width: usize) -> String {
 }
 
 /// Cuts a JSON Pointer to an ancestor that has at most `max` bytes.
-pub(crate) fn shorten_pointer(pointer: &mut String, max: usize) {
+fn shorten_pointer(pointer: &mut String, max: usize) {
     if pointer.len() <= max {
         return;
     }
@@ -48,6 +51,25 @@ pub(crate) fn shorten_pointer(pointer: &mut String, max: usize) {
     }
     let end = pointer[..end].rfind('/').unwrap_or(0);
     pointer.truncate(end);
+}
+
+/// Cuts what evidence says to what fits into a leaf.
+pub(crate) fn shorten_evidence(evidence: &mut Evidence) {
+    match evidence {
+        Evidence::Value { at } => shorten_pointer(at, EVIDENCE_BYTES_MAX),
+        Evidence::Record { at, uri } => {
+            shorten_pointer(at, EVIDENCE_BYTES_MAX);
+            *uri = cut(uri, EVIDENCE_BYTES_MAX);
+        }
+        Evidence::CallId
+        | Evidence::Explicit { .. }
+        | Evidence::EqualText
+        | Evidence::NameAndArguments
+        | Evidence::HistoryPrefix
+        | Evidence::Adjacent
+        | Evidence::Addressed
+        | Evidence::Overlap { .. } => {}
+    }
 }
 
 /// Cuts a text to at most `max` bytes, at the border of a character.

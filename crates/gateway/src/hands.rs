@@ -109,7 +109,7 @@ impl Hands for Reach {
 
 impl Reach {
     fn key_place(&self, call: &ToolCall) -> Option<&KeyPlace> {
-        let catalogue = self.inner.options.catalogue.as_ref()?;
+        let catalogue = self.inner.catalogue()?;
         catalogue.key(&call.server, &call.tool)
     }
 

@@ -60,8 +60,6 @@ pub struct Options {
     pub mcp: BTreeMap<String, McpServer>,
     /// The agents, by the name in the URL: the address of each, or that of its card.
     pub a2a: BTreeMap<String, Endpoint>,
-    /// What is known about tools; none where nobody wrote it down.
-    pub catalogue: Option<Arc<Catalogue>>,
     /// How much is taken at once.
     pub limits: Limits,
     /// How long is waited.
@@ -255,6 +253,11 @@ impl Gateway {
 }
 
 impl Inner {
+    /// What is known about tools.
+    fn catalogue(&self) -> Option<&Arc<Catalogue>> {
+        self.recorder.catalogue()
+    }
+
     /// Lets in who may call, and only under a name that means this machine.
     fn admit(
         &self,

@@ -356,7 +356,7 @@ impl Desk {
         let journal: Arc<dyn Journal> = Arc::new(journal);
         let recorder = Recorder::start(engine.clone(), Some(journal), recording).await?;
         let options = up::carrying(&config, &environment)?;
-        let catalogue = options.catalogue.clone().unwrap_or_default();
+        let catalogue = recorder.catalogue().cloned().unwrap_or_default();
         let gateway = Gateway::new(recorder.clone(), Access::default(), options)
             .map_err(|error| Failure::new(error.to_string()))?;
         let heard_out = *out;

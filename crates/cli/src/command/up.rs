@@ -116,7 +116,7 @@ impl Service {
         let access = access(config)?;
         let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)?).await?;
         let options = carrying(config, environment)?;
-        let catalogue = options.catalogue.clone().unwrap_or_default();
+        let catalogue = recorder.catalogue().cloned().unwrap_or_default();
         let gateway = Gateway::new(recorder.clone(), access.clone(), options)
             .map_err(|error| Failure::new(error.to_string()))?;
         let tasks = recorder.tasks().clone();
@@ -341,6 +341,7 @@ pub(crate) fn recording(config: &Config) -> Result<Options, Failure> {
     };
     Ok(Options {
         redact,
+        catalogue: catalogue(config)?,
         durability: match record.durability {
             config::Durability::Durable => Durability::Durable,
             config::Durability::Lagged => Durability::Lagged {
@@ -414,7 +415,6 @@ pub(crate) fn carrying(
         upstreams,
         mcp,
         a2a,
-        catalogue: catalogue(config)?,
         limits: gateway::Limits {
             body_bytes_max: size(config.limits.body_bytes_max),
             sse_line_bytes_max: size(config.limits.sse_line_bytes_max),

@@ -7,15 +7,15 @@ use ledger::payload::Sealer;
 use ledger::{Leaf, SubjectKey, canonical};
 use lineage::{Asked, History, Seen, Tracer};
 use model::{
-    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Evidence, Field, HybridTime, Kind,
-    Media, Proposal, Provenance, Strength,
+    Agent, Body, Cause, DecisionId, Digest, Event, EventId, Field, HybridTime, Kind, Media,
+    Proposal, Provenance, Strength,
 };
 use wire::import::{Run, Step};
 
 use super::lot::Times;
 use super::{NAME_BYTES_MAX, Opened, Prepared};
 use crate::record::{Envelope, Plain};
-use crate::text::{cut, shorten_pointer};
+use crate::text::{cut, shorten_evidence};
 use crate::view::ImportedRunView;
 use crate::{Engine, EngineError};
 
@@ -237,9 +237,7 @@ impl<'e, 'r> Builder<'e, 'r> {
         };
         let mut causes = self.tracer.observe(&seen);
         for cause in &mut causes {
-            if let Evidence::Value { at } = &mut cause.evidence {
-                shorten_pointer(at, NAME_BYTES_MAX);
-            }
+            shorten_evidence(&mut cause.evidence);
         }
         // The strongest first, so that what stands in the leaf is what matters.
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.strength));

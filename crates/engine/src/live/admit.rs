@@ -24,9 +24,10 @@ use super::append::{Durable, RecordError, batch};
 use super::call::{Call, Touches, What};
 use super::held::{Claim, HELD_MAX, Held, Waiting};
 use super::kept::Continues;
-use super::open::{Ciphertext, Draft, Flight, Open, Prompt, merge};
+use super::open::{Ciphertext, Draft, Flight, Open, Prompt};
 use super::pass::{Made, Pass};
 use super::place::Place;
+use super::trace::merge;
 use super::{Inner, Recorder};
 use crate::record::Envelope;
 
@@ -439,6 +440,7 @@ impl Inner {
         claim.used();
         self.health.opened();
         merge(&mut known, more);
+        let view = self.engine.writes.begin(decision, effect.as_ref());
         Ok(Open {
             inner: Arc::clone(self),
             traced,
@@ -451,6 +453,7 @@ impl Inner {
             repaired: None,
             continues: Continues::default(),
             touches: touches.map(Box::new),
+            view,
             blocks,
             pass: None,
             heard: None,

@@ -39,6 +39,7 @@ mod runs;
 mod subjects;
 mod touch;
 mod trace;
+pub(crate) mod writes;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -48,6 +49,7 @@ use ledger::payload::Sealer;
 use ledger::{Journal, Store};
 use lineage::Tracer;
 use model::Timestamp;
+use recover::Catalogue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -101,6 +103,8 @@ pub struct Options {
     pub guard: GuardOptions,
     /// How often what is new is signed. Default: every two seconds.
     pub publish_every: Duration,
+    /// What is known about tools; none where nobody wrote it down.
+    pub catalogue: Option<Arc<Catalogue>>,
     /// How content is traced. Default: across runs, with a seed drawn at the start.
     pub lineage: lineage::Options,
 }
@@ -128,6 +132,7 @@ impl Default for Options {
             approvals: ApprovalOptions::default(),
             guard: GuardOptions::default(),
             publish_every: Duration::from_secs(2),
+            catalogue: None,
             lineage: lineage::Options {
                 across_runs: true,
                 ..lineage::Options::default()
@@ -257,6 +262,12 @@ impl Recorder {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    /// Returns what is known about tools.
+    #[must_use]
+    pub fn catalogue(&self) -> Option<&Arc<Catalogue>> {
+        self.inner.options.catalogue.as_ref()
     }
 
     /// Returns the set of tasks that [`stop`](Self::stop) waits for: the one home of tasks that

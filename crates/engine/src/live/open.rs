@@ -20,7 +20,8 @@ use super::place::Place;
 use super::repair::{Noted, Repaired};
 use super::runs::LiveRun;
 use super::touch::{effect_key, identity_key};
-use super::trace::Traced;
+use super::trace::{Traced, merge};
+use super::writes::View;
 use super::{Durability, InOutage, Inner, Recorder};
 use crate::record::{Envelope, Plain};
 use crate::text::cut;
@@ -52,6 +53,8 @@ pub struct Open {
     pub(super) continues: Continues,
     pub(super) blocks: bool,
     pub(super) touches: Option<Box<Touches>>,
+    /// Who wrote before it to what it touches.
+    pub(super) view: View,
     /// Lets it through to its target, which hears how it ended.
     pub(super) pass: Option<Pass>,
     /// What it says about its target, where the outcome alone does not.
@@ -349,6 +352,7 @@ impl Inner {
             Some(items) => Prompt::Soon(self.trace_meanwhile(Arc::clone(&traced), items)),
         };
         self.health.opened();
+        let view = self.engine.writes.begin(decision, draft.effect.as_ref());
         Ok(Open {
             inner: Arc::clone(self),
             traced,
@@ -362,6 +366,7 @@ impl Inner {
             continues: draft.continues,
             blocks,
             touches: draft.touches,
+            view,
             pass,
             heard: None,
             _flight: draft.flight,
@@ -585,11 +590,9 @@ impl Open {
         if let Some(repaired) = &self.repaired {
             repaired.clear(&mut causes, &mut said);
         }
-        let continues = std::mem::take(&mut self.continues);
-        if ended.answer_id.is_some() || continues.conversation.is_some() {
-            self.remember(ended.answer_id, continues, &causes);
-        }
+        self.remember(&ended, &causes);
         merge(&mut causes, said);
+        merge(&mut causes, self.relied_on(&ended));
         merge(&mut causes, ended.causes);
         causes.retain(|cause| !self.known.contains(cause));
         let Traced {
@@ -660,7 +663,11 @@ impl Open {
 
 impl Open {
     /// Remembers what an answer left with the provider, before anybody can continue it.
-    fn remember(&self, id: Option<String>, continues: Continues, told: &[Cause]) {
+    fn remember(&mut self, ended: &Ended, told: &[Cause]) {
+        let continues = std::mem::take(&mut self.continues);
+        if ended.answer_id.is_none() && continues.conversation.is_none() {
+            return;
+        }
         let told = [&self.known, told].concat();
         let taken = self.repaired.iter().flat_map(|repaired| &repaired.taken);
         let answer = Answered {
@@ -671,7 +678,7 @@ impl Open {
         };
         self.inner
             .runs()
-            .answered(id, continues.conversation, answer);
+            .answered(ended.answer_id.clone(), continues.conversation, answer);
     }
 }
 
@@ -735,19 +742,4 @@ pub(super) fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause
         kind,
         strength: Strength::Certain,
     }
-}
-
-/// Adds causes that are not there yet; of two that differ in evidence alone the first stays.
-pub(super) fn merge(causes: &mut Vec<Cause>, more: Vec<Cause>) {
-    for cause in more {
-        let there = causes.iter().any(|known| {
-            known.decision == cause.decision
-                && known.kind == cause.kind
-                && known.strength >= cause.strength
-        });
-        if !there {
-            causes.push(cause);
-        }
-    }
-    causes.sort_by_key(|cause| std::cmp::Reverse(cause.strength));
 }

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use model::{Decision, DecisionId, Environment, Event, Field, Kind, Outcome, Provenance, Status};
+use model::{
+    Decision, DecisionId, Effect, Environment, Event, Field, Kind, Outcome, Provenance, Status,
+};
 use serde::Deserialize;
 use wire::llm::{self, Api};
 
@@ -16,6 +18,7 @@ use super::call::{OwnedCall, OwnedItem};
 use super::kept::{Answered, Continues, Held};
 use super::trace::Traced;
 use crate::content::Content;
+use crate::undo::facts::{json_or_text, said};
 use crate::{Engine, EngineError, Page};
 
 /// How many of the newest decisions are read again.
@@ -48,6 +51,9 @@ pub(crate) struct Recalled {
     pub(crate) chosen: Option<String>,
     pub(crate) result: Option<String>,
     pub(crate) api: Option<Api>,
+    /// Records just before it and just after it, as JSON.
+    before: Option<String>,
+    after: Option<String>,
     /// The server that has the tool.
     server: Option<String>,
     /// Their length in bytes.
@@ -74,6 +80,8 @@ impl Engine {
                     Field::Asked => recalled.asked = Some(text),
                     Field::Chosen => recalled.chosen = Some(text),
                     Field::Result => recalled.result = Some(text),
+                    Field::Before => recalled.before = Some(text),
+                    Field::After => recalled.after = Some(text),
                     Field::Environment => {
                         let environment = serde_json::from_str(&text).unwrap_or_default();
                         recalled.api = api_of(&environment);
@@ -185,6 +193,7 @@ impl Inner {
                     let call = exact_call(traced.run, &traced.agent, tool, asked);
                     self.book().loops.made(traced.run, &traced.agent, call);
                 }
+                self.recall_write(decision, recalled);
                 self.trace_call(&traced, Some(asked), None, None);
                 if ended {
                     let output = recalled.result.as_deref().unwrap_or_default();
@@ -195,6 +204,52 @@ impl Inner {
                 self.trace_call(&traced, None, Some(asked), None);
             }
             _ => {}
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the table of writes what a call wrote, unless it was taken back.
+    fn recall_write(&self, decision: &Decision, recalled: &Recalled) {
+        let written = |effect: &&Effect| !effect.writes.is_empty();
+        let Some(effect) = decision.effects.iter().find(written) else {
+            return;
+        };
+        let never = decision.position < Status::Started;
+        if never || matches!(decision.position, Status::Rejected | Status::Compensated) {
+            return;
+        }
+        let images = |text: &Option<String>| {
+            let images = text
+                .as_ref()
+                .and_then(|text| serde_json::from_str(text).ok());
+            images.unwrap_or_default()
+        };
+        let call = recover::Call {
+            decision: decision.id,
+            server: recalled.server.clone().unwrap_or_default(),
+            tool: decision.proposal.name.clone().unwrap_or_default(),
+            arguments: recalled
+                .asked
+                .as_deref()
+                .map(json_or_text)
+                .unwrap_or_default(),
+            result: recalled.result.as_deref().map(said),
+            outcome: decision.outcome.clone(),
+            class: effect.class,
+            before: images(&recalled.before),
+            after: images(&recalled.after),
+            undone: false,
+        };
+        let call = (decision.position != Status::Started).then_some(call);
+        let writes = &self.engine.writes;
+        writes.recall(decision.id, effect, call);
+        let doubted = matches!(
+            decision.position,
+            Status::Compensating | Status::CompensationFailed
+        );
+        if doubted {
+            writes.doubt(&[decision.id]);
         }
     }
 }

@@ -36,21 +36,22 @@ impl Open {
     }
 
     /// Takes note of what the call touched, as its end tells: the records that it made too, and how
-    /// they are just after it.
+    /// they are just after it. `result` is what came back, as a value.
     pub fn touched(
         &mut self,
-        reads: Vec<Resource>,
-        writes: Vec<Resource>,
-        after: &Images,
+        (reads, writes): (Vec<Resource>, Vec<Resource>),
+        result: Value,
+        after: Images,
         ended: &mut Ended,
     ) {
         if let Some(effect) = &mut self.effect {
             effect.reads = reads;
             effect.writes = writes;
         }
-        if let Some(text) = self.inner.image(after) {
+        if let Some(text) = self.inner.image(&after) {
             ended.kept.push((Field::After, Media::Json, text));
         }
+        self.view.told(result, after);
     }
 }
 

@@ -3,13 +3,10 @@
 use std::sync::PoisonError;
 
 use lineage::{Asked, History, Item, Seen};
-use model::{Cause, DecisionId, Evidence, Kind, RunId};
+use model::{Cause, DecisionId, Kind, RunId};
 
 use super::Inner;
 use super::call::{OwnedCall, OwnedItem};
-
-/// The longest pointer that stands in a leaf, in bytes.
-const POINTER_MAX: usize = 256;
 
 /// What the tracer needs to know of a call, kept until its end.
 #[derive(Debug)]
@@ -122,11 +119,24 @@ fn with_items<T>(items: &[OwnedItem], then: impl FnOnce(&[Item<'_>]) -> T) -> T 
     then(&items)
 }
 
+/// Adds causes that are not there yet; of two that differ in evidence alone the first stays.
+pub(super) fn merge(causes: &mut Vec<Cause>, more: Vec<Cause>) {
+    for cause in more {
+        let there = causes.iter().any(|known| {
+            known.decision == cause.decision
+                && known.kind == cause.kind
+                && known.strength >= cause.strength
+        });
+        if !there {
+            causes.push(cause);
+        }
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.strength));
+}
+
 /// Keys of arguments can be of any length, and a leaf cannot.
 fn shorten(causes: &mut [Cause]) {
     for cause in causes {
-        if let Evidence::Value { at } = &mut cause.evidence {
-            crate::text::shorten_pointer(at, POINTER_MAX);
-        }
+        crate::text::shorten_evidence(&mut cause.evidence);
     }
 }

@@ -266,6 +266,9 @@ impl Carrier {
             return Box::pin(async move { (n, Did::Done { already: true }) });
         }
         let act = on.step.act.clone();
+        if compensates(&act) {
+            self.engine.writes.doubt(&on.step.decisions);
+        }
         if let Act::Hold { agents } = &act {
             let by = hold::holder(&self.rollback);
             for agent in agents {

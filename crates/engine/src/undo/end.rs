@@ -307,6 +307,7 @@ impl Carrier {
                     let body = Body::Compensating { decision: id, key };
                     concerned.step(&self.pen, body, Status::Compensating, entries)?;
                 }
+                self.engine.writes.undone(id);
                 let body = Body::Compensated {
                     decision: id,
                     residue,

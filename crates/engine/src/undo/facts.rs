@@ -547,7 +547,7 @@ async fn read_now(records: BTreeMap<String, RecordRef>, hands: &dyn Hands) -> Im
 }
 
 /// What a result says: of a tool over MCP what it holds, structured or as text; JSON where it is.
-fn said(text: &str) -> Value {
+pub(crate) fn said(text: &str) -> Value {
     let value = json_or_text(text);
     let of_mcp = value
         .get("content")
@@ -558,6 +558,7 @@ fn said(text: &str) -> Value {
     }
 }
 
-fn json_or_text(text: &str) -> Value {
+/// A text as JSON, or as it is.
+pub(crate) fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

@@ -22,7 +22,7 @@
 mod act;
 mod carry;
 mod end;
-mod facts;
+pub(crate) mod facts;
 mod fields;
 mod hands;
 pub(crate) mod hold;

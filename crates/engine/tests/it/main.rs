@@ -14,6 +14,7 @@ mod live;
 mod look;
 mod news;
 mod prove;
+mod reads;
 mod real_runs;
 mod rescind;
 mod rests;

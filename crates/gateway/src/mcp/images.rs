@@ -27,7 +27,7 @@ pub(super) async fn before(
     tool: &str,
     arguments: &str,
 ) -> Option<Touches> {
-    let catalogue = inner.options.catalogue.as_ref()?;
+    let catalogue = inner.catalogue()?;
     if !catalogue.knows(server, tool) {
         return None;
     }
@@ -60,7 +60,7 @@ pub(super) async fn after(
     result: &CallResult<'_>,
     ended: &mut Ended,
 ) {
-    let (Some(catalogue), Some(touches)) = (&inner.options.catalogue, open.touches()) else {
+    let (Some(catalogue), Some(touches)) = (inner.catalogue(), open.touches()) else {
         return;
     };
     let result = result.value();
@@ -87,7 +87,7 @@ pub(super) async fn after(
         false => touches.reads.clone(),
     };
     let writes = versioned(footprint.writes(), &versions);
-    open.touched(reads, writes, &after, ended);
+    open.touched((reads, writes), result, after, ended);
 }
 
 /// Reads one record; none if it cannot be told what it is.

@@ -138,7 +138,7 @@ impl Inner {
     /// How the effect of a tool can be taken back: the catalogue's word goes before the server's.
     pub(crate) fn class(&self, server: &str, tool: &str) -> EffectClass {
         let said = self.mcp.class(server, tool);
-        match &self.options.catalogue {
+        match self.catalogue() {
             Some(catalogue) => catalogue.class(server, tool, said, None).0,
             None => said.unwrap_or(EffectClass::Unreviewed),
         }

@@ -12,6 +12,7 @@ mod mcp;
 mod mcp_program;
 mod outage;
 mod pass;
+mod reads;
 mod refused;
 mod rest;
 mod streams;

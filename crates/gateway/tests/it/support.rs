@@ -286,7 +286,6 @@ pub(crate) fn options(stubs: &[&Stub]) -> Options {
     Options {
         mcp: std::collections::BTreeMap::new(),
         a2a: std::collections::BTreeMap::new(),
-        catalogue: None,
         upstreams: [
             ("openai".to_owned(), of(Wire::OpenAi)),
             ("anthropic".to_owned(), of(Wire::Anthropic)),

@@ -239,35 +239,10 @@ impl World {
         (store, journal): (Arc<dyn Store>, Option<Arc<dyn Journal>>),
         recording: live::Options,
     ) -> Self {
-        Self::carrying(mcp, a2a, timeouts, None, (store, journal), recording).await
-    }
-
-    /// In front of one server of which it is known what its tools do.
-    pub(crate) async fn with_catalogue(
-        server: McpServer,
-        catalogue: &str,
-        recording: live::Options,
-    ) -> Self {
-        let catalogue = Catalogue::parse(catalogue).unwrap();
-        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
-        let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
-        let catalogue = Some(Arc::new(catalogue));
-        Self::carrying(mcp, a2a, timeouts, catalogue, (memory(), None), recording).await
-    }
-
-    async fn carrying(
-        mcp: BTreeMap<String, McpServer>,
-        a2a: BTreeMap<String, Endpoint>,
-        timeouts: Timeouts,
-        catalogue: Option<Arc<Catalogue>>,
-        (store, journal): (Arc<dyn Store>, Option<Arc<dyn Journal>>),
-        recording: live::Options,
-    ) -> Self {
         let options = Options {
             upstreams: BTreeMap::new(),
             mcp,
             a2a,
-            catalogue,
             limits: Limits::default(),
             timeouts,
             retry: Retry::default(),
@@ -302,6 +277,22 @@ impl World {
             client: Client::builder(TokioExecutor::new()).build_http(),
             _serving: serving,
         }
+    }
+
+    /// In front of one server of which it is known what its tools do.
+    pub(crate) async fn with_catalogue(
+        server: McpServer,
+        catalogue: &str,
+        recording: live::Options,
+    ) -> Self {
+        let catalogue = Catalogue::parse(catalogue).unwrap();
+        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
+        let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
+        let recording = live::Options {
+            catalogue: Some(Arc::new(catalogue)),
+            ..recording
+        };
+        Self::over(mcp, a2a, timeouts, (memory(), None), recording).await
     }
 
     pub(crate) async fn send(

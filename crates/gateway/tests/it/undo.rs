@@ -24,6 +24,11 @@ record = "/body"
 version = "/version"
 absent = "no such order"
 
+[tools.read]
+server = "desk"
+class = "read"
+reads = [{ order = "{args.id}" }]
+
 [tools.cancel]
 server = "desk"
 class = "reversible"
@@ -38,13 +43,13 @@ key = "/idempotency_key"
 
 /// Orders by id, with their versions, and what was carried out.
 #[derive(Debug, Default)]
-struct Orders {
-    orders: BTreeMap<String, (Value, u64)>,
+pub(crate) struct Orders {
+    pub(crate) orders: BTreeMap<String, (Value, u64)>,
     done: Vec<String>,
     keys: Vec<String>,
 }
 
-type Shared = Arc<Mutex<Orders>>;
+pub(crate) type Shared = Arc<Mutex<Orders>>;
 
 fn server(orders: &Shared) -> impl Fn(&Seen) -> Reply + Clone + Send + Sync + 'static {
     let orders = Arc::clone(orders);
@@ -99,7 +104,7 @@ fn called(orders: &mut Orders, tool: &str, args: &Value) -> Value {
     said(json!({ "done": true }).to_string(), false)
 }
 
-async fn world() -> (World, Shared, Stub) {
+pub(crate) async fn world() -> (World, Shared, Stub) {
     let orders = Shared::default();
     let open = json!({ "status": "open" });
     let order = ("W1".to_owned(), (open, 1));
