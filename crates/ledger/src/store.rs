@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Origin, RunId, RunKeys};
-use model::{Status, Strength, SubjectId};
+use model::{Status, Strength, SubjectId, Touched};
 
 use crate::Leaf;
 use crate::payload::SubjectKey;
@@ -175,6 +175,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn events_named(&self, names: &[&str]) -> Result<Vec<u64>, StoreError>;
+
+    /// Returns the decisions with an event at or after `since` that says that a tool call touches one
+    /// of these, each once, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn touching(
+        &self,
+        touched: &[Touched],
+        since: u64,
+    ) -> Result<Vec<DecisionId>, StoreError>;
 
     /// Returns the decisions, runs, subjects and events whose ids begin with `prefix` (lowercase
     /// hexadecimal digits and dashes), at most `limit`.

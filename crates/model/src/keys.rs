@@ -27,6 +27,8 @@ pub struct IndexKeys {
     pub status: Option<Status>,
     /// The edges that it adds.
     pub edges: Vec<Edge>,
+    /// What it says that a tool call touches, each once.
+    pub touches: Vec<Touched>,
     /// The run's head row, where the event opens one.
     pub run: Option<RunKeys>,
     /// The run that this event says is wholly imported.
@@ -35,6 +37,15 @@ pub struct IndexKeys {
     pub payload: Option<(Digest, SubjectId)>,
     /// The subject whose key this event says is destroyed.
     pub erased: Option<SubjectId>,
+}
+
+/// What a tool call touches, as far as an event says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Touched {
+    /// A record, by its URI.
+    Record(String),
+    /// The event begins a call of this tool, and names no record.
+    Unsaid(String),
 }
 
 /// What an index keeps of a decision.
@@ -120,6 +131,7 @@ impl IndexKeys {
                     })
                     .collect()
             }),
+            touches: touches(body),
             run: match body {
                 Body::RunOpened {
                     external,
@@ -146,6 +158,28 @@ impl IndexKeys {
             },
         }
     }
+}
+
+/// What a tool call touches. Only tool calls have effects that name records, besides the steps of a
+/// rollback: these begin as another kind.
+fn touches(body: &Body) -> Vec<Touched> {
+    let effects = match (body, body.proposal()) {
+        (_, Some(proposal)) if proposal.kind != Kind::ToolCall => return Vec::new(),
+        (_, Some(proposal)) => &proposal.effects,
+        (Body::Started { effects, .. } | Body::Finished { effects, .. }, None) => effects,
+        _ => return Vec::new(),
+    };
+    let named = effects.iter().flat_map(|e| e.reads.iter().chain(&e.writes));
+    let mut touches: Vec<Touched> = named
+        .map(|resource| Touched::Record(resource.uri.clone()))
+        .collect();
+    touches.sort_unstable();
+    touches.dedup();
+    if let (true, Some(proposal)) = (touches.is_empty(), body.proposal()) {
+        let tool = proposal.name.clone().unwrap_or_default();
+        touches.push(Touched::Unsaid(tool));
+    }
+    touches
 }
 
 /// Where an event leaves its decision. Only what the event itself says: the order of steps was

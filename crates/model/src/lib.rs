@@ -27,7 +27,7 @@ pub use effect::{Effect, EffectClass, FailureClass, Outcome, Resource};
 pub use environment::{Change, Environment};
 pub use event::{Body, Event, Origin, Realm, RealmError};
 pub use id::{DecisionId, EventId, IdError, RunId, SubjectId};
-pub use keys::{DecisionKeys, Edge, IndexKeys, RunKeys};
+pub use keys::{DecisionKeys, Edge, IndexKeys, RunKeys, Touched};
 pub use lifecycle::{IllegalStep, Status, Step};
 pub use proposal::{
     Account, Agent, Approval, Field, Kind, MissingField, PolicyUse, Proposal, Provenance, Verdict,

@@ -11,7 +11,7 @@ use ledger::{
     Appended, Batch, BlobState, Checkpoint, DecisionRow, Direction, Found, KeyState, LogBuilder,
     Page, RunRow, Sealing, SigningKey, Store, StoreError, StoreStatus, SubjectKey, digest::sha256,
 };
-use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId};
+use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
 
 use crate::admit::{Known, Staged, admit};
 use crate::error::unavailable;
@@ -272,6 +272,14 @@ impl Store for MemoryStore {
 
     async fn events_named(&self, names: &[&str]) -> Result<Vec<u64>, StoreError> {
         Ok(self.state()?.index.events_named(names))
+    }
+
+    async fn touching(
+        &self,
+        touched: &[Touched],
+        since: u64,
+    ) -> Result<Vec<DecisionId>, StoreError> {
+        Ok(self.state()?.index.touching(touched, since))
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

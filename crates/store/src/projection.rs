@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use ledger::{DecisionRow, Direction, Found, Page, RunRow};
 use model::{
     DecisionId, Edge, EventId, HybridTime, IndexKeys, Origin, RunId, RunKeys, Strength, SubjectId,
+    Touched,
 };
 
 use crate::prefix::{IdRange, is_id_part};
@@ -26,6 +27,7 @@ pub(crate) struct Projection {
     causes: BTreeSet<(DecisionId, Edge)>,
     effects: BTreeSet<(DecisionId, Edge)>,
     subjects: BTreeSet<SubjectId>,
+    touches: BTreeSet<(Touched, u64, DecisionId)>,
     last: Option<HybridTime>,
 }
 
@@ -69,6 +71,9 @@ impl Projection {
         if let Some(id) = keys.decision {
             self.of_decision.entry(id).or_default().push(seq);
             self.decision(id, seq, keys);
+            let touches = keys.touches.iter().cloned();
+            self.touches
+                .extend(touches.map(|touched| (touched, seq, id)));
         }
         for edge in &keys.edges {
             self.causes.insert((edge.effect, *edge));
@@ -204,6 +209,18 @@ impl Projection {
             .collect();
         seqs.sort_unstable();
         seqs
+    }
+
+    pub(crate) fn touching(&self, touched: &[Touched], since: u64) -> Vec<DecisionId> {
+        let nil = DecisionId::from_bytes([0; 16]);
+        let of = |touched: &Touched| {
+            let rows = self.touches.range((touched.clone(), since, nil)..);
+            let touched = touched.clone();
+            rows.take_while(move |row| row.0 == touched)
+                .map(|row| row.2)
+        };
+        let found: BTreeSet<DecisionId> = touched.iter().flat_map(of).collect();
+        found.into_iter().collect()
     }
 
     pub(crate) fn find(&self, prefix: &str, limit: usize) -> Vec<Found> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Body, DecisionId, Digest, Origin, Status, Strength};
+use model::{Body, DecisionId, Digest, Origin, Status, Strength, Touched};
 
 use super::sample::{Maker, batch};
 use crate::{Direction, Found, Leaf, Page, Store, StoreError};
@@ -234,6 +234,47 @@ pub(super) async fn finds_events_by_decision_subject_and_name(store: &dyn Store)
     );
     assert!(named(&["no such name"]).await.is_empty());
     assert!(named(&[]).await.is_empty());
+}
+
+pub(super) async fn finds_tool_calls_by_what_they_touch(store: &dyn Store) {
+    let mut make = Maker::default();
+    let (run, one, two, three) = (
+        make.run(),
+        make.decision(),
+        make.decision(),
+        make.decision(),
+    );
+    let other = make.decision();
+    let leaves = [
+        make.call(one, run, "read", &["orders/1", "orders/1"]),
+        make.call(two, run, "read", &["orders/1", "users/2"]),
+        make.call(three, run, "make", &[]),
+        make.propose(other, run, "a", &[]),
+        make.touch(three, &["orders/3"]),
+        make.touch(one, &["orders/1"]),
+    ];
+    store.append(batch(leaves)).await.expect("appends");
+    settle(store).await;
+    let touching = async |touched: &[Touched], since| {
+        let found = store.touching(touched, since).await;
+        found.expect("answers")
+    };
+    let record = |uri: &str| Touched::Record(uri.to_owned());
+    let unsaid = |tool: &str| Touched::Unsaid(tool.to_owned());
+    assert_eq!(touching(&[record("orders/1")], 0).await, [one, two]);
+    assert_eq!(
+        touching(&[record("orders/1")], 2).await,
+        [one],
+        "it said so again"
+    );
+    assert_eq!(
+        touching(&[record("users/2"), record("orders/3")], 0).await,
+        [two, three]
+    );
+    assert_eq!(touching(&[unsaid("make")], 0).await, [three]);
+    assert_eq!(touching(&[unsaid("read"), unsaid("a")], 0).await, []);
+    assert_eq!(touching(&[record("make"), record("orders")], 0).await, []);
+    assert_eq!(touching(&[], 0).await, []);
 }
 
 pub(super) async fn finds_by_prefix(store: &dyn Store) {

@@ -37,6 +37,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
         &new().await,
     ))
     .await;
+    Box::pin(index::finds_tool_calls_by_what_they_touch(&new().await)).await;
     Box::pin(index::finds_by_prefix(&new().await)).await;
     Box::pin(index::finds_by_end(&new().await)).await;
     Box::pin(index::finds_an_import_again(&new().await)).await;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use model::{
-    Account, Agent, Body, Cause, CauseKind, DecisionId, Digest, Event, EventId, Evidence, Field,
-    HybridTime, Kind, Media, Outcome, Proposal, Provenance, RunId, Sealed, SealedField, Strength,
-    SubjectId,
+    Account, Agent, Body, Cause, CauseKind, DecisionId, Digest, Effect, EffectClass, Event,
+    EventId, Evidence, Field, HybridTime, Kind, Media, Outcome, Proposal, Provenance, Resource,
+    RunId, Sealed, SealedField, Strength, SubjectId,
 };
 
 use crate::{Batch, Leaf, digest::sha256};
@@ -166,6 +166,26 @@ impl Maker {
         })
     }
 
+    /// Returns the leaf that proposes a call of a tool, which reads these records.
+    pub fn call(&mut self, decision: DecisionId, run: RunId, tool: &str, uris: &[&str]) -> Leaf {
+        let proposal = Proposal {
+            effects: effects(uris),
+            kind: Kind::ToolCall,
+            name: Some(tool.to_owned()),
+            ..proposal(run, "caller", &[], None)
+        };
+        self.leaf(Body::Proposed { decision, proposal })
+    }
+
+    /// Returns the leaf that starts `decision`, which reads these records.
+    pub fn touch(&mut self, decision: DecisionId, uris: &[&str]) -> Leaf {
+        self.leaf(Body::Started {
+            decision,
+            effects: effects(uris),
+            sealed: None,
+        })
+    }
+
     /// Returns the leaf that adds a cause to `decision`.
     pub fn link(&mut self, decision: DecisionId, cause: DecisionId, strength: Strength) -> Leaf {
         self.leaf(Body::Linked {
@@ -241,6 +261,19 @@ fn proposal(
         sealed,
         started: None,
     }
+}
+
+fn effects(uris: &[&str]) -> Vec<Effect> {
+    let read = |uri: &&str| Resource {
+        uri: (*uri).to_owned(),
+        version: None,
+    };
+    vec![Effect {
+        class: EffectClass::Read,
+        key: Digest([0; 32]),
+        reads: uris.iter().map(read).collect(),
+        writes: Vec::new(),
+    }]
 }
 
 fn edge(decision: DecisionId, strength: Strength) -> Cause {

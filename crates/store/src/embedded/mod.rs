@@ -43,6 +43,7 @@ use ledger::{
 };
 use model::{
     Body, DecisionId, Digest, Edge, Event, EventId, HybridTime, Origin, RunId, Strength, SubjectId,
+    Touched,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -447,6 +448,15 @@ impl Store for EmbeddedStore {
     async fn events_named(&self, names: &[&str]) -> Result<Vec<u64>, StoreError> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.ask(move |index| index.events_named(&names)).await
+    }
+
+    async fn touching(
+        &self,
+        touched: &[Touched],
+        since: u64,
+    ) -> Result<Vec<DecisionId>, StoreError> {
+        let touched = touched.to_vec();
+        self.ask(move |index| index.touching(&touched, since)).await
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

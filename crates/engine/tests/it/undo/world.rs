@@ -11,7 +11,7 @@ use ledger::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, RunRow, Sealing,
     Store, StoreError, StoreStatus, SubjectKey,
 };
-use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId};
+use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
 use recover::plan::{Fields, HttpCall, RecordRef, ToolCall};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -397,6 +397,14 @@ impl Store for Mortal {
 
     async fn events_named(&self, names: &[&str]) -> Result<Vec<u64>, StoreError> {
         self.store.events_named(names).await
+    }
+
+    async fn touching(
+        &self,
+        touched: &[Touched],
+        since: u64,
+    ) -> Result<Vec<DecisionId>, StoreError> {
+        self.store.touching(touched, since).await
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

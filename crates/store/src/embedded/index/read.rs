@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use ledger::{DecisionRow, Direction, Found, Page, RunRow};
 use model::{
     Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
-    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp,
+    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, Touched,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, EDGE_LEN, ct_key, kind_code, part_key, status_of};
+use super::write::{Blob, EDGE_LEN, ct_key, kind_code, part_key, signed, status_of, touch_key};
 use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
@@ -200,6 +200,20 @@ impl Reader<'_> {
         }
         seqs.sort_unstable();
         Ok(seqs)
+    }
+
+    pub(crate) fn touching(&self, touched: &[Touched], since: u64) -> Sql<Vec<DecisionId>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT decision FROM touch WHERE what = ?1 AND seq >= ?2")?;
+        let since = signed(since);
+        let mut found = BTreeSet::new();
+        for touched in touched {
+            for id in statement.query_map([touch_key(touched), since], |row| row.get(0))? {
+                found.insert(DecisionId::from_bytes(id?));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     pub(crate) fn find(&self, prefix: &str, limit: usize) -> Sql<Vec<Found>> {

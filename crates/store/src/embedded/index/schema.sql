@@ -60,6 +60,11 @@ CREATE TABLE blob (
   ct INTEGER NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
   PRIMARY KEY (ct, pack, place)
 ) STRICT, WITHOUT ROWID;
+-- `what` is the first eight bytes of the SHA-256 of `r` and a record's URI, or of `u` and the tool of
+-- a call that names no record.
+CREATE TABLE touch (
+  what INTEGER NOT NULL, seq INTEGER NOT NULL, decision BLOB NOT NULL, PRIMARY KEY (what, seq)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE subject (id BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE erased (
   subject BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (subject, seq)

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ledger::digest::sha256_parts;
 use ledger::merkle::leaf_hash;
 use model::{
     DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, Status,
-    SubjectId,
+    SubjectId, Touched,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -56,6 +57,7 @@ struct Gathered<'k> {
     begun: Vec<Begun<'k>>,
     decisions_of_runs: Spans,
     payloads_of_subjects: Spans,
+    touches: Vec<(i64, i64, DecisionId)>,
     heads: HashMap<[u8; 16], EventId>,
     statuses: HashMap<DecisionId, (RunId, Status, Status)>,
     counts: HashMap<(RunId, Status), i64>,
@@ -242,6 +244,11 @@ impl<'c> Statements<'c> {
             gathered.payloads_of_subjects.add(subject.as_bytes(), seq);
             gathered.subjects.insert(subject);
         }
+        if let Some(id) = keys.decision {
+            let touches = keys.touches.iter();
+            let rows = touches.map(|touched| (touch_key(touched), at, id));
+            gathered.touches.extend(rows);
+        }
         let began = match keys.decision {
             Some(id) => self.decision(connection, id, (seq, code), keys, gathered)?,
             None => false,
@@ -396,6 +403,7 @@ impl Gathered<'_> {
                 "INSERT INTO payload_span VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first) \
                  DO UPDATE SET last = excluded.last, count = excluded.count",
             )?,
+            touches: Vec::new(),
             heads: HashMap::new(),
             statuses: HashMap::new(),
             counts: HashMap::new(),
@@ -452,6 +460,16 @@ impl Gathered<'_> {
             },
         )?;
         write_effects(connection, self.effects)?;
+        self.touches.sort_unstable();
+        // Two names can have one key.
+        Rows::prepare(connection, "INSERT OR IGNORE INTO touch", 3, AT_ONCE, "")?.put(
+            &self.touches,
+            |(what, seq, id), values| {
+                values.push(what)?;
+                values.push(seq)?;
+                values.push(&id.as_bytes()[..])
+            },
+        )?;
         let mut statement = connection.prepare_cached(
             "INSERT INTO stream VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET head = excluded.head",
         )?;
@@ -594,6 +612,16 @@ fn packed(other: DecisionId, edge: &Edge) -> [u8; EDGE_LEN] {
 /// faster than bytes. Whoever reads a place finds the whole digest there.
 pub(super) fn ct_key(ct: &Digest) -> i64 {
     i64::from_be_bytes(ct.0[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// The beginning of a digest of what a call touched: names of records are long, and who is found by
+/// one is looked at.
+pub(super) fn touch_key(touched: &Touched) -> i64 {
+    let (tag, name) = match touched {
+        Touched::Record(uri) => (b"r", uri),
+        Touched::Unsaid(tool) => (b"u", tool),
+    };
+    ct_key(&sha256_parts(&[tag, name.as_bytes()]))
 }
 
 pub(super) fn signed(number: u64) -> i64 {
