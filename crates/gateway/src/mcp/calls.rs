@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::{Response, StatusCode};
 use engine::live::{Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, What as Deed};
-use model::{Environment, Field, Media, Outcome};
+use model::{DecisionId, Environment, Field, Media, Outcome, RunId};
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
 
@@ -41,6 +41,8 @@ pub(super) struct Calls {
     asked: Vec<(String, String)>,
     /// Those that a rule refused.
     refused: Vec<(Option<Id<'static>>, Refused)>,
+    /// The first of those that began.
+    named: Option<(DecisionId, RunId)>,
     /// Whether its stream stays open for good.
     listens: bool,
     batch: bool,
@@ -59,6 +61,7 @@ impl Calls {
             held: Vec::new(),
             asked: Vec::new(),
             refused: Vec::new(),
+            named: None,
             listens: false,
             batch: false,
         }
@@ -109,6 +112,8 @@ impl Calls {
 
     /// Waits until it is in the record what becomes of the calls.
     async fn durable(&mut self) -> Result<(), Refusal> {
+        let first = self.open.first();
+        self.named = first.map(|(_, open)| (open.decision(), open.run()));
         let mut why = None;
         for (_, open) in &mut self.open {
             why = why.or(open.durable().await.err());
@@ -243,9 +248,8 @@ impl Calls {
 
     /// Says in an answer which decision the call is.
     pub(super) fn name(&self, response: &mut Response<Body>) {
-        if let Some((_, open)) = self.open.first() {
-            let (decision, run) = (open.decision().to_string(), open.run().to_string());
-            reply::name(response, &decision, &run);
+        if let Some((decision, run)) = &self.named {
+            reply::name(response, &decision.to_string(), &run.to_string());
         }
     }
 
