@@ -123,7 +123,7 @@ impl Out {
     /// Colours a status by what it means.
     pub(crate) fn status(&self, status: &str) -> String {
         let paint = match status {
-            "succeeded" | "compensated" | "approved" => Paint::Green,
+            "succeeded" | "compensated" | "approved" | "replayed" => Paint::Green,
             "failed" | "rejected" | "compensation-failed" | "invalidated" => Paint::Red,
             "unknown" | "held" | "stands" | "cancelled" => Paint::Yellow,
             _ => Paint::Dim,

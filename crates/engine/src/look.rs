@@ -331,6 +331,7 @@ fn outcome_words(outcome: &Outcome) -> String {
         Outcome::Failed { class } => format!("failed: {}", class.name()),
         Outcome::Cancelled => "cancelled".to_owned(),
         Outcome::Unknown => "unknown".to_owned(),
+        Outcome::Replayed => "replayed".to_owned(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Heard {
     pub const fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Succeeded => Self::Worked,
-            Outcome::Cancelled | Outcome::Unknown => Self::Nothing,
+            Outcome::Cancelled | Outcome::Unknown | Outcome::Replayed => Self::Nothing,
             Outcome::Failed { class } => match class {
                 FailureClass::Timeout
                 | FailureClass::Unavailable

@@ -62,6 +62,9 @@ pub enum Outcome {
     },
     /// It was stopped before its end.
     Cancelled,
+    /// It was not carried out: its answer is the one that an earlier decision got, which its cause
+    /// names.
+    Replayed,
     /// Nobody knows: there is an intent and no result.
     Unknown,
 }

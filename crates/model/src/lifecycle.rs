@@ -7,7 +7,8 @@
 //!                                                └─► unknown  ──┘                └─► …    └────────┴── compensation failed
 //! ```
 //!
-//! *Unknown* may still become known. What has not started can only be rejected or cancelled.
+//! *Unknown* may still become known. What has not started can only be rejected or cancelled. What
+//! begins may also end as *replayed*: nothing was done, and the answer is an earlier one's.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,8 @@ pub enum Status {
     Stands,
     /// Taking its effects back was tried and failed; it can be tried again.
     CompensationFailed,
+    /// Did nothing, and was answered with what an earlier decision got.
+    Replayed,
 }
 
 /// A move along the lifecycle.
@@ -83,8 +86,9 @@ pub struct IllegalStep {
 }
 
 impl Status {
-    /// All statuses, in the order of the lifecycle.
-    pub const ALL: [Self; 14] = [
+    /// All statuses, in the order of the lifecycle. Indexes keep places in this list, so what came
+    /// later stands at its end.
+    pub const ALL: [Self; 15] = [
         Self::Proposed,
         Self::Held,
         Self::Approved,
@@ -99,6 +103,7 @@ impl Status {
         Self::Compensated,
         Self::Stands,
         Self::CompensationFailed,
+        Self::Replayed,
     ];
 
     /// Returns the name that the record uses.
@@ -119,6 +124,7 @@ impl Status {
             Self::Compensated => "compensated",
             Self::Stands => "stands",
             Self::CompensationFailed => "compensation-failed",
+            Self::Replayed => "replayed",
         }
     }
 
@@ -138,7 +144,11 @@ impl Status {
             (
                 Self::Started,
                 Step::Finish(
-                    to @ (Self::Succeeded | Self::Failed | Self::Cancelled | Self::Unknown),
+                    to @ (Self::Succeeded
+                    | Self::Failed
+                    | Self::Cancelled
+                    | Self::Unknown
+                    | Self::Replayed),
                 ),
             )
             | (
@@ -146,7 +156,7 @@ impl Status {
                 Step::Finish(to @ (Self::Succeeded | Self::Failed | Self::Cancelled)),
             ) => to,
             (
-                Self::Succeeded | Self::Failed | Self::Cancelled | Self::Unknown,
+                Self::Succeeded | Self::Failed | Self::Cancelled | Self::Unknown | Self::Replayed,
                 Step::Invalidate,
             ) => Self::Invalidated,
             (Self::Invalidated | Self::CompensationFailed, Step::Compensate) => Self::Compensating,
@@ -190,6 +200,7 @@ impl From<&Outcome> for Status {
             Outcome::Failed { .. } => Self::Failed,
             Outcome::Cancelled => Self::Cancelled,
             Outcome::Unknown => Self::Unknown,
+            Outcome::Replayed => Self::Replayed,
         }
     }
 }

@@ -127,7 +127,7 @@ const fn y_of(row: usize) -> usize {
 
 fn colours(status: &str) -> (&'static str, &'static str) {
     match status {
-        "succeeded" | "compensated" => ("#eef7ee", "#4b9a58"),
+        "succeeded" | "compensated" | "replayed" => ("#eef7ee", "#4b9a58"),
         "failed" | "rejected" | "invalidated" | "compensation-failed" => ("#fbecec", "#c0504d"),
         "unknown" | "held" | "stands" | "cancelled" => ("#fdf6e3", "#c99a2e"),
         _ => ("#f2f4f8", "#8a94a6"),

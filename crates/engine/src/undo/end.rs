@@ -260,7 +260,11 @@ impl Carrier {
         }
         if matches!(
             concerned.status,
-            Status::Succeeded | Status::Failed | Status::Cancelled | Status::Unknown
+            Status::Succeeded
+                | Status::Failed
+                | Status::Cancelled
+                | Status::Unknown
+                | Status::Replayed
         ) {
             let body = Body::Invalidated {
                 decision: id,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use ledger::{DecisionRow, Direction, Page};
 use model::{
-    Body, Cause, Decision, DecisionId, Edge, EffectClass, Environment, Event, Field, Kind, RunId,
-    Status, Strength,
+    Body, Cause, Decision, DecisionId, Edge, EffectClass, Environment, Event, Field, Kind, Outcome,
+    RunId, Status, Strength,
 };
 use recover::plan::{Incident, Possible, RecordRef, Rule};
 use recover::{Call, Catalogue, Checkpoint, Facts, Images, Member, Plan};
@@ -383,7 +383,8 @@ impl Engine {
         Ok(low)
     }
 
-    /// Reads a call, with what it touched; none if it never began, because it was held or refused.
+    /// Reads a call, with what it touched; none if it never began, because it was held or refused,
+    /// or did nothing, because an earlier one answered it.
     async fn seen(
         &self,
         row: &DecisionRow,
@@ -394,6 +395,9 @@ impl Engine {
         let Some(at) = self.began(row, &events).await? else {
             return Ok(None);
         };
+        if decision.outcome == Outcome::Replayed {
+            return Ok(None);
+        }
         let texts = self.texts(&events).await?;
         let tool = decision.proposal.name.clone().unwrap_or_default();
         let environment: Environment = texts

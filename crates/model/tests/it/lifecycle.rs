@@ -2,7 +2,7 @@
 
 use model::{Status, Step};
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step::Hold,
     Step::Approve,
     Step::Reject,
@@ -11,6 +11,7 @@ const STEPS: [Step; 13] = [
     Step::Finish(Status::Failed),
     Step::Finish(Status::Cancelled),
     Step::Finish(Status::Unknown),
+    Step::Finish(Status::Replayed),
     Step::Invalidate,
     Step::Compensate,
     Step::FinishCompensation,
@@ -34,7 +35,7 @@ fn c9_only_these_steps_are_legal() {
     held: approved, rejected, cancelled
     approved: started, cancelled
     rejected: 
-    started: succeeded, failed, cancelled, unknown
+    started: succeeded, failed, cancelled, unknown, replayed
     succeeded: invalidated
     failed: invalidated
     cancelled: invalidated
@@ -44,6 +45,7 @@ fn c9_only_these_steps_are_legal() {
     compensated: 
     stands: 
     compensation-failed: compensating, stands
+    replayed: invalidated
     ");
 }
 

@@ -169,6 +169,6 @@ const fn answered(outcome: &Outcome) -> bool {
             class,
             FailureClass::Error | FailureClass::Invalid | FailureClass::NotFound
         ),
-        Outcome::Cancelled | Outcome::Unknown => false,
+        Outcome::Cancelled | Outcome::Replayed | Outcome::Unknown => false,
     }
 }
