@@ -22,6 +22,7 @@ use crate::content::Content;
 use crate::live::from_record;
 use crate::look::fold;
 use crate::record::{Envelope, Plain};
+use crate::replay::Replay;
 use crate::text::recorded;
 use crate::view::{CheckpointView, CheckpointsView, RestoredView};
 use crate::{Engine, EngineError};
@@ -187,13 +188,33 @@ impl Engine {
     }
 
     /// Gives an agent the state back that it had on the recovery line: the latest one that
-    /// remembers nothing rescinded, with what the newest is to keep. Recorded as a decision.
+    /// remembers nothing rescinded, with what the newest is to keep. Recorded as a decision. What
+    /// the agent did since and does again is answered from the record, or made anew on purpose if
+    /// it `forks`.
+    ///
+    /// A process that carries calls goes through
+    /// [`Recorder::restore`](crate::live::Recorder::restore), so that they know of it at once.
     ///
     /// # Errors
     /// [`EngineError::Unrestorable`] if the state, or what is to be kept, cannot be read whole:
     /// nothing is given back then. [`EngineError::NotFound`] if the agent has saved nothing;
     /// [`EngineError::Store`].
-    pub async fn restore(&self, run: RunId, agent: &str) -> Result<RestoredView, EngineError> {
+    pub async fn restore(
+        &self,
+        run: RunId,
+        agent: &str,
+        forks: bool,
+    ) -> Result<RestoredView, EngineError> {
+        let (restored, _) = self.go_back(run, agent, forks).await?;
+        Ok(restored)
+    }
+
+    pub(crate) async fn go_back(
+        &self,
+        run: RunId,
+        agent: &str,
+        forks: bool,
+    ) -> Result<(RestoredView, Option<Replay>), EngineError> {
         self.caught_up(PATIENCE).await;
         let rows = self.saved_rows(run, Some(agent)).await?;
         let newest = rows.last().ok_or_else(|| EngineError::NotFound {
@@ -221,7 +242,7 @@ impl Engine {
             .collect();
         let told = serde_json::json!({
             "checkpoint": line.map(|id| id.to_string()), "kept": kept,
-            "newest": newest.id.to_string(), "passed_over": passed_over,
+            "newest": newest.id.to_string(), "passed_over": passed_over, "fork": forks,
         })
         .to_string();
         let proposal = Proposal {
@@ -242,7 +263,9 @@ impl Engine {
         };
         let contents = [(Field::Asked, &*told)];
         let decision = self.append_done(run, proposal, &contents).await?;
-        Ok(RestoredView {
+        let replay = self.replay_of(run, agent).await?;
+        let replays = replay.as_ref().map_or(&[][..], Replay::effects).iter();
+        let view = RestoredView {
             run: run.to_string(),
             agent: agent.to_owned(),
             decision: decision.to_string(),
@@ -252,7 +275,28 @@ impl Engine {
             state,
             kept,
             external: opened.beside.external,
-        })
+            replays: replays.map(|effect| effect.decision.to_string()).collect(),
+            forks,
+        };
+        Ok((view, replay))
+    }
+
+    /// Whether a restore says that what follows is made anew.
+    pub(crate) async fn forks(&self, restore: &[Event]) -> bool {
+        for event in restore {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            let Ok(Content::Kept(fields)) = self.open(event, sealed).await else {
+                continue;
+            };
+            let told = fields.iter().find(|field| field.role == Field::Asked);
+            let told = told.and_then(|told| serde_json::from_slice::<Value>(&told.bytes).ok());
+            if let Some(told) = told {
+                return told["fork"] == true;
+            }
+        }
+        false
     }
 
     fn now(&self) -> Timestamp {
@@ -451,9 +495,15 @@ impl Engine {
         }
         let first = proposal.causes.len().min(CAUSES_PER_LEAF);
         let later = proposal.causes.split_off(first);
+        // Whoever starts looks for restores among what was proposed, and for nothing else.
+        let proposed = is_proposed_restore(&proposal);
+        let body = match proposed {
+            true => Body::Proposed { decision, proposal },
+            false => Body::Begun { decision, proposal },
+        };
         let mut events = vec![Event {
             at,
-            body: Body::Begun { decision, proposal },
+            body,
             id,
             prev: None,
             v: 1,
@@ -468,6 +518,13 @@ impl Engine {
             then(Body::Linked {
                 causes: causes.to_vec(),
                 decision,
+            });
+        }
+        if proposed {
+            then(Body::Started {
+                decision,
+                effects: Vec::new(),
+                sealed: None,
             });
         }
         then(Body::Finished {
@@ -498,8 +555,19 @@ fn is_aside(row: &DecisionRow) -> bool {
     }
 }
 
-fn is_restore(row: &DecisionRow) -> bool {
+pub(crate) fn is_restore(row: &DecisionRow) -> bool {
     row.keys.kind == Kind::RecoveryStep && row.keys.name.as_deref() == Some(RESTORE)
+}
+
+pub(crate) fn is_proposed_restore(proposal: &Proposal) -> bool {
+    proposal.kind == Kind::RecoveryStep && proposal.name.as_deref() == Some(RESTORE)
+}
+
+/// The checkpoint that a restore went back to; none if there was none that it could.
+pub(crate) fn restored_to(restore: &Decision) -> Option<DecisionId> {
+    let mut causes = restore.causes.iter();
+    let by = |cause: &&Cause| matches!(&cause.evidence, Evidence::Explicit { by } if by == RESTORE);
+    causes.find(by).map(|cause| cause.decision)
 }
 
 fn cause(decision: DecisionId, by: &str) -> Cause {

@@ -22,6 +22,7 @@ mod minds;
 mod news;
 pub mod prove;
 mod record;
+mod replay;
 mod rescinded;
 mod text;
 pub mod undo;

@@ -420,6 +420,11 @@ pub struct RestoredView {
     pub kept: Vec<String>,
     /// What belongs to it elsewhere, by name, as it was then.
     pub external: BTreeMap<String, String>,
+    /// What the agent did since and still stands, oldest first: the same calls are answered from
+    /// the record, once each.
+    pub replays: Vec<String>,
+    /// Whether they are made anew instead.
+    pub forks: bool,
 }
 
 /// Why one decision depends on another.

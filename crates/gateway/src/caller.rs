@@ -11,6 +11,10 @@ pub(crate) const AGENT: &str = "x-rescind-agent";
 pub(crate) const RUN: &str = "x-rescind-run";
 /// Names decisions that caused the call, parted by commas.
 pub(crate) const CAUSE: &str = "x-rescind-cause";
+/// Says that a call which was made before its agent went back is to be made anew: `1`.
+pub(crate) const FORK: &str = "x-rescind-fork";
+/// Tells the client which decision's answer it got, where its call was not made anew.
+pub(crate) const REPLAY_OF: &str = "x-rescind-replay-of";
 /// The token of a caller that needs one. `Authorization` is the upstream's.
 pub(crate) const TOKEN: &str = "x-rescind-token";
 /// Tells the client which decision its call is.
@@ -39,6 +43,7 @@ pub(crate) fn read(headers: &HeaderMap, agent: Option<String>) -> Caller {
         trace: text("traceparent")
             .and_then(|value| wire::trace::traceparent(&value))
             .map(|parent| parent.trace_id),
+        fork: text(FORK).is_some_and(|fork| fork == "1"),
         ..Caller::default()
     }
 }

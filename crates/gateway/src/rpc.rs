@@ -47,8 +47,12 @@ impl Refusal {
 
     /// The call is stopped because of the record.
     pub(crate) fn unrecorded(error: &RecordError) -> Self {
-        if let RecordError::Held { .. } = error {
-            return Self::new("agent_held", format!("the call was refused: {error}"));
+        match error {
+            RecordError::Held { .. } => {
+                return Self::new("agent_held", format!("the call was refused: {error}"));
+            }
+            RecordError::Done { .. } => return Self::new("done_before", error.to_string()),
+            _ => {}
         }
         let message = format!("the call was stopped because it cannot be recorded: {error}");
         Self::new("record_unavailable", message)

@@ -41,6 +41,10 @@ pub(crate) struct Saved {
 pub(crate) struct Restored {
     /// The agent.
     agent: String,
+    /// Whether calls that it made since are made anew when it makes them again, and not answered
+    /// with what they got. Default: false.
+    #[serde(default)]
+    fork: bool,
 }
 
 pub(crate) async fn save(
@@ -91,5 +95,9 @@ pub(crate) async fn restore(
     Said(restored): Said<Restored>,
 ) -> Result<Json<RestoredView>, Problem> {
     let run = app.engine.resolve_run(&run).await?;
-    Ok(Json(app.engine.restore(run, &restored.agent).await?))
+    let Restored { agent, fork } = restored;
+    Ok(Json(match &app.recorder {
+        Some(recorder) => recorder.restore(run, &agent, fork).await?,
+        None => app.engine.restore(run, &agent, fork).await?,
+    }))
 }

@@ -27,6 +27,7 @@ use super::kept::Continues;
 use super::open::{Ciphertext, Draft, Flight, Open, Prompt};
 use super::pass::{Made, Pass};
 use super::place::Place;
+use super::replay::{Again, Replayed};
 use super::trace::merge;
 use super::{Inner, Recorder};
 use crate::record::Envelope;
@@ -44,6 +45,8 @@ pub enum Admitted {
     Held(Held),
     /// A rule refused it.
     Refused(Refused),
+    /// It was made before, and is answered with what it got then.
+    Replayed(Replayed),
 }
 
 /// A call that a rule refused, which stands in the record.
@@ -103,7 +106,19 @@ impl Inner {
             What::Message { to, .. } => Target::agent(to),
         };
         self.sweep();
-        let place = self.place(&call).await?;
+        let mut place = self.place(&call).await?;
+        let mut forks = false;
+        match self.again(&place, &call).await? {
+            Again::No => {}
+            Again::Fork(cause) => {
+                place.causes.push(cause);
+                forks = true;
+            }
+            Again::Of(recorded) => {
+                let replayed = self.replay(place, call, recorded, blocks);
+                return replayed.map(Admitted::Replayed);
+            }
+        }
         let exact = exact(place.run.id, &place.agent, &call.what);
         let (pass, judged, tripped) = match self.pass(&target) {
             Ok((pass, change)) => {
@@ -130,6 +145,9 @@ impl Inner {
                 "rule" => judgement.rule.name(), "enforced" => enforced_name(judgement.enforced)
             )
             .increment(1);
+        }
+        if judgement.enforced != Verdict::Deny && !forks {
+            self.replays.diverge(place.run.id, &place.agent, &call);
         }
         let considered = Considered {
             place,
@@ -496,7 +514,7 @@ pub(super) fn exact_call(
 
 /// Arguments in their canonical form, or as they came where that could take two for one: where
 /// they are no JSON, name something twice, or have more digits than a double holds.
-fn arguments_text(arguments: &str) -> String {
+pub(super) fn arguments_text(arguments: &str) -> String {
     let trimmed = arguments.trim();
     if trimmed.is_empty() || trimmed == "null" {
         return "{}".to_owned();
@@ -511,7 +529,7 @@ fn arguments_text(arguments: &str) -> String {
 }
 
 /// Whether a number has more digits than a double is sure to tell apart, or a large exponent.
-fn has_long_number(json: &str) -> bool {
+pub(super) fn has_long_number(json: &str) -> bool {
     let (mut in_text, mut escaped) = (false, false);
     let (mut digits, mut exponent) = (0_u32, false);
     for byte in json.bytes() {

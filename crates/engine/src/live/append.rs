@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ledger::{Appended, Batch, Journal, Leaf, Place, Remedy, StoreError};
-use model::{Body, HybridTime};
+use model::{Body, DecisionId, HybridTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -60,6 +60,17 @@ pub enum RecordError {
         agent: String,
         /// The rollback that holds it, or who does.
         by: String,
+    },
+    /// The same call was made before its agent went back, and there is no answer to give again.
+    #[error(
+        "the same call was made before, as decision `{decision}`, and {why}: look what became of \
+         it; with `x-rescind-fork: 1` it is made anew"
+    )]
+    Done {
+        /// The call before.
+        decision: DecisionId,
+        /// Why there is no answer.
+        why: &'static str,
     },
     /// What should be recorded is not fit for it.
     #[error("the call cannot be recorded: {reason}")]

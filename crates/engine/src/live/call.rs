@@ -29,6 +29,8 @@ pub struct Caller {
     pub conversation: Option<String>,
     /// A session that lasts over calls, such as one of MCP; the weakest of all hints.
     pub session: Option<String>,
+    /// Whether a call that was made before its agent went back is made anew.
+    pub fork: bool,
 }
 
 /// A call that is about to be made.

@@ -308,12 +308,14 @@ impl Recorder {
         self.inner.options.approvals.wait
     }
 
-    /// Makes every approval void that was asked for or given in a run, because the run goes on
-    /// from somewhere else. Returns how many.
-    pub fn void_approvals(&self, run: RunId, why: &str) -> usize {
+    /// Makes every approval void that was asked for or given in a run, or by one agent in it,
+    /// because that goes on from somewhere else. Returns how many.
+    pub fn void_approvals(&self, run: RunId, agent: Option<&str>, why: &str) -> usize {
         let of_run: Vec<DecisionId> = {
             let book = self.inner.book();
-            let of_run = book.waiting.iter().filter(|(_, held)| held.live.id == run);
+            let of_run = book.waiting.iter().filter(|(_, held)| {
+                held.live.id == run && agent.is_none_or(|agent| agent == held.traced.agent)
+            });
             of_run.map(|(id, _)| *id).collect()
         };
         for decision in &of_run {

@@ -33,6 +33,7 @@ mod place;
 mod policy;
 pub(crate) mod recall;
 mod repair;
+mod replay;
 mod rescind;
 mod rescinded;
 mod runs;
@@ -61,6 +62,7 @@ use self::held::Book;
 use self::join::Joins;
 use self::policy::Policy;
 use self::repair::Repairs;
+use self::replay::Replays;
 use self::rescinded::Index;
 use self::runs::Runs;
 pub(crate) use self::runs::from_record;
@@ -73,6 +75,7 @@ pub use self::held::{Held, Told};
 pub use self::open::{Open, Written};
 pub use self::pass::Pass;
 pub use self::policy::{ApprovalOptions, GuardOptions};
+pub use self::replay::Replayed;
 pub use self::rescind::Rescission;
 pub use guard::{BreakerOptions, Heard, Mode, Rule, Target};
 pub use lineage::Role;
@@ -186,6 +189,8 @@ pub(crate) struct Inner {
     subjects: Subjects,
     sealers: Mutex<Vec<Sealer>>,
     rescinded: Index,
+    /// Who went back, and what they find again.
+    replays: Replays,
     repairs: Mutex<Repairs>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -225,6 +230,7 @@ impl Recorder {
             .events_named(&["invalidated"])
             .await?
             .is_empty();
+        let proposed = !engine.store().events_named(&["proposed"]).await?.is_empty();
         let inner = Arc::new(Inner {
             tracer: Mutex::new(Tracer::new(options.lineage)),
             policy: Policy::of(&options),
@@ -240,6 +246,7 @@ impl Recorder {
             subjects,
             sealers: Mutex::new(Vec::new()),
             rescinded: Index::new(anything),
+            replays: Replays::new(proposed),
             repairs: Mutex::new(Repairs::default()),
             tasks,
             stop,
@@ -249,6 +256,9 @@ impl Recorder {
         inner.tasks.spawn(async move {
             if anything {
                 recalling.load_rescinded().await;
+            }
+            if proposed {
+                recalling.load_replays().await;
             }
             recalling.recall().await;
             recalling.recalled.cancel();

@@ -114,6 +114,7 @@ impl Inner {
             }
         };
         self.runs().remember(&run, name.as_ref());
+        self.replays.follow(&caller.causes, run.id, &agent).await;
         Ok(Place {
             run,
             opening,

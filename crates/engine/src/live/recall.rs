@@ -55,7 +55,7 @@ pub(crate) struct Recalled {
     before: Option<String>,
     after: Option<String>,
     /// The server that has the tool.
-    server: Option<String>,
+    pub(crate) server: Option<String>,
     /// Their length in bytes.
     bytes: usize,
 }

@@ -1,7 +1,7 @@
 //! What calls touch: the identity of their effects, and images of records.
 
 use ledger::canonical;
-use model::{DecisionId, Digest, Field, Media, Resource};
+use model::{DecisionId, Digest, Field, Media, Resource, RunId};
 use recover::Images;
 use serde_json::Value;
 
@@ -63,10 +63,7 @@ pub(super) fn effect_key(
     decision: DecisionId,
 ) -> Digest {
     let asker = asker(place, decision);
-    let value: Option<Value> = serde_json::from_str(arguments).ok();
-    let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
-    let arguments = canonical.as_deref().unwrap_or(arguments.as_bytes());
-    identity(place, tool, arguments, asker)
+    identity(place.run.id, asker, tool, &canonical_text(arguments))
 }
 
 /// The same, without the arguments that may differ from one time to the next.
@@ -77,9 +74,7 @@ pub(super) fn identity_key(
     decision: DecisionId,
 ) -> Digest {
     let asker = asker(place, decision);
-    let canonical = canonical::to_vec(arguments);
-    let arguments = canonical.unwrap_or_else(|_| arguments.to_string().into_bytes());
-    identity(place, tool, &arguments, asker)
+    identity(place.run.id, asker, tool, &canonical_of(arguments))
 }
 
 fn asker(place: &Place, decision: DecisionId) -> DecisionId {
@@ -89,9 +84,21 @@ fn asker(place: &Place, decision: DecisionId) -> DecisionId {
         .map_or(decision, |asked| asked.decision)
 }
 
-fn identity(place: &Place, tool: &str, arguments: &[u8], asker: DecisionId) -> Digest {
+/// Arguments in their canonical form, or as they came if they have none.
+pub(super) fn canonical_text(arguments: &str) -> Vec<u8> {
+    let value: Option<Value> = serde_json::from_str(arguments).ok();
+    let canonical = value.and_then(|value| canonical::to_vec(&value).ok());
+    canonical.unwrap_or_else(|| arguments.as_bytes().to_vec())
+}
+
+/// The same, of arguments that are read.
+pub(super) fn canonical_of(arguments: &Value) -> Vec<u8> {
+    canonical::to_vec(arguments).unwrap_or_else(|_| arguments.to_string().into_bytes())
+}
+
+pub(super) fn identity(run: RunId, asker: DecisionId, tool: &str, arguments: &[u8]) -> Digest {
     ledger::digest::sha256_parts(&[
-        place.run.id.as_bytes(),
+        run.as_bytes(),
         asker.as_bytes(),
         tool.as_bytes(),
         b"\0",

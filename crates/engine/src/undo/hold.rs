@@ -91,7 +91,7 @@ impl Holds {
     }
 
     /// Whether a call is being carried out by this process.
-    pub(super) fn in_flight(&self, decision: DecisionId) -> bool {
+    pub(crate) fn in_flight(&self, decision: DecisionId) -> bool {
         self.lock().flights.contains_key(&decision)
     }
 

@@ -77,7 +77,7 @@ async fn c42_of_two_equal_calls_one_gets_the_approval() {
         .into_iter()
         .filter_map(|admitted| match admitted {
             Admitted::Open(open) => Some(open.decision()),
-            Admitted::Held(_) | Admitted::Refused(_) => None,
+            Admitted::Held(_) | Admitted::Refused(_) | Admitted::Replayed(_) => None,
         });
     assert_eq!(begun.collect::<Vec<_>>(), [decision]);
 }
@@ -395,7 +395,11 @@ async fn c42_a_run_that_goes_on_from_elsewhere_takes_no_approval_along() {
             ..REFUND
         })
         .await;
-    assert_eq!(desk.recorder.void_approvals(run, "the run was restored"), 2);
+    assert_eq!(
+        desk.recorder
+            .void_approvals(run, None, "the run was restored"),
+        2
+    );
     let mut held = held;
     assert!(matches!(held.told().await, Told::Void { .. }));
     for decision in [waiting, approved] {

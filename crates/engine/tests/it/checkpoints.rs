@@ -87,11 +87,11 @@ async fn c33_a_state_comes_back_with_its_policy_relations_and_references() {
     let second = engine.checkpoint(run, &second).await.unwrap();
     assert_eq!(second.causes, [bad.to_string(), first.id.clone()]);
 
-    let whole = engine.restore(run, "ada").await.unwrap();
+    let whole = engine.restore(run, "ada", false).await.unwrap();
     assert_eq!(whole.checkpoint.as_ref(), Some(&second.id));
     assert_eq!(whole.state["refunds"], 2);
     rescind(&recorder, bad).await;
-    let back = engine.restore(run, "ada").await.unwrap();
+    let back = engine.restore(run, "ada", false).await.unwrap();
     assert_eq!(back.checkpoint.as_ref(), Some(&first.id));
     assert_eq!(back.passed_over, [&*second.id]);
     assert_eq!(back.state, json!({ "orders": ["W7"] }));
@@ -105,7 +105,7 @@ async fn c33_a_state_comes_back_with_its_policy_relations_and_references() {
         .await
         .unwrap();
     assert_eq!(third.causes, [back.decision]);
-    let again = engine.restore(run, "ada").await.unwrap();
+    let again = engine.restore(run, "ada", false).await.unwrap();
     assert_eq!(again.checkpoint.as_ref(), Some(&third.id));
 }
 
@@ -122,7 +122,7 @@ async fn c33_who_was_told_what_was_rescinded_goes_back_too() {
     let after = state("bob", json!({ "told": true }), &[], "main");
     engine.checkpoint(run, &after).await.unwrap();
     rescind(&recorder, bad).await;
-    let back = engine.restore(run, "bob").await.unwrap();
+    let back = engine.restore(run, "bob", false).await.unwrap();
     assert_eq!(back.checkpoint, Some(before.id));
     assert_eq!(back.state["told"], false);
 }
@@ -136,7 +136,7 @@ async fn c35_what_is_marked_keep_survives_a_restore() {
     let saved = state("ada", learnt, &["/learnt"], "twice");
     let saved = engine.checkpoint(run, &saved).await.unwrap();
     rescind(&recorder, bad).await;
-    let back = engine.restore(run, "ada").await.unwrap();
+    let back = engine.restore(run, "ada", false).await.unwrap();
     assert_eq!(back.checkpoint, None);
     assert_eq!(
         (back.newest, &*back.kept),
@@ -157,7 +157,7 @@ async fn c33_a_damaged_state_is_refused() {
     let (_, run) = ask(&recorder, "ada", "Where is W7?", "In Bergen.").await;
     let saved = state("ada", json!({ "secret": "x".repeat(3_000) }), &[], "main");
     recorder.engine().checkpoint(run, &saved).await.unwrap();
-    assert!(recorder.engine().restore(run, "ada").await.is_ok());
+    assert!(recorder.engine().restore(run, "ada", false).await.is_ok());
     recorder
         .stop(std::time::Duration::from_secs(5))
         .await
@@ -183,7 +183,11 @@ async fn c33_a_damaged_state_is_refused() {
     std::fs::write(&largest.1, bytes).unwrap();
     let store = Arc::new(EmbeddedStore::open(options(2)).unwrap());
     let recorder = over(store, 7).await;
-    let error = recorder.engine().restore(run, "ada").await.unwrap_err();
+    let error = recorder
+        .engine()
+        .restore(run, "ada", false)
+        .await
+        .unwrap_err();
     assert_eq!(error.class().1, "unrestorable", "{error}");
     let list = recorder.engine().saved_in(run).await.unwrap();
     assert_ne!(list.checkpoints[0].content, "kept");
@@ -244,7 +248,12 @@ async fn what_is_no_state_is_refused_by_name() {
     let error = engine.checkpoint(run, &stranger).await.unwrap_err();
     assert_eq!(error.class().1, "not-found");
     assert_eq!(
-        engine.restore(run, "ada").await.unwrap_err().class().1,
+        engine
+            .restore(run, "ada", false)
+            .await
+            .unwrap_err()
+            .class()
+            .1,
         "not-found"
     );
     assert_eq!(engine.saved(id).await.unwrap_err().class().1, "wrong-kind");

@@ -203,6 +203,11 @@ async fn intend(
             held.leave();
             return Err(Refusal::new("held", "the message waits for a person"));
         }
+        // Only calls of tools are answered with what they got before.
+        Admitted::Replayed(before) => {
+            let message = format!("the message was sent before, as {}", before.of());
+            return Err(Refusal::new("done_before", message));
+        }
     };
     let durable = open.durable().await;
     durable.map_err(|error| Refusal::unrecorded(&error))?;

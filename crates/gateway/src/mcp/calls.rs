@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ::http::{Response, StatusCode};
-use engine::live::{Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, What as Deed};
+use engine::live::{
+    Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, Replayed, What as Deed,
+};
 use model::{DecisionId, Environment, Field, Media, Outcome, RunId};
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
@@ -41,6 +43,8 @@ pub(super) struct Calls {
     asked: Vec<(String, String)>,
     /// Those that a rule refused.
     refused: Vec<(Option<Id<'static>>, Refused)>,
+    /// Those that were made before, with what they got.
+    replayed: Vec<(Option<Id<'static>>, Replayed)>,
     /// The first of those that began.
     named: Option<(DecisionId, RunId)>,
     /// Whether its stream stays open for good.
@@ -61,6 +65,7 @@ impl Calls {
             held: Vec::new(),
             asked: Vec::new(),
             refused: Vec::new(),
+            replayed: Vec::new(),
             named: None,
             listens: false,
             batch: false,
@@ -93,6 +98,7 @@ impl Calls {
                         self.held.push((id, held));
                     }
                     Ok(Admitted::Refused(refused)) => self.refused.push((id, refused)),
+                    Ok(Admitted::Replayed(replayed)) => self.replayed.push((id, replayed)),
                     Err(error) => return Err(self.unrecorded(&error).await),
                 },
                 (What::ListTools, Some(id)) => self.lists.push(id),
@@ -121,6 +127,9 @@ impl Calls {
         for (_, held) in &mut self.held {
             why = why.or(held.durable().await.err());
         }
+        for (_, replayed) in &mut self.replayed {
+            why = why.or(replayed.durable().await.err());
+        }
         match why {
             None => Ok(()),
             Some(error) => Err(self.unrecorded(&error).await),
@@ -143,7 +152,17 @@ impl Calls {
 
     /// Whether something here must not go out, or not yet.
     pub(super) fn are_stopped(&self) -> bool {
-        !self.held.is_empty() || !self.refused.is_empty()
+        !self.held.is_empty() || self.is_answered()
+    }
+
+    /// Whether a call is answered here and now: a rule refused it, or it was made before.
+    pub(super) const fn is_answered(&self) -> bool {
+        !self.refused.is_empty() || !self.replayed.is_empty()
+    }
+
+    /// Returns the calls that are answered with what they got before.
+    pub(super) fn replayed(&self) -> &[(Option<Id<'static>>, Replayed)] {
+        &self.replayed
     }
 
     /// Returns the calls that a rule refused.

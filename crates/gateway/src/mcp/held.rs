@@ -1,4 +1,4 @@
-//! Calls that do not go on: they wait for a person, or a rule refused them.
+//! Calls that do not go on: they wait for a person, a rule refused them, or they were made before.
 //!
 //! ```text
 //!   held ──► waits for a while ──► approved ──► goes on as any call
@@ -6,7 +6,8 @@
 //!                    └─► nobody decided yet ──► told to come again; the decision waits on
 //! ```
 //!
-//! What the caller hears is the result of a tool that failed, because that is what a model reads
+//! A call that was made before its agent went back is answered with what it got then, as it was
+//! recorded. Of the others, what the caller hears is the result of a tool that failed, because that is what a model reads
 //! and can act upon. Of a batch everything goes on or nothing. A client that asks for progress, and
 //! takes streams, hears meanwhile that its call waits.
 
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use wire::jsonrpc::{Id, Json, result_reply};
 use wire::mcp::http::is_stream;
 
+use crate::caller::REPLAY_OF;
 use crate::reply::Writer;
 use crate::rpc::{self, Refusal};
 use crate::{Body, reply};
@@ -48,9 +50,9 @@ enum Waited {
     Cancelled,
 }
 
-/// Answers a request in which something is held or refused.
+/// Answers a request in which something is held, refused, or was done before.
 pub(super) async fn answer(mut onward: Onward) -> Response<Body> {
-    if !onward.calls.refused().is_empty() {
+    if onward.calls.is_answered() {
         return refuse(onward).await;
     }
     let streams = !onward.begins.tokens.is_empty() && takes_streams(&onward.headers);
@@ -166,7 +168,7 @@ async fn go_on(mut onward: Onward) -> Response<Body> {
     }
 }
 
-/// Answers that a rule refused a call.
+/// Answers that a rule refused a call, or with what it got before.
 async fn refuse(mut onward: Onward) -> Response<Body> {
     onward.calls.withdraw(NOT_SENT).await;
     let refused = onward.calls.refused();
@@ -184,8 +186,19 @@ async fn refuse(mut onward: Onward) -> Response<Body> {
         held.leave();
     }
     let mut back = results(&onward, &told);
+    let replayed = onward
+        .calls
+        .replayed()
+        .first()
+        .map(|(_, replayed)| replayed);
+    let named = named.or(replayed.map(|replayed| (replayed.decision(), replayed.run())));
     if let Some((decision, run)) = named {
         reply::name(&mut back, &decision.to_string(), &run.to_string());
+    }
+    if let Some(of) = replayed.map(|replayed| replayed.of().to_string())
+        && let Ok(of) = HeaderValue::from_str(&of)
+    {
+        back.headers_mut().insert(REPLAY_OF, of);
     }
     back
 }
@@ -239,6 +252,11 @@ const NOT_SENT: &str = "it was not sent, because another call of the same reques
 fn results(onward: &Onward, told: &[(Id<'static>, String, Value)]) -> Response<Body> {
     let others = Refusal::new("not_sent", NOT_SENT);
     let reply = |id: &Id<'static>| {
+        let mut replayed = onward.calls.replayed().iter();
+        let before = replayed.find(|(of, _)| of.as_ref() == Some(id));
+        if let Some(before) = before.and_then(|(_, before)| Json::parse(before.result()).ok()) {
+            return result_reply(id, before);
+        }
         let of = told.iter().find(|(of, ..)| of == id);
         let Some((_, words, meta)) = of else {
             return others.reply(Some(id));

@@ -14,6 +14,7 @@ mod outage;
 mod pass;
 mod reads;
 mod refused;
+mod replay;
 mod rest;
 mod streams;
 mod support;

@@ -120,7 +120,7 @@ impl Desk {
     }
 }
 
-fn program(command: Vec<String>, cwd: &Path) -> McpServer {
+pub(crate) fn program(command: Vec<String>, cwd: &Path) -> McpServer {
     #[expect(clippy::disallowed_methods, reason = "python is found by it")]
     let path = std::env::var("PATH").unwrap();
     McpServer::Program(Program {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+static SEED: AtomicU64 = AtomicU64::new(7);
 
 const SOCKETS: Sockets = Sockets {
     connections_max: 64,
@@ -247,7 +249,9 @@ impl World {
             timeouts,
             retry: Retry::default(),
         };
-        let entropy = Arc::new(SeededEntropy::new(7));
+        // A process after another draws anew.
+        let seed = SEED.fetch_add(1, Ordering::Relaxed);
+        let entropy = Arc::new(SeededEntropy::new(seed));
         let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let engine = Engine::start(store, clock, entropy).await.unwrap();
         let recorder = Recorder::start(engine, journal, recording);
@@ -285,6 +289,16 @@ impl World {
         catalogue: &str,
         recording: live::Options,
     ) -> Self {
+        Self::knowing(server, catalogue, recording, memory()).await
+    }
+
+    /// The same, over a record that may be there already.
+    pub(crate) async fn knowing(
+        server: McpServer,
+        catalogue: &str,
+        recording: live::Options,
+        store: Arc<dyn Store>,
+    ) -> Self {
         let catalogue = Catalogue::parse(catalogue).unwrap();
         let mcp = BTreeMap::from([("desk".to_owned(), server)]);
         let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
@@ -292,7 +306,7 @@ impl World {
             catalogue: Some(Arc::new(catalogue)),
             ..recording
         };
-        Self::over(mcp, a2a, timeouts, (memory(), None), recording).await
+        Self::over(mcp, a2a, timeouts, (store, None), recording).await
     }
 
     pub(crate) async fn send(

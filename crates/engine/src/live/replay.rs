@@ -1,0 +1,530 @@
+//! Agents that went back: the same call again is answered with what it got, or made anew on purpose.
+//!
+//! ```text
+//!   call ──► one that an agent made since the state it went back to?
+//!              │ yes                                      │ no
+//!              ├─► it stands ──► its answer, recorded     └─► goes on; what it may have changed
+//!              ├─► it is to fork ──► goes on, marked          is answered from the record no more
+//!              └─► nobody knows, or nothing is kept ──► told so, and nothing is done
+//! ```
+//!
+//! Models are always asked anew, and reads too: neither changes anything. Nothing is kept here that
+//! the record does not say; while nobody went back it costs a look at one flag.
+
+use std::collections::{BTreeSet, HashSet};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use model::{
+    Body, Cause, CauseKind, DecisionId, EffectClass, Event, Evidence, Field, Media, Outcome, RunId,
+    Status, Strength,
+};
+use tokio_util::sync::CancellationToken;
+use wire::jsonrpc::Json;
+use wire::mcp::CallResult;
+
+use super::admit::{arguments_text, has_long_number};
+use super::append::{Durable, RecordError, batch};
+use super::call::{Call, What};
+use super::open::durably;
+use super::place::Place;
+use super::touch::{canonical_of, canonical_text, identity};
+use super::trace::merge;
+use super::{Inner, Recorder};
+use crate::record::Envelope;
+use crate::replay::{Effective, FORK, REPLAY, Replay};
+use crate::view::RestoredView;
+use crate::{Engine, EngineError};
+
+/// Agents that went back and find something again, at most; the least used are forgotten first.
+const REPLAYS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// How long a call waits until it is known who went back.
+const LOADING_MAX: Duration = Duration::from_secs(10);
+
+/// How long the index may take to hold what was recorded before.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whose calls.
+type Whose = (RunId, String);
+
+/// Who went back, and what they find again.
+#[derive(Debug)]
+pub(super) struct Replays {
+    any: AtomicBool,
+    /// Cancelled once what the record says is known.
+    loaded: CancellationToken,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    by: LruCache<Whose, Replay>,
+    /// Runs that go on from a restore in another one.
+    follows: LruCache<Whose, Whose>,
+    /// Effects that a call is being answered with.
+    taken: HashSet<DecisionId>,
+}
+
+/// A call that was answered with what an earlier one got. Nothing went out.
+#[derive(Debug)]
+pub struct Replayed {
+    inner: Arc<Inner>,
+    decision: DecisionId,
+    run: RunId,
+    of: DecisionId,
+    result: String,
+    durable: Option<Durable>,
+}
+
+impl Replayed {
+    /// Returns the decision.
+    #[must_use]
+    pub const fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// Returns the run.
+    #[must_use]
+    pub const fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Returns the decision whose answer it got.
+    #[must_use]
+    pub const fn of(&self) -> DecisionId {
+        self.of
+    }
+
+    /// Returns the answer as it was recorded: a result of MCP.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        &self.result
+    }
+
+    /// Waits until it is in the record.
+    ///
+    /// # Errors
+    /// [`RecordError`] if it is not.
+    pub async fn durable(&mut self) -> Result<(), RecordError> {
+        match self.durable.take() {
+            Some(durable) => durably(durable, true, &self.inner).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a call of an agent that went back.
+pub(super) enum Again {
+    /// Nothing is known of such a call.
+    No,
+    /// It is made anew, which this cause says.
+    Fork(Cause),
+    /// It gets an answer that was given before.
+    Of(Recorded),
+}
+
+/// An answer that was given before.
+pub(super) struct Recorded {
+    taken: Taken,
+    result: String,
+}
+
+/// An effect that is found again. Dropped before it is spent, it is there for the next.
+struct Taken {
+    inner: Arc<Inner>,
+    whose: Whose,
+    effect: Effective,
+    forks: bool,
+}
+
+impl Taken {
+    /// It is not found a second time.
+    fn spent(self) {
+        self.settle(Replay::spend);
+    }
+
+    /// It does not stand.
+    fn ended(self) {
+        self.settle(Replay::end);
+    }
+
+    fn settle(&self, how: fn(&mut Replay, DecisionId)) {
+        let mut known = self.inner.replays.known();
+        if let Some(replay) = known.by.get_mut(&self.whose) {
+            how(replay, self.effect.decision);
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut known = self.inner.replays.known();
+        known.taken.remove(&self.effect.decision);
+    }
+}
+
+impl Replays {
+    /// Nobody is known to have gone back; `anything` says that somebody may have.
+    pub(super) fn new(anything: bool) -> Self {
+        let loaded = CancellationToken::new();
+        if !anything {
+            loaded.cancel();
+        }
+        Self {
+            any: AtomicBool::new(anything),
+            loaded,
+            known: Mutex::new(Known {
+                by: LruCache::new(REPLAYS_MAX),
+                follows: LruCache::new(REPLAYS_MAX),
+                taken: HashSet::new(),
+            }),
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is known who went back. A store that cannot be read right after the start
+    /// stops no call for good.
+    async fn loaded(&self) {
+        let loaded = tokio::time::timeout(LOADING_MAX, self.loaded.cancelled());
+        if loaded.await.is_err() {
+            metrics::counter!("rescind_replays_unchecked_total").increment(1);
+        }
+    }
+
+    /// Takes in who went back. What they found again before counts no more.
+    fn learn(&self, replay: Replay) {
+        let whose = (replay.run, replay.agent.clone());
+        let mut known = self.known();
+        for run in &replay.followed_by {
+            let follower = (*run, replay.agent.clone());
+            known.follows.put(follower, whose.clone());
+        }
+        known.by.put(whose, replay);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Takes note that a run goes on from a restore, because its caller names that as a cause.
+    pub(super) async fn follow(&self, causes: &[DecisionId], run: RunId, agent: &str) {
+        if causes.is_empty() || !self.any() {
+            return;
+        }
+        self.loaded().await;
+        let mut known = self.known();
+        let gone_back = known.by.iter().find(|((_, whose), replay)| {
+            whose == agent && replay.run != run && causes.contains(&replay.restore)
+        });
+        let whose = gone_back.map(|(whose, _)| whose.clone());
+        if let Some(whose) = whose {
+            known.follows.put((run, agent.to_owned()), whose);
+        }
+    }
+
+    /// A call that changes the world goes out, or waits for a person to let it.
+    pub(super) fn diverge(&self, run: RunId, agent: &str, call: &Call<'_>) {
+        let What::ToolCall { tool, class, .. } = &call.what else {
+            return;
+        };
+        if !self.any() || *class == EffectClass::Read {
+            return;
+        }
+        let writes: BTreeSet<String> = match &call.touches {
+            Some(touches) => touches.writes.iter().map(|r| r.uri.clone()).collect(),
+            None => BTreeSet::new(),
+        };
+        let mut known = self.known();
+        let whose = known.whose(run, agent);
+        if let Some(replay) = known.by.get_mut(&whose) {
+            replay.diverge(tool, &writes);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Whole between any two calls.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn whose(&mut self, run: RunId, agent: &str) -> Whose {
+        let whose = (run, agent.to_owned());
+        self.follows.get(&whose).cloned().unwrap_or(whose)
+    }
+}
+
+impl Recorder {
+    /// Gives an agent a state back, as [`Engine::restore`] does: its next calls know of it, and
+    /// approvals that it waits for or has not used are void.
+    ///
+    /// # Errors
+    /// As [`Engine::restore`].
+    pub async fn restore(
+        &self,
+        run: RunId,
+        agent: &str,
+        forks: bool,
+    ) -> Result<RestoredView, EngineError> {
+        let inner = &self.inner;
+        inner.appender.hurry();
+        let (view, replay) = inner.engine.go_back(run, agent, forks).await?;
+        if let Some(replay) = replay {
+            inner.replays.learn(replay);
+        }
+        self.void_approvals(run, Some(agent), "its agent went back to an earlier state");
+        Ok(view)
+    }
+}
+
+impl Inner {
+    /// Learns from the record who went back.
+    pub(super) async fn load_replays(&self) {
+        if let Ok(replays) = restored(&self.engine).await {
+            for replay in replays {
+                self.replays.learn(replay);
+            }
+        }
+        self.replays.loaded.cancel();
+    }
+
+    /// Decides what becomes of a call of an agent that may have gone back.
+    pub(super) async fn again(
+        self: &Arc<Self>,
+        place: &Place,
+        call: &Call<'_>,
+    ) -> Result<Again, RecordError> {
+        let What::ToolCall {
+            server,
+            tool,
+            arguments,
+            class,
+            ..
+        } = &call.what
+        else {
+            return Ok(Again::No);
+        };
+        if !self.replays.any() || *class == EffectClass::Read {
+            return Ok(Again::No);
+        }
+        self.replays.loaded().await;
+        let same = match &call.touches {
+            Some(touches) => canonical_of(&touches.identity),
+            None => canonical_text(arguments),
+        };
+        // Calls to another server, or with arguments that only look the same.
+        let mut others = Vec::new();
+        while let Some(taken) = self.take(place, tool, &same, &others) {
+            let id = taken.effect.decision;
+            let sent = (*server, *arguments);
+            let Some((status, result)) = self.recorded(id, sent).await? else {
+                others.push(id);
+                continue;
+            };
+            let known = match (status, result) {
+                (Status::Succeeded, Some(result)) => Ok(result),
+                (Status::Succeeded, None) => Err("what it got is not kept"),
+                (Status::Started, _) if self.engine.holds.in_flight(id) => {
+                    Err("it is still being carried out")
+                }
+                (Status::Started | Status::Unknown, _) => {
+                    Err("whether it was carried out is not known")
+                }
+                // It failed, or was revoked: nothing of it stands.
+                _ => {
+                    taken.ended();
+                    continue;
+                }
+            };
+            let safe = known.is_err() && taken.effect.class == EffectClass::Idempotent;
+            if taken.forks || call.caller.fork || safe {
+                taken.spent();
+                return Ok(Again::Fork(of(id, FORK, Strength::Possible)));
+            }
+            return match known {
+                Ok(result) => Ok(Again::Of(Recorded { taken, result })),
+                Err(why) => Err(RecordError::Done { decision: id, why }),
+            };
+        }
+        Ok(Again::No)
+    }
+
+    /// Takes the first effect that a call would have again.
+    fn take(
+        self: &Arc<Self>,
+        place: &Place,
+        tool: &str,
+        same: &[u8],
+        others: &[DecisionId],
+    ) -> Option<Taken> {
+        let mut known = self.replays.known();
+        let whose = known.whose(place.run.id, &place.agent);
+        let Known { by, taken, .. } = &mut *known;
+        let replay = by.get(&whose)?;
+        let found = replay.effects().iter().find(|effect| {
+            let is_it =
+                |asker: &DecisionId| identity(effect.run, *asker, &effect.tool, same) == effect.key;
+            effect.tool == tool
+                && !taken.contains(&effect.decision)
+                && !others.contains(&effect.decision)
+                && effect.askers.iter().any(is_it)
+        });
+        let effect = found?.clone();
+        let forks = replay.forks;
+        taken.insert(effect.decision);
+        Some(Taken {
+            inner: Arc::clone(self),
+            whose,
+            effect,
+            forks,
+        })
+    }
+
+    /// Where a call stands and what it got, if that is kept; none if it was another call, to
+    /// another server or with arguments that look the same.
+    async fn recorded(
+        &self,
+        id: DecisionId,
+        (server, arguments): (&str, &str),
+    ) -> Result<Option<(Status, Option<String>)>, RecordError> {
+        let outage = |error: EngineError| RecordError::Outage {
+            reason: crate::chain(&error),
+            spooled: false,
+        };
+        self.appender.hurry();
+        self.engine.caught_up(CAUGHT_UP_WITHIN).await;
+        let read = async {
+            let rows = self.engine.store().rows(&[id]).await?;
+            let events = self.engine.events_of(id).await?;
+            Ok::<_, EngineError>((rows, self.engine.recalled(&events).await?))
+        };
+        let (rows, recalled) = read.await.map_err(outage)?;
+        let status = rows.first().map_or(Status::Unknown, |row| row.status);
+        if recalled.server.is_some_and(|other| other != server) {
+            return Ok(None);
+        }
+        // More digits than the canonical form tells apart: then every character counts.
+        if has_long_number(arguments)
+            && recalled.asked.map(|asked| arguments_text(&asked)) != Some(arguments_text(arguments))
+        {
+            return Ok(None);
+        }
+        let whole = |text: &String| Json::parse(text).is_ok() && text.trim_start().starts_with('{');
+        Ok(Some((status, recalled.result.filter(whole))))
+    }
+
+    /// Answers a call with what an earlier one got: nothing goes out. Its begin and its end are one
+    /// append, so that no crash leaves a call of which nobody knows.
+    pub(super) fn replay(
+        self: &Arc<Self>,
+        mut place: Place,
+        mut call: Call<'_>,
+        recorded: Recorded,
+        blocks: bool,
+    ) -> Result<Replayed, RecordError> {
+        let Recorded { taken, result } = recorded;
+        let id = taken.effect.decision;
+        place.causes.push(of(id, REPLAY, Strength::Certain));
+        call.touches = None;
+        let mut draft = self.draft(place, call, self.policy.unjudged())?;
+        // It does nothing to the world.
+        draft.effect = None;
+        draft.proposal.effects.clear();
+        let output = output_of(&result);
+        let mut causes = self.trace_end(&draft.traced, &output, &[]);
+        causes.retain(|cause| !draft.known.contains(cause));
+        merge(&mut draft.later, causes);
+        let (decision, run) = (draft.traced.decision, draft.live.id);
+        self.rescinded.said(&output, decision);
+        self.rescinded.reached([id], run);
+        let envelope = Envelope {
+            subject: draft.live.subject,
+            key: draft.live.key.clone(),
+        };
+        let begun = Event {
+            at: draft.at,
+            body: Body::Begun {
+                decision,
+                proposal: draft.proposal,
+            },
+            id: draft.event,
+            prev: None,
+            v: 1,
+        };
+        let linked = self.linked(decision, draft.event, draft.later);
+        let last = linked.last().map_or(draft.event, |event| event.id);
+        let at = self.engine.next_time();
+        let ends = self.engine.event_id(at);
+        let kept = [(Field::Result, Media::Json, result.as_str().into())];
+        let (sealed, answer) = self.seal(&envelope, ends, &kept, None)?;
+        let finished = Event {
+            at,
+            body: Body::Finished {
+                causes: Vec::new(),
+                decision,
+                effects: Vec::new(),
+                outcome: Outcome::Replayed,
+                sealed,
+            },
+            id: ends,
+            prev: Some(last),
+            v: 1,
+        };
+        let events: Vec<&Event> = draft
+            .opening
+            .iter()
+            .chain([&begun])
+            .chain(&linked)
+            .chain([&finished])
+            .collect();
+        let payloads = draft.payload.into_iter().chain(answer).collect();
+        let durable = self.write(batch(&events, payloads)?, blocks)?;
+        taken.spent();
+        metrics::counter!("rescind_calls_total", "kind" => "tool-call", "outcome" => "replayed")
+            .increment(1);
+        Ok(Replayed {
+            inner: Arc::clone(self),
+            decision,
+            run,
+            of: id,
+            result,
+            durable: Some(durable),
+        })
+    }
+}
+
+async fn restored(engine: &Engine) -> Result<Vec<Replay>, EngineError> {
+    let durable = engine.store().status().await?.durable;
+    engine.store().wait_indexed(durable).await?;
+    let mut replays = Vec::new();
+    for (run, agent) in engine.restores().await? {
+        // One that cannot be read any more was erased, and is answered from nothing.
+        replays.extend(engine.replay_of(run, &agent).await.ok().flatten());
+    }
+    Ok(replays)
+}
+
+fn of(decision: DecisionId, by: &str, strength: Strength) -> Cause {
+    Cause {
+        decision,
+        evidence: Evidence::Explicit { by: by.to_owned() },
+        kind: CauseKind::Result,
+        strength,
+    }
+}
+
+/// What a result says, as a model reads it.
+fn output_of(result: &str) -> String {
+    let Ok(json) = Json::parse(result) else {
+        return String::new();
+    };
+    let read = CallResult::read(json);
+    match read.structured.map(Json::text) {
+        Some(structured) if read.text.is_empty() => structured.to_owned(),
+        _ => read.text,
+    }
+}

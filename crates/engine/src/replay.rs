@@ -1,0 +1,307 @@
+//! What an agent did since the state that it went back to, and need not do again.
+//!
+//! ```text
+//!   checkpoint ── effect A ── effect B ── restore ── A again: answered with what A got
+//!                                             │
+//!                                             └───── C: goes out; ends what it contradicts
+//! ```
+//!
+//! A projection of the record: [`Engine::replay_of`] folds the decisions of an agent, and every
+//! start makes it anew. Only calls of tools that change the world are found again, each once, and
+//! only while they stand: what was rescinded never is. What a call that goes out may have changed
+//! is not answered from the record any more.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use ledger::{DecisionRow, Direction, Page};
+use model::{
+    Cause, CauseKind, Decision, DecisionId, Digest, Effect, EffectClass, Event, Evidence, Kind,
+    Outcome, Provenance, RunId, Status,
+};
+
+use crate::checkpoints::{is_proposed_restore, is_restore, restored_to};
+use crate::look::fold;
+use crate::{Engine, EngineError};
+
+/// What the record calls the cause of an answer that is an earlier one's.
+pub(crate) const REPLAY: &str = "replay";
+
+/// What the record calls the cause of a call that is made anew on purpose.
+pub(crate) const FORK: &str = "fork";
+
+/// Decisions of one agent that are looked at; of more, the newest.
+const DECISIONS_MAX: usize = 65_536;
+
+/// Restores that are taken up after a start; of more, the newest.
+const RESTORES_MAX: usize = 1_024;
+
+/// An agent that went back, and what it did since the state that it has now.
+#[derive(Clone, Debug)]
+pub(crate) struct Replay {
+    /// Whose.
+    pub(crate) run: RunId,
+    pub(crate) agent: String,
+    /// The restore.
+    pub(crate) restore: DecisionId,
+    /// Whether everything is made anew, and marked as that.
+    pub(crate) forks: bool,
+    /// Runs in which it goes on, beside its own.
+    pub(crate) followed_by: BTreeSet<RunId>,
+    effects: Vec<Effective>,
+}
+
+/// An effect of a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Effective {
+    pub(crate) decision: DecisionId,
+    pub(crate) run: RunId,
+    pub(crate) tool: String,
+    pub(crate) class: EffectClass,
+    pub(crate) key: Digest,
+    /// Who asked for it, as its key may say.
+    pub(crate) askers: Vec<DecisionId>,
+    /// The records that it writes; none where nobody says which.
+    pub(crate) writes: BTreeSet<String>,
+}
+
+impl Replay {
+    /// Returns the effects that are found again, oldest first.
+    pub(crate) fn effects(&self) -> &[Effective] {
+        &self.effects
+    }
+
+    /// The effect will not be found again: it was, or it does not stand.
+    pub(crate) fn spend(&mut self, decision: DecisionId) {
+        let Some(at) = self.effects.iter().position(|e| e.decision == decision) else {
+            return;
+        };
+        let spent = self.effects.remove(at);
+        // Earlier ones on the same records were overwritten by it.
+        let mut number = 0;
+        self.effects.retain(|effect| {
+            number += 1;
+            number > at || effect.writes.is_disjoint(&spent.writes)
+        });
+    }
+
+    /// The effect does not stand any more.
+    pub(crate) fn end(&mut self, decision: DecisionId) {
+        self.effects.retain(|effect| effect.decision != decision);
+    }
+
+    /// A call that changes the world goes out: what it may have changed is not found again. Where
+    /// nobody says which records it writes, that is every call of the same tool.
+    pub(crate) fn diverge(&mut self, tool: &str, writes: &BTreeSet<String>) {
+        self.effects.retain(|effect| {
+            let told = !writes.is_empty() && !effect.writes.is_empty();
+            match told {
+                true => effect.writes.is_disjoint(writes),
+                false => effect.tool != tool,
+            }
+        });
+    }
+}
+
+impl Effective {
+    /// What of a call would have to be done again; none of one that did nothing, or failed.
+    fn of(row: &DecisionRow, decision: &Decision) -> Option<Self> {
+        let effect = decision.effects.first()?;
+        let stands = matches!(
+            row.status,
+            Status::Succeeded | Status::Unknown | Status::Started
+        );
+        (stands && effect.class != EffectClass::Read).then(|| Self {
+            decision: row.id,
+            run: row.keys.run,
+            tool: decision.proposal.name.clone().unwrap_or_default(),
+            class: effect.class,
+            key: effect.key,
+            askers: askers(row.id, &decision.causes),
+            writes: written(effect),
+        })
+    }
+}
+
+/// The records that an effect writes, by their URIs.
+pub(crate) fn written(effect: &Effect) -> BTreeSet<String> {
+    effect.writes.iter().map(|r| r.uri.clone()).collect()
+}
+
+/// Who may have asked for a call: the key of its effect names them, or the call itself.
+fn askers(id: DecisionId, causes: &[Cause]) -> Vec<DecisionId> {
+    let asked = causes.iter().filter(|cause| cause.kind == CauseKind::Call);
+    asked.map(|cause| cause.decision).chain([id]).collect()
+}
+
+/// The decision whose answer, or whose like, this one is.
+fn again(causes: &[Cause]) -> Option<(&str, DecisionId)> {
+    causes.iter().find_map(|cause| match &cause.evidence {
+        Evidence::Explicit { by } if by == REPLAY || by == FORK => {
+            Some((by.as_str(), cause.decision))
+        }
+        _ => None,
+    })
+}
+
+/// The way of an agent through its decisions, as far as it is folded.
+struct Way {
+    run: RunId,
+    agent: String,
+    replay: Option<Replay>,
+    /// Everything that it did, in order.
+    done: Vec<(u64, Effective)>,
+    /// What was still to be found again when it saved a state, and where that stands.
+    saved: HashMap<DecisionId, (u64, Vec<Effective>)>,
+}
+
+impl Way {
+    fn went_back(&mut self, restore: DecisionId, to: Option<DecisionId>, forks: bool) {
+        let (at, mut effects) = match to.and_then(|to| self.saved.get(&to)) {
+            Some((at, left)) => (Some(*at), left.clone()),
+            None => (None, Vec::new()),
+        };
+        let since = self
+            .done
+            .iter()
+            .filter(|(n, _)| at.is_none_or(|at| *n > at));
+        effects.extend(since.map(|(_, effect)| effect.clone()));
+        let mut seen = HashSet::new();
+        effects.retain(|effect| seen.insert(effect.decision));
+        self.replay = Some(Replay {
+            run: self.run,
+            agent: self.agent.clone(),
+            restore,
+            forks,
+            followed_by: BTreeSet::new(),
+            effects,
+        });
+    }
+
+    fn called(&mut self, row: &DecisionRow, decision: &Decision) {
+        match (again(&decision.causes), &mut self.replay) {
+            (Some((_, of)), Some(replay)) => replay.spend(of),
+            (Some(_), None) => {}
+            (None, Some(replay)) if has_gone_out(decision) => {
+                if let Some(effect) = decision.effects.first()
+                    && effect.class != EffectClass::Read
+                {
+                    let tool = decision.proposal.name.as_deref().unwrap_or_default();
+                    replay.diverge(tool, &written(effect));
+                }
+            }
+            (None, _) => {}
+        }
+        if decision.outcome != Outcome::Replayed {
+            let effect = Effective::of(row, decision);
+            self.done.extend(effect.map(|effect| (row.first, effect)));
+        }
+    }
+}
+
+/// Whether a call went out, or waited for a person to let it.
+fn has_gone_out(decision: &Decision) -> bool {
+    let held = || decision.events.iter().any(|mark| mark.what == "held");
+    !matches!(decision.position, Status::Proposed | Status::Rejected) || held()
+}
+
+impl Engine {
+    /// Returns what an agent finds again after its last restore; none if it never went back.
+    pub(crate) async fn replay_of(
+        &self,
+        run: RunId,
+        agent: &str,
+    ) -> Result<Option<Replay>, EngineError> {
+        let mut rows = self.of_agent(run, agent).await?;
+        let Some(restore) = rows.iter().rev().find(|row| is_restore(row)) else {
+            return Ok(None);
+        };
+        let (restore, since) = (restore.id, restore.first);
+        let mut followed_by = BTreeSet::new();
+        let followers = self.store.edges(&[restore], Direction::Effects).await?;
+        let followers: Vec<DecisionId> = followers.iter().map(|edge| edge.effect).collect();
+        for row in self.store.rows(&followers).await? {
+            if row.keys.run != run && row.keys.agent.name == agent {
+                followed_by.insert(row.keys.run);
+            }
+        }
+        for follower in &followed_by {
+            let more = self.of_agent(*follower, agent).await?;
+            rows.extend(more.into_iter().filter(|row| row.first > since));
+        }
+        rows.sort_by_key(|row| row.first);
+        let mut way = Way {
+            run,
+            agent: agent.to_owned(),
+            replay: None,
+            done: Vec::new(),
+            saved: HashMap::new(),
+        };
+        for row in &rows {
+            if row.keys.kind == Kind::Checkpoint {
+                let left = way.replay.as_ref();
+                let left = left.map_or_else(Vec::new, |replay| replay.effects.clone());
+                way.saved.insert(row.id, (row.first, left));
+                continue;
+            }
+            let events = self.events_of(row.id).await?;
+            let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
+            if is_restore(row) {
+                let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
+                let forks = self.forks(&events).await;
+                way.went_back(row.id, restored_to(&decision), forks);
+            } else {
+                way.called(row, &decision);
+            }
+        }
+        Ok(way.replay.map(|replay| Replay {
+            followed_by,
+            ..replay
+        }))
+    }
+
+    /// Returns everybody who went back, with the run, newest last.
+    pub(crate) async fn restores(&self) -> Result<Vec<(RunId, String)>, EngineError> {
+        let mut restores = Vec::new();
+        let mut seen = HashSet::new();
+        for index in self
+            .store
+            .events_named(&["proposed"])
+            .await?
+            .into_iter()
+            .rev()
+        {
+            let event = self.event(index).await?;
+            let Some(proposal) = event.body.proposal().filter(|p| is_proposed_restore(p)) else {
+                continue;
+            };
+            let whose = (proposal.run, proposal.agent.name.clone());
+            if restores.len() < RESTORES_MAX && seen.insert(whose.clone()) {
+                restores.push(whose);
+            }
+        }
+        restores.reverse();
+        Ok(restores)
+    }
+
+    /// The decisions of an agent in a run that matter here, in the order of the log.
+    async fn of_agent(&self, run: RunId, agent: &str) -> Result<Vec<DecisionRow>, EngineError> {
+        let mut found = Vec::new();
+        let mut skip = 0;
+        loop {
+            let page = Page { skip, limit: 1_024 };
+            let rows = self.store.decisions(Some(run), page).await?;
+            skip += rows.len() as u64;
+            let last = (rows.len() as u64) < page.limit;
+            found.extend(rows.into_iter().filter(|row| {
+                let called =
+                    row.keys.kind == Kind::ToolCall && row.keys.known == Provenance::Observed;
+                (called || row.keys.kind == Kind::Checkpoint || is_restore(row))
+                    && row.keys.agent.name == agent
+            }));
+            if last {
+                found.drain(..found.len().saturating_sub(DECISIONS_MAX));
+                return Ok(found);
+            }
+        }
+    }
+}
