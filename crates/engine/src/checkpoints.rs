@@ -152,23 +152,33 @@ impl Engine {
         let rescinded_line = self.line(&rows).await?;
         let mut checkpoints = Vec::with_capacity(rows.len());
         for row in rows.iter().rev() {
-            let mut view = self.saved(row.id).await?;
+            let (mut view, _) = self.saved_alone(row.id).await?;
             view.state = None;
             view.line = rescinded_line.get(&view.agent) == Some(&Some(row.id));
             checkpoints.push(view);
         }
         Ok(CheckpointsView {
             run: run.to_string(),
+            awaits: self.awaits(run, &rows, &rescinded_line).await?,
             checkpoints,
         })
     }
 
-    /// Returns one checkpoint with its state.
+    /// Returns one checkpoint with its state, and whether its agent has to go back.
     ///
     /// # Errors
     /// [`EngineError::WrongKind`] if the decision is none; [`EngineError::NotFound`],
     /// [`EngineError::Store`].
     pub async fn saved(&self, id: DecisionId) -> Result<CheckpointView, EngineError> {
+        let (mut view, run) = self.saved_alone(id).await?;
+        let rows = self.saved_rows(run, Some(&view.agent)).await?;
+        let line = self.line(&rows).await?;
+        view.line = line.get(&view.agent) == Some(&Some(id));
+        view.awaits = self.awaits(run, &rows, &line).await?.pop();
+        Ok(view)
+    }
+
+    async fn saved_alone(&self, id: DecisionId) -> Result<(CheckpointView, RunId), EngineError> {
         let events = self.events_of(id).await?;
         let decision = fold(id, events.iter().map(|(_, event)| event))?;
         if decision.proposal.kind != Kind::Checkpoint {
@@ -184,7 +194,8 @@ impl Engine {
             Err(EngineError::Unrestorable { why, .. }) => (Beside::default(), None, why),
             Err(other) => return Err(other),
         };
-        Ok(checkpoint_view(&decision, beside, state, content))
+        let run = decision.proposal.run;
+        Ok((checkpoint_view(&decision, beside, state, content), run))
     }
 
     /// Gives an agent the state back that it had on the recovery line: the latest one that
@@ -305,7 +316,7 @@ impl Engine {
 
     /// The decisions of an agent since it saved a state or went back to one, newest first and with
     /// that one, and the newest of them.
-    async fn since_saved(
+    pub(crate) async fn since_saved(
         &self,
         run: RunId,
         agent: &str,
@@ -627,6 +638,7 @@ fn checkpoint_view(
             .unwrap_or_default(),
         status: decision.status.name().to_owned(),
         line: false,
+        awaits: None,
         policy: proposal
             .policy
             .as_ref()

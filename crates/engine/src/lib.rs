@@ -9,6 +9,7 @@
 pub mod access;
 mod address;
 mod approvals;
+mod awaits;
 mod checkpoints;
 mod clock;
 mod content;

@@ -364,8 +364,22 @@ pub struct ReplacedView {
 pub struct CheckpointsView {
     /// The run.
     pub run: String,
+    /// The agents that remember what was rescinded and have not gone back since.
+    pub awaits: Vec<AwaitsView>,
     /// The checkpoints, newest first, without their states.
     pub checkpoints: Vec<CheckpointView>,
+}
+
+/// An agent that has to go back to an earlier state, and asks for it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AwaitsView {
+    /// The agent.
+    pub agent: String,
+    /// The checkpoint whose state awaits it; absent where none is free of what was rescinded, and
+    /// an empty one awaits it.
+    pub checkpoint: Option<String>,
+    /// What to ask, with its name as `agent`.
+    pub ask: String,
 }
 
 /// A state that an agent saved.
@@ -381,9 +395,11 @@ pub struct CheckpointView {
     pub recorded: String,
     /// Where the decision stands; `invalidated` if it was rescinded.
     pub status: String,
-    /// Whether it is on the recovery line: the agent's latest that remembers nothing rescinded. Only
-    /// a list of checkpoints tells.
+    /// Whether it is on the recovery line: the agent's latest that remembers nothing rescinded.
     pub line: bool,
+    /// What the agent has to ask for, because it remembers what was rescinded; absent where it need
+    /// not go back. A list tells it of all agents together.
+    pub awaits: Option<AwaitsView>,
     /// The policy that its agent was judged by then, with its version.
     pub policy: Option<String>,
     /// The decisions that it depends on.

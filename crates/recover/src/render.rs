@@ -51,6 +51,9 @@ impl fmt::Display for Plan {
     }
 }
 
+/// How an agent gets its state.
+const ASKS: &str = ": it asks for it with `restore` of the API";
+
 fn section<T>(
     f: &mut fmt::Formatter<'_>,
     title: &str,
@@ -165,8 +168,13 @@ impl fmt::Display for Act {
             Self::Blocked { why } => write!(f, "cannot be done: {why}"),
             Self::Again { call, .. } => write!(f, "run `{}` again", call.tool),
             Self::Restore { agent, checkpoint } => match checkpoint {
-                Some(checkpoint) => write!(f, "give {agent} the state of {checkpoint}"),
-                None => write!(f, "give {agent} the state from before its first checkpoint"),
+                Some(checkpoint) => {
+                    write!(f, "have {agent} go back to the state of {checkpoint}{ASKS}")
+                }
+                None => write!(
+                    f,
+                    "have {agent} go back to before its first checkpoint{ASKS}"
+                ),
             },
             Self::Repair { agent } => write!(f, "repair what {agent} remembers"),
             Self::Notify { who, what } => write!(f, "tell {}: {what}", who.join(", ")),

@@ -129,5 +129,16 @@ fn checkpoints_text(out: &Out, view: &CheckpointsView) -> String {
             clean(&saved.keep.join(" ")),
         ));
     }
+    for awaits in &view.awaits {
+        let state = match &awaits.checkpoint {
+            Some(checkpoint) => format!("the state of {}", short(checkpoint)),
+            None => "an empty state".to_owned(),
+        };
+        let agent = out.paint(Paint::Bold, clean(&awaits.agent));
+        text.push_str(&format!(
+            "\n{agent} remembers what was rescinded: {state} awaits it, `{}`\n",
+            awaits.ask
+        ));
+    }
     text
 }

@@ -289,6 +289,10 @@ impl Inner {
                 self.replays.learn(replay);
             }
         }
+        let known = self.replays.known();
+        let any = !known.by.is_empty();
+        self.replays.any.store(any, Ordering::Release);
+        drop(known);
         self.replays.loaded.cancel();
     }
 

@@ -140,7 +140,7 @@ fn c34_a_plan_says_everything_before_anything_runs() {
         2  put back /balance of accounts/x (after 1)
         3  put back /b of rows/r (after 1)
         4  repair what agent-0 remembers (after 1)
-        5  give agent-1 the state of 00000000-005a-7000-8000-000000000000 (after 1)
+        5  have agent-1 go back to the state of 00000000-005a-7000-8000-000000000000: it asks for it with `restore` of the API (after 1)
         6  repair what agent-1 remembers (after 5)
         7  tell customer, desk: cannot be taken back and stands: `send` (after 1)
         8  resume agent-0, agent-1 (after 2, 3, 4, 6, 7)

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use engine::access::{Access, Role, Token};
+use engine::live::{Options, Recorder};
 use serde_json::{Value, json};
 
 use crate::world::{World, ask, get, local, request};
@@ -108,4 +109,71 @@ async fn agents_save_and_viewers_look() {
     assert_eq!(status(send("PUT", PATH, &state, agent)).await, 200);
     assert_eq!(status(send("GET", PATH, &json!({}), viewer)).await, 200);
     assert_eq!(status(send("GET", PATH, &json!({}), agent)).await, 403);
+}
+
+async fn rescind(recorder: &Recorder, text: &str) {
+    let id = recorder.engine().resolve_decision(text).await.unwrap();
+    let told = recorder.rescind(&[id], None, "misread").await.unwrap();
+    assert_eq!(told.rescinded, [id]);
+}
+
+#[tokio::test]
+async fn c33_c35_after_a_rescission_the_state_awaits_its_agent_and_comes_back_whole() {
+    let world = World::with_a_run().await;
+    let recorder = Recorder::start(world.engine.clone(), None, Options::default());
+    let recorder = recorder.await.unwrap();
+    let router = world.builder().recorder(recorder.clone()).build();
+    let put = async |state: Value, thread: &str| {
+        let body = json!({
+            "agent": "desk", "state": state, "keep": ["/learnt"],
+            "external": { "thread": thread },
+        });
+        let saved = ask(&router, send("PUT", PATH, &body, None)).await;
+        assert_eq!(saved.status, 200, "{}", saved.text);
+        saved.json()
+    };
+    let restore = async || {
+        let body = json!({ "agent": "desk" });
+        let back = send("POST", "/api/v1/runs/latest/restore", &body, None);
+        ask(&router, back).await.json()
+    };
+    let first = put(json!({ "order": "TH-48213", "learnt": 1 }), "t-1").await;
+    assert_eq!(first["awaits"], Value::Null);
+    let second = put(json!({ "order": "TH-99999", "learnt": 2 }), "t-2").await;
+    rescind(&recorder, second["id"].as_str().unwrap()).await;
+    // Whoever looks is told: in the list, at any of its states, and on saving another one.
+    let list = ask(&router, get(PATH)).await.json();
+    let awaits = &list["awaits"][0];
+    assert_eq!(awaits["agent"], "desk");
+    assert_eq!(awaits["checkpoint"], first["id"]);
+    assert_eq!(
+        awaits["ask"],
+        format!(
+            "POST /api/v1/runs/{}/restore",
+            first["run"].as_str().unwrap()
+        )
+    );
+    let one = format!("{PATH}/{}", second["id"].as_str().unwrap());
+    assert_eq!(ask(&router, get(&one)).await.json()["awaits"], *awaits);
+    let third = put(json!({ "order": "TH-99999", "learnt": 3 }), "t-3").await;
+    assert_eq!(third["awaits"], *awaits);
+    let back = restore().await;
+    assert_eq!(back["checkpoint"], first["id"]);
+    assert_eq!(
+        back["state"],
+        json!({ "order": "TH-48213", "learnt": 3 }),
+        "as then, but what is kept"
+    );
+    assert_eq!(back["kept"], json!(["/learnt"]));
+    assert_eq!(back["external"]["thread"], "t-1", "as then");
+    let list = ask(&router, get(PATH)).await.json();
+    assert_eq!(list["awaits"], json!([]), "it went back");
+    // What is rescinded later has it go back further: here to nothing but what is kept.
+    rescind(&recorder, first["id"].as_str().unwrap()).await;
+    let list = ask(&router, get(PATH)).await.json();
+    assert_eq!(list["awaits"][0]["checkpoint"], Value::Null);
+    let back = restore().await;
+    assert_eq!(back["state"], json!({ "learnt": 3 }));
+    assert_eq!(back["external"], json!({}));
+    assert_eq!(ask(&router, get(PATH)).await.json()["awaits"], json!([]));
 }
