@@ -25,11 +25,12 @@ use tokio::sync::oneshot;
 
 use super::append::{Durable, RecordError};
 use super::call::Touches;
-use super::open::{Open, durably};
+use super::open::Open;
 use super::pass::recorded;
 use super::policy::GuardOptions;
 use super::runs::{LiveRun, from_record};
 use super::trace::{Traced, merge};
+use super::written::durably;
 use super::{Inner, Recorder};
 use crate::approvals::{Ruled, Ruling};
 use crate::look::fold;

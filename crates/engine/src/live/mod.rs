@@ -41,6 +41,7 @@ mod subjects;
 mod touch;
 mod trace;
 pub(crate) mod writes;
+mod written;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -72,11 +73,12 @@ pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};
 pub use self::held::{Held, Told};
-pub use self::open::{Open, Written};
+pub use self::open::Open;
 pub use self::pass::Pass;
 pub use self::policy::{ApprovalOptions, GuardOptions};
 pub use self::replay::Replayed;
 pub use self::rescind::Rescission;
+pub use self::written::Written;
 pub use guard::{BreakerOptions, Heard, Mode, Rule, Target};
 pub use lineage::Role;
 

@@ -22,7 +22,8 @@ use super::runs::LiveRun;
 use super::touch::{effect_key, identity_key};
 use super::trace::{Traced, merge};
 use super::writes::View;
-use super::{Durability, InOutage, Inner, Recorder};
+use super::written::Written;
+use super::{InOutage, Inner, Recorder};
 use crate::record::{Envelope, Plain};
 use crate::text::cut;
 
@@ -115,14 +116,6 @@ pub(super) enum Prompt {
     Traced(Vec<Cause>),
     /// It is being traced.
     Soon(oneshot::Receiver<Vec<Cause>>),
-}
-
-/// An outcome that is written down, and durable soon.
-#[derive(Debug)]
-pub struct Written {
-    inner: Arc<Inner>,
-    durable: oneshot::Receiver<Result<(), RecordError>>,
-    blocks: bool,
 }
 
 /// What the leaf says of contents, and the ciphertext that lies beside the log.
@@ -543,18 +536,6 @@ impl Open {
         &self.traced.agent
     }
 
-    /// Waits until the intent is durable. Whoever is about to change the world waits for this.
-    ///
-    /// # Errors
-    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
-    /// [`RecordError::Unfit`].
-    pub async fn durable(&mut self) -> Result<(), RecordError> {
-        match self.durable.take() {
-            Some(durable) => durably(durable, self.blocks, &self.inner).await,
-            None => Ok(()),
-        }
-    }
-
     /// Goes through the breaker of a target, which hears of the end of the call.
     pub fn go_through(&mut self, pass: Pass) {
         self.pass = Some(pass);
@@ -685,48 +666,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.inner.health.ended();
-    }
-}
-
-impl Written {
-    /// Waits until the outcome is durable; in lagged mode, only while too much waits already.
-    ///
-    /// # Errors
-    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
-    /// [`RecordError::Unfit`].
-    pub async fn durable(self) -> Result<(), RecordError> {
-        let health = &self.inner.health;
-        if let Durability::Lagged {
-            entries_max,
-            age_max,
-        } = self.inner.options.durability
-            && health.outage().is_none()
-            && health.waiting() <= entries_max
-            && health.age(self.inner.engine.clock.wall()) <= age_max
-        {
-            return Ok(());
-        }
-        durably(self.durable, self.blocks, &self.inner).await
-    }
-}
-
-pub(super) async fn durably(
-    durable: oneshot::Receiver<Result<(), RecordError>>,
-    blocks: bool,
-    inner: &Inner,
-) -> Result<(), RecordError> {
-    inner.appender.hurry();
-    match durable.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(RecordError::Outage { spooled: true, .. })) if !blocks => Ok(()),
-        Ok(Err(error)) => {
-            inner.health.refused();
-            Err(error)
-        }
-        Err(_) => Err(RecordError::Outage {
-            reason: "recording has stopped".to_owned(),
-            spooled: false,
-        }),
     }
 }
 

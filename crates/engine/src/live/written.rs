@@ -1,0 +1,73 @@
+//! When what was written down is durable, and who waits for it.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::append::RecordError;
+use super::open::Open;
+use super::{Durability, Inner};
+
+/// An outcome that is written down, and durable soon.
+#[derive(Debug)]
+pub struct Written {
+    pub(super) inner: Arc<Inner>,
+    pub(super) durable: oneshot::Receiver<Result<(), RecordError>>,
+    pub(super) blocks: bool,
+}
+
+impl Written {
+    /// Waits until the outcome is durable; in lagged mode, only while too much waits already.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
+    /// [`RecordError::Unfit`].
+    pub async fn durable(self) -> Result<(), RecordError> {
+        let health = &self.inner.health;
+        if let Durability::Lagged {
+            entries_max,
+            age_max,
+        } = self.inner.options.durability
+            && health.outage().is_none()
+            && health.waiting() <= entries_max
+            && health.age(self.inner.engine.clock.wall()) <= age_max
+        {
+            return Ok(());
+        }
+        durably(self.durable, self.blocks, &self.inner).await
+    }
+}
+
+pub(super) async fn durably(
+    durable: oneshot::Receiver<Result<(), RecordError>>,
+    blocks: bool,
+    inner: &Inner,
+) -> Result<(), RecordError> {
+    inner.appender.hurry();
+    match durable.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(RecordError::Outage { spooled: true, .. })) if !blocks => Ok(()),
+        Ok(Err(error)) => {
+            inner.health.refused();
+            Err(error)
+        }
+        Err(_) => Err(RecordError::Outage {
+            reason: "recording has stopped".to_owned(),
+            spooled: false,
+        }),
+    }
+}
+
+impl Open {
+    /// Waits until the intent is durable. Whoever is about to change the world waits for this.
+    ///
+    /// # Errors
+    /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
+    /// [`RecordError::Unfit`].
+    pub async fn durable(&mut self) -> Result<(), RecordError> {
+        match self.durable.take() {
+            Some(durable) => durably(durable, self.blocks, &self.inner).await,
+            None => Ok(()),
+        }
+    }
+}
