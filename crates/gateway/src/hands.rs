@@ -12,20 +12,17 @@ use bytes::Bytes;
 use engine::live::{Call, Caller, Ended, Open, What};
 use engine::undo::catalogue::KeyPlace;
 use engine::undo::plan::{HttpCall, ToolCall};
-use engine::undo::{Cause, Hands, HandsError};
+use engine::undo::{Cause, HTTP, Hands, HandsError};
 use http_body_util::{BodyExt as _, Limited};
 use model::{DecisionId, EffectClass, Environment, FailureClass, Field, Media, Outcome};
 use serde_json::{Value, json};
 
 use crate::mcp::{Failed, value_of};
 use crate::upstream::{Endpoint, UpstreamError};
-use crate::{Gateway, Inner};
+use crate::{Gateway, Inner, rpc};
 
 /// Who makes the calls of rollbacks.
 const AGENT: &str = "rescind";
-
-/// What calls over HTTP are recorded as being made to.
-const HTTP: &str = "http";
 
 /// The header that carries the key of a step.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -85,6 +82,10 @@ impl Hands for Reach {
 
     fn is_keyed(&self, call: &ToolCall) -> bool {
         self.key_place(call).is_some()
+    }
+
+    fn writes_ahead(&self) -> bool {
+        true
     }
 
     async fn http(&self, call: &HttpCall, cause: &Cause) -> Result<Value, HandsError> {
@@ -149,8 +150,12 @@ impl Reach {
         });
         // Boxed: the future is long, and few of its kind are under way.
         let mut open = Box::pin(begun).await.map_err(unrecorded)?;
-        if class != EffectClass::Read {
-            open.durable().await.map_err(unrecorded)?;
+        if class != EffectClass::Read
+            && let Err(error) = open.in_the_log().await
+        {
+            let why = "it was not sent, because it cannot be recorded";
+            let _ = open.finish(rpc::unanswered(Outcome::Cancelled, why)).await;
+            return Err(unrecorded(error));
         }
         Ok(open)
     }

@@ -578,8 +578,19 @@ pub(super) async fn take_up(
         if let Some(leaf) = batch.leaves.last() {
             last = last.max(leaf.keys().at);
         }
+        let keys = batch.leaves.iter().map(Leaf::keys);
+        let begun: Vec<DecisionId> = keys
+            .filter(|keys| keys.begins.is_some())
+            .filter_map(|keys| keys.decision)
+            .collect();
+        let count = batch.leaves.len();
         match engine.store().append(batch).await {
-            Ok(appended) => recovered += appended.new as u64,
+            Ok(appended) => {
+                recovered += appended.new as u64;
+                if appended.new == count {
+                    engine.late_into_the_log(begun);
+                }
+            }
             Err(error) if passes(&error) => return Err(error.into()),
             // A stream that moved on has the entry's successor: it was appended once already, or
             // somebody else took the step.

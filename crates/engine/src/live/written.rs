@@ -70,4 +70,16 @@ impl Open {
             None => Ok(()),
         }
     }
+
+    /// Waits until the intent is in the log, also where such calls may go on without it while the
+    /// store is down: what is not there then was not made.
+    ///
+    /// # Errors
+    /// As [`durable`](Self::durable).
+    pub async fn in_the_log(&mut self) -> Result<(), RecordError> {
+        match self.durable.take() {
+            Some(durable) => durably(durable, true, &self.inner).await,
+            None => Ok(()),
+        }
+    }
 }

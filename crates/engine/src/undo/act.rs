@@ -1,9 +1,9 @@
 //! Carries out one step, and says what became of it.
 //!
 //! A step may have run before: the process died between its intent and its outcome, or no answer
-//! came. Then it is in *doubt*, and nothing is done before the doubt is settled: records are read
-//! again, calls with a key are sent again, what can be checked is checked. What nothing can tell is
-//! parked for a person, never tried on the chance.
+//! came. Then it is in *doubt*, and nothing is done before the doubt is settled: the record is asked
+//! for the call, records are read again, calls with a key are sent again, what can be checked is
+//! checked. What nothing can tell is parked for a person, never tried on the chance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use recover::catalogue::Image;
 use recover::plan::{Act, Check, Fields, HttpCall, PutBack, RecordRef, ToolCall};
 use serde_json::Value;
 
+use super::came::Came;
 use super::fields::{Filling, fill, filled, is_keyed, matches, strangers};
 use super::hands::{Cause, Hands, HandsError};
 use super::{CarryOptions, Why};
@@ -39,6 +40,8 @@ pub(super) struct Doing {
     pub(super) cause: Cause,
     /// Whether it may have run before.
     pub(super) doubt: bool,
+    /// What the record says of the calls that were made for it then.
+    pub(super) came: Option<Came>,
     /// Revoked decisions that agents may not have forgotten.
     pub(super) unforgotten: Vec<DecisionId>,
 }
@@ -200,6 +203,9 @@ impl Doing {
     async fn inverse(&mut self, call: &ToolCall, check: Option<&Check>) -> Did {
         let keyed = is_keyed(&call.arguments) || self.hands.is_keyed(call);
         let call = self.keyed(call);
+        if let Some(did) = self.recalled(keyed || check.is_some()) {
+            return did;
+        }
         let mut last = None;
         for nth in 0..self.options.tries {
             self.pause(nth).await;
@@ -234,6 +240,9 @@ impl Doing {
     async fn again(&mut self, call: &ToolCall, before: &[(RecordRef, Fields)]) -> Did {
         let keyed = is_keyed(&call.arguments) || self.hands.is_keyed(call);
         let call = self.keyed(call);
+        if let Some(did) = self.recalled(keyed) {
+            return did;
+        }
         let mut last = None;
         for nth in 0..self.options.tries {
             self.pause(nth).await;
@@ -294,6 +303,9 @@ impl Doing {
             body,
             ..call.clone()
         };
+        if let Some(did) = self.recalled(safe) {
+            return did;
+        }
         let mut last = None;
         for nth in 0..self.options.tries {
             self.pause(nth).await;
@@ -352,6 +364,27 @@ impl Doing {
             }
         }
         given_up(last)
+    }
+
+    /// Settles a doubt by what the record says of earlier calls, if it says enough. `safe` is
+    /// whether a second run would be noticed.
+    fn recalled(&mut self, safe: bool) -> Option<Did> {
+        if !self.doubt {
+            return None;
+        }
+        match self.came.take()? {
+            Came::Done => return Some(Did::Done { already: false }),
+            Came::NotMade => self.doubt = false,
+            Came::Refused(_) if safe => self.doubt = false,
+            Came::Refused(call) => {
+                return Some(Did::Failed {
+                    why: Why::Refused,
+                    reason: format!("the tool refused: `rescind show {call}` tells why"),
+                });
+            }
+            Came::Unknown => {}
+        }
+        None
     }
 
     async fn happened(&self, check: &Check) -> Result<bool, Tried> {

@@ -22,6 +22,7 @@ use recover::plan::{Act, Fate, Step};
 use crate::{Engine, EngineError};
 
 use super::act::{Did, Doing};
+use super::came::{Came, came_of};
 use super::hands::{Cause, Hands};
 use super::pen::{Entry, Pen, key_of};
 use super::rollback::{Attempt, Known, Rollback, Said};
@@ -52,6 +53,8 @@ pub(super) struct OnTheWay {
     /// The step's decision and its last event, where it was begun.
     decision: Option<(DecisionId, EventId)>,
     doubt: bool,
+    /// What the record says of calls that were made for it, where it is in doubt.
+    came: Option<Came>,
     settled: Option<bool>,
     /// Whether the call it undoes happened, where it is a probe and was answered.
     pub(super) said: Said,
@@ -101,7 +104,15 @@ impl Carrier {
         let mut steps: BTreeMap<u32, OnTheWay> = BTreeMap::new();
         for step in &rollback.plan.steps {
             let known = rollback.steps.get(&step.n);
-            let on = OnTheWay::take_up(step.clone(), known, &attempt, &options);
+            let mut on = OnTheWay::take_up(step.clone(), known, &attempt, &options);
+            if let Some(known) = known
+                && on.doubt
+                && on.settled.is_none()
+                && hands.writes_ahead()
+            {
+                let decisions = known.clone().decisions();
+                on.came = Some(came_of(engine, rollback.run, &decisions, &step.act).await?);
+            }
             steps.insert(step.n, on);
         }
         let mut carrier = Self {
@@ -284,6 +295,7 @@ impl Carrier {
                 key: key_of(self.rollback.id, n).to_string(),
             },
             doubt: on.doubt && on.settled.is_none(),
+            came: on.came.clone(),
             unforgotten: match act {
                 Act::Repair { .. } => self.unforgotten.clone(),
                 _ => Vec::new(),
@@ -351,6 +363,7 @@ impl Carrier {
                 attempt: Some(self.attempt.decision),
                 status,
                 said: on.said.clone(),
+                earlier: Vec::new(),
             };
             self.rollback.steps.insert(n, known);
             heard(&self.rollback.step_view(n));
@@ -423,6 +436,7 @@ impl OnTheWay {
             state: StepState::Pending,
             decision: None,
             doubt: false,
+            came: None,
             said: Said::default(),
             waits: 0,
             next: Vec::new(),

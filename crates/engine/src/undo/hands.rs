@@ -12,6 +12,9 @@ use model::{DecisionId, RunId};
 use recover::plan::{HttpCall, ToolCall};
 use serde_json::Value;
 
+/// What calls over HTTP are recorded as being made to.
+pub const HTTP: &str = "http";
+
 /// Calls tools on behalf of a rollback.
 ///
 /// What callers may rely on: a call that returns an error other than
@@ -46,6 +49,13 @@ pub trait Hands: Send + Sync + fmt::Debug {
     /// then one that is sent again is not carried out again.
     fn is_keyed(&self, call: &ToolCall) -> bool {
         let _ = call;
+        false
+    }
+
+    /// Whether every call is durably in the log before it goes out, unless its tool only reads: as
+    /// a call of that tool, with the server in its environment as `mcp.server`, and the step as its
+    /// cause; cancelled if it did not go out. Then a call that does not stand there was not made.
+    fn writes_ahead(&self) -> bool {
         false
     }
 

@@ -20,6 +20,7 @@
 //! agents stay held while a new plan is made.
 
 mod act;
+mod came;
 mod carry;
 mod end;
 pub(crate) mod facts;
@@ -49,7 +50,7 @@ use self::rollback::Rollback;
 use self::view::{RollbackView, RollbacksView, StepView};
 
 pub use self::facts::{Include, Request};
-pub use self::hands::{Cause, Hands, HandsError};
+pub use self::hands::{Cause, HTTP, Hands, HandsError};
 pub use self::service::Service;
 pub use recover::{Catalogue, catalogue, plan};
 
@@ -249,6 +250,8 @@ pub(crate) struct Desk {
     carrying: Mutex<HashSet<DecisionId>>,
     /// Told whenever one has ended.
     ended: Notify,
+    /// Decisions that an earlier process wrote down and never heard to be in the log.
+    late: Mutex<HashSet<DecisionId>>,
 }
 
 /// Holds a rollback's place while it is carried out.
@@ -283,6 +286,26 @@ impl Drop for UnderWay {
 }
 
 impl Engine {
+    /// Takes note of decisions that came into the log only now, although an earlier process wrote
+    /// them down: whatever waits for the log before it does something has not done it.
+    pub(crate) fn late_into_the_log(&self, begun: Vec<DecisionId>) {
+        let mut late = self
+            .undo
+            .late
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        late.extend(begun);
+    }
+
+    fn is_late(&self, decision: DecisionId) -> bool {
+        let late = self
+            .undo
+            .late
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        late.contains(&decision)
+    }
+
     /// Puts a plan forward: it is in the record from now on, and nothing is done.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ pub(super) struct Known {
     pub(super) attempt: Option<DecisionId>,
     pub(super) status: Status,
     pub(super) said: Said,
+    /// Its decisions in earlier attempts.
+    pub(super) earlier: Vec<DecisionId>,
 }
 
 /// What the outcome of a step says, sealed.
@@ -88,6 +90,14 @@ pub(super) struct Settled {
     /// Decisions with effects that depend on what is taken back and are not in the plan.
     #[serde(default)]
     pub(super) late: Vec<DecisionId>,
+}
+
+impl Known {
+    /// Its decisions in all attempts, in order.
+    pub(super) fn decisions(mut self) -> Vec<DecisionId> {
+        self.earlier.push(self.decision);
+        self.earlier
+    }
 }
 
 impl Rollback {
@@ -168,6 +178,7 @@ impl Rollback {
                     said = serde_json::from_str(&text).unwrap_or_default();
                 }
             }
+            let earlier = self.steps.remove(step).map(Known::decisions);
             self.steps.insert(
                 *step,
                 Known {
@@ -176,6 +187,7 @@ impl Rollback {
                     attempt: decision.causes.first().map(|cause| cause.decision),
                     status: decision.position,
                     said,
+                    earlier: earlier.unwrap_or_default(),
                 },
             );
         }
@@ -251,7 +263,10 @@ async fn envelope(engine: &Engine, id: DecisionId, run: RunId) -> Result<Envelop
     }
 }
 
-async fn decision(engine: &Engine, id: DecisionId) -> Result<(Decision, Vec<Event>), EngineError> {
+pub(super) async fn decision(
+    engine: &Engine,
+    id: DecisionId,
+) -> Result<(Decision, Vec<Event>), EngineError> {
     let events = engine.events_of(id).await?;
     let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
     Ok((fold(id, events.iter())?, events))

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use engine::live;
+use async_trait::async_trait;
 use engine::undo::plan::{
-    Act, Affected, Fate, Fields, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
+    Act, Affected, Fate, Fields, HttpCall, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
 };
-use engine::undo::{Approve, CarryOptions};
+use engine::undo::{Approve, CarryOptions, Cause, Hands, HandsError};
+use engine::{Engine, ManualClock, SeededEntropy, live};
 use gateway::McpServer;
 use model::{DecisionId, Strength};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::support_mcp::{Reply, Seen, Stub, World, content, json as answer, stream, text};
 
@@ -89,6 +92,7 @@ fn called(orders: &mut Orders, tool: &str, args: &Value) -> Value {
             let key = args["idempotency_key"].as_str().unwrap_or_default();
             orders.keys.push(key.to_owned());
         }
+        "remark" => {}
         "restore" if args["version"] != json!(*version) => {
             return said("version conflict".to_owned(), true);
         }
@@ -261,4 +265,97 @@ async fn c46_a_rollback_goes_over_the_same_servers_and_its_calls_are_recorded() 
             "rescind tool-call restore: succeeded",
         ]
     );
+}
+
+/// Hands of a process that ends at its one call of a tool.
+#[derive(Debug)]
+struct Dying {
+    hands: Arc<dyn Hands>,
+    /// Whether the call is made first.
+    after: bool,
+    dies: Arc<Notify>,
+}
+
+#[async_trait]
+impl Hands for Dying {
+    async fn call(&self, call: &ToolCall, cause: &Cause) -> Result<Value, HandsError> {
+        if self.after {
+            self.hands.call(call, cause).await?;
+        }
+        self.dies.notify_one();
+        std::future::pending().await
+    }
+
+    async fn look(&self, call: &ToolCall) -> Result<Value, HandsError> {
+        self.hands.look(call).await
+    }
+
+    async fn http(&self, call: &HttpCall, cause: &Cause) -> Result<Value, HandsError> {
+        self.hands.http(call, cause).await
+    }
+
+    async fn tell(&self, who: &[String], _: &str, _: &Cause) -> Result<Vec<String>, HandsError> {
+        Ok(who.to_vec())
+    }
+}
+
+#[tokio::test]
+async fn c44_where_neither_key_nor_probe_can_tell_the_record_of_the_call_does() {
+    for after in [false, true] {
+        let (world, orders, _stub) = world().await;
+        let id = call(&world, "cancel", &json!({ "id": "W1" })).await;
+        let remark = Act::Inverse {
+            call: tool("remark", json!({ "id": "W1" })),
+            residue: None,
+            check: None,
+        };
+        let plan = Plan {
+            incident: Incident {
+                roots: vec![id],
+                reason: "the wrong order".to_owned(),
+            },
+            affected: vec![Affected {
+                decision: id,
+                ring: Strength::Certain,
+                fate: Fate::Undone,
+                steps: vec![1],
+            }],
+            steps: vec![Step {
+                n: 1,
+                after: Vec::new(),
+                decisions: vec![id],
+                act: remark,
+            }],
+            ..Plan::default()
+        };
+        let engine = world.recorder.engine().clone();
+        let proposed = engine.propose_rollback(&plan).await.unwrap();
+        let rollback: DecisionId = proposed.id.parse().unwrap();
+        let approve = Approve {
+            digest: proposed.digest.parse().unwrap(),
+            by: "olga",
+            waits: false,
+        };
+        engine.approve_rollback(rollback, approve).await.unwrap();
+        let (hands, options) = (world.gateway.hands(), CarryOptions::default());
+        let dies = Arc::new(Notify::new());
+        let dying = Arc::new(Dying {
+            hands: Arc::clone(&hands),
+            after,
+            dies: Arc::clone(&dies),
+        });
+        tokio::select! {
+            _ = engine.carry_out(rollback, dying, &options) => panic!("it ended"),
+            () = dies.notified() => {}
+        }
+        engine.caught_up(Duration::from_secs(10)).await;
+        let clock = Arc::new(ManualClock::at(1_790_000_001_000_000));
+        let entropy = Arc::new(SeededEntropy::new(8));
+        let next = Engine::start(Arc::clone(engine.store()), clock, entropy);
+        let next = next.await.unwrap();
+        let view = next.carry_out(rollback, hands, &options).await.unwrap();
+        assert_eq!(view.state.name(), "succeeded", "{after}: {view:?}");
+        let done = &orders.lock().unwrap().done;
+        assert_eq!(done[..], ["cancel W1", "remark W1"], "{after}");
+    }
 }

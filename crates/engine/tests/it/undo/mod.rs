@@ -2,6 +2,7 @@
 
 mod carry;
 mod crash;
+mod recorded;
 mod world;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use engine::live::{Call, Caller, Ended, Open, Options, RecordError, Recorder, What};
 use engine::undo::view::{RollbackView, State};
-use engine::undo::{Approve, CarryOptions};
+use engine::undo::{Approve, CarryOptions, Hands};
 use engine::{Engine, EngineError, ManualClock};
 use ledger::{SeededEntropy, Store};
 use model::{DecisionId, EffectClass, Environment, Field, Media, Outcome, Strength};
