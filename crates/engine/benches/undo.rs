@@ -28,7 +28,7 @@ use engine::undo::{Approve, CarryOptions, Cause, Hands, HandsError};
 use engine::{Clock, Engine, SystemClock};
 use futures_util::StreamExt as _;
 use ledger::SystemEntropy;
-use model::{DecisionId, EffectClass, Environment, Media, Outcome, RunId, Strength};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Media, Outcome, RunId, Strength};
 use serde_json::{Value, json};
 use store::{EmbeddedStore, OpenOptions};
 
@@ -156,6 +156,7 @@ async fn call(recorder: &Recorder, causes: &[DecisionId]) -> DecisionId {
                 tool: "pay",
                 arguments: "{}",
                 class: EffectClass::Compensable,
+                by: ClassSource::Nobody,
                 call_id: None,
             },
             asked: (Media::Json, "{}"),

@@ -246,7 +246,7 @@ impl Engine {
             class: decision
                 .effects
                 .first()
-                .map(|effect| class_name(effect.class).to_owned()),
+                .map(|effect| effect.class.name().to_owned()),
             rule: waits.rule,
             status: decision.status.name().to_owned(),
             call: waits.call.to_string(),
@@ -338,18 +338,4 @@ impl Waits {
 fn later(now: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     Timestamp(now.0.saturating_add(micros))
-}
-
-/// Returns the name that the record uses for a class.
-const fn class_name(class: model::EffectClass) -> &'static str {
-    use model::EffectClass;
-    match class {
-        EffectClass::Read => "read",
-        EffectClass::Idempotent => "idempotent",
-        EffectClass::Bufferable => "bufferable",
-        EffectClass::Reversible => "reversible",
-        EffectClass::Compensable => "compensable",
-        EffectClass::Irreversible => "irreversible",
-        EffectClass::Unreviewed => "unreviewed",
-    }
 }

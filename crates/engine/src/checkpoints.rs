@@ -137,6 +137,7 @@ impl Engine {
             policy,
             run,
             sealed: None,
+            server: None,
             started: Some(self.now()),
         };
         let id = self.append_done(run, proposal, &contents).await?;
@@ -270,6 +271,7 @@ impl Engine {
             policy: None,
             run,
             sealed: None,
+            server: None,
             started: Some(self.now()),
         };
         let contents = [(Field::Asked, &*told)];

@@ -124,6 +124,7 @@ impl Engine {
         let causes = self.cause_views(&decision.causes).await?;
         let effects = self.store.edges(&[id], Direction::Effects).await?;
         let proposal = &decision.proposal;
+        let effect = decision.effects.first();
         let shown = contents
             .iter()
             .find(|c| c.field == Field::Chosen.name() && c.text.is_some());
@@ -166,6 +167,11 @@ impl Engine {
                     shown: approval.shown.to_string(),
                 })
                 .collect(),
+            server: proposal.server.clone(),
+            class: effect.map(|effect| effect.class.name().to_owned()),
+            class_by: effect
+                .and_then(|effect| effect.by)
+                .map(|by| by.name().to_owned()),
             writes: resources(decision.effects.iter().flat_map(|effect| &effect.writes)),
             reads: resources(decision.effects.iter().flat_map(|effect| &effect.reads)),
             account: decision.account.as_ref().map(account_view),

@@ -137,6 +137,14 @@ pub struct DecisionView {
     pub environment: Option<String>,
     /// Who allowed or refused it.
     pub approvals: Vec<ApprovalView>,
+    /// The server that has the tool which it called, where it is known.
+    pub server: Option<String>,
+    /// How its effect can be taken back: `read`, `idempotent`, `bufferable`, `reversible`,
+    /// `compensable`, `irreversible`, `unreviewed`; none if it has none.
+    pub class: Option<String>,
+    /// Who said so: `catalogue`, `metadata` or `annotations` of the server, `nobody`; none where
+    /// that was not recorded.
+    pub class_by: Option<String>,
     /// What it did to the world.
     pub writes: Vec<String>,
     /// What it read.

@@ -14,7 +14,9 @@ use engine::undo::catalogue::KeyPlace;
 use engine::undo::plan::{HttpCall, ToolCall};
 use engine::undo::{Cause, HTTP, Hands, HandsError};
 use http_body_util::{BodyExt as _, Limited};
-use model::{DecisionId, EffectClass, Environment, FailureClass, Field, Media, Outcome};
+use model::{
+    ClassSource, DecisionId, EffectClass, Environment, FailureClass, Field, Media, Outcome,
+};
 use serde_json::{Value, json};
 
 use crate::mcp::{Failed, value_of};
@@ -90,7 +92,7 @@ impl Hands for Reach {
 
     async fn http(&self, call: &HttpCall, cause: &Cause) -> Result<Value, HandsError> {
         let asked = json!({ "url": call.url, "body": call.body });
-        let class = EffectClass::Unreviewed;
+        let class = (EffectClass::Unreviewed, ClassSource::Nobody);
         let open = self.begin(HTTP, &call.method, &asked, class, cause).await?;
         let answer = self.send(call, &cause.key).await;
         let kept = answer.as_ref().ok().map(Value::to_string);
@@ -119,7 +121,7 @@ impl Reach {
         server: &str,
         tool: &str,
         arguments: &Value,
-        class: EffectClass,
+        (class, by): (EffectClass, ClassSource),
         cause: &Cause,
     ) -> Result<Open, HandsError> {
         let unrecorded = |error: engine::live::RecordError| HandsError::NotSent {
@@ -142,6 +144,7 @@ impl Reach {
                 tool,
                 arguments: &text,
                 class,
+                by,
                 call_id: None,
             },
             asked: (Media::Json, &text),

@@ -41,7 +41,7 @@ pub use proof::TlogProof;
 pub use receipt::Receipt;
 pub use store::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, Remedy, RunRow,
-    Sealing, Store, StoreError, StoreStatus,
+    Sealing, Store, StoreError, StoreStatus, ToolRow,
 };
 pub use tile::{Tile, TileError, TileReader};
 pub use tree::Tree;

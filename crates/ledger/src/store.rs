@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Origin, RunId, RunKeys};
-use model::{Status, Strength, SubjectId, Touched};
+use model::{Status, Strength, SubjectId, ToolKeys, Touched};
 
 use crate::Leaf;
 use crate::payload::SubjectKey;
@@ -187,6 +187,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         since: u64,
     ) -> Result<Vec<DecisionId>, StoreError>;
 
+    /// Returns the tools that were called, with how often, in the order of their servers and names;
+    /// those of no server come first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn tools(&self, page: Page) -> Result<Vec<ToolRow>, StoreError>;
+
     /// Returns the decisions, runs, subjects and events whose ids begin with `prefix` (lowercase
     /// hexadecimal digits and dashes), at most `limit`.
     ///
@@ -352,6 +359,19 @@ pub struct DecisionRow {
     pub first: u64,
     /// When the record learned of it.
     pub at: HybridTime,
+}
+
+/// What an index says of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolRow {
+    /// The tool, and the server that has it.
+    pub keys: ToolKeys,
+    /// How many decisions called it.
+    pub calls: u64,
+    /// Sequence number of the event that begins the first of them.
+    pub first: u64,
+    /// Sequence number of the event that begins the last of them.
+    pub last: u64,
 }
 
 /// Something whose id begins as asked.

@@ -7,6 +7,9 @@ use crate::Digest;
 /// What a decision does to the world outside the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
+    /// Who said how it can be taken back; none in records that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ClassSource>,
     /// How it can be taken back.
     pub class: EffectClass,
     /// Digest of (run, decision, tool, canonical arguments less the volatile ones).
@@ -47,6 +50,49 @@ pub enum EffectClass {
     Irreversible,
     /// Nobody has said; treated like irreversible where anything is enforced.
     Unreviewed,
+}
+
+impl EffectClass {
+    /// Returns the name that records and reports carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Idempotent => "idempotent",
+            Self::Bufferable => "bufferable",
+            Self::Reversible => "reversible",
+            Self::Compensable => "compensable",
+            Self::Irreversible => "irreversible",
+            Self::Unreviewed => "unreviewed",
+        }
+    }
+}
+
+/// Who said how an effect can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassSource {
+    /// The operator's catalogue of tools.
+    Catalogue,
+    /// The server, by naming a tool that compensates.
+    Metadata,
+    /// The server, by its annotations of the tool.
+    Annotations,
+    /// Nobody.
+    Nobody,
+}
+
+impl ClassSource {
+    /// Returns the name that records and reports carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Catalogue => "catalogue",
+            Self::Metadata => "metadata",
+            Self::Annotations => "annotations",
+            Self::Nobody => "nobody",
+        }
+    }
 }
 
 /// How a decision ended. Unknown is an outcome of its own, never folded into another.

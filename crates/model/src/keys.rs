@@ -29,6 +29,8 @@ pub struct IndexKeys {
     pub edges: Vec<Edge>,
     /// What it says that a tool call touches, each once.
     pub touches: Vec<Touched>,
+    /// The server that has the tool which the decision calls, where the event begins it.
+    pub server: Option<String>,
     /// The run's head row, where the event opens one.
     pub run: Option<RunKeys>,
     /// The run that this event says is wholly imported.
@@ -63,6 +65,26 @@ pub struct DecisionKeys {
     pub known: Provenance,
     /// When the source says it began.
     pub started: Option<Timestamp>,
+}
+
+/// A tool by the server that has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ToolKeys {
+    /// The server; none where nobody said which.
+    pub server: Option<String>,
+    /// The tool.
+    pub name: String,
+}
+
+impl ToolKeys {
+    /// Returns the keys of a tool; no server is the empty name.
+    #[must_use]
+    pub fn new(server: &str, name: &str) -> Self {
+        Self {
+            server: (!server.is_empty()).then(|| server.to_owned()),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// What an index keeps of a run.
@@ -132,6 +154,7 @@ impl IndexKeys {
                     .collect()
             }),
             touches: touches(body),
+            server: body.proposal().and_then(|proposal| proposal.server.clone()),
             run: match body {
                 Body::RunOpened {
                     external,
@@ -180,6 +203,18 @@ fn touches(body: &Body) -> Vec<Touched> {
         touches.push(Touched::Unsaid(tool));
     }
     touches
+}
+
+impl IndexKeys {
+    /// Returns the tool that the decision calls, by its server, where the event begins such a
+    /// decision. No server is the empty name.
+    #[must_use]
+    pub fn tool(&self) -> Option<(&str, &str)> {
+        let begins = self.begins.as_ref()?;
+        let name = begins.name.as_deref()?;
+        let called = begins.kind == Kind::ToolCall;
+        called.then(|| (self.server.as_deref().unwrap_or_default(), name))
+    }
 }
 
 /// Where an event leaves its decision. Only what the event itself says: the order of steps was

@@ -23,11 +23,11 @@ mod time;
 pub use cause::{Cause, CauseKind, Evidence, Strength};
 pub use decision::{Decision, FoldError, Mark};
 pub use digest::{Digest, DigestParseError};
-pub use effect::{Effect, EffectClass, FailureClass, Outcome, Resource};
+pub use effect::{ClassSource, Effect, EffectClass, FailureClass, Outcome, Resource};
 pub use environment::{Change, Environment};
 pub use event::{Body, Event, Origin, Realm, RealmError};
 pub use id::{DecisionId, EventId, IdError, RunId, SubjectId};
-pub use keys::{DecisionKeys, Edge, IndexKeys, RunKeys, Touched};
+pub use keys::{DecisionKeys, Edge, IndexKeys, RunKeys, ToolKeys, Touched};
 pub use lifecycle::{IllegalStep, Status, Step};
 pub use proposal::{
     Account, Agent, Approval, Field, Kind, MissingField, PolicyUse, Proposal, Provenance, Verdict,

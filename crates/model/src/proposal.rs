@@ -33,6 +33,9 @@ pub struct Proposal {
     /// What was asked and chosen, and why: the sealed fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
+    /// The server that has the tool, where one was called on a server that has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// When the source says it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,

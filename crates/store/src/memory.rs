@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use ledger::{
     Appended, Batch, BlobState, Checkpoint, DecisionRow, Direction, Found, KeyState, LogBuilder,
-    Page, RunRow, Sealing, SigningKey, Store, StoreError, StoreStatus, SubjectKey, digest::sha256,
+    Page, RunRow, Sealing, SigningKey, Store, StoreError, StoreStatus, SubjectKey, ToolRow,
+    digest::sha256,
 };
 use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
 
@@ -280,6 +281,10 @@ impl Store for MemoryStore {
         since: u64,
     ) -> Result<Vec<DecisionId>, StoreError> {
         Ok(self.state()?.index.touching(touched, since))
+    }
+
+    async fn tools(&self, page: Page) -> Result<Vec<ToolRow>, StoreError> {
+        Ok(self.state()?.index.tools(page))
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

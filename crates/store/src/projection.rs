@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use ledger::{DecisionRow, Direction, Found, Page, RunRow};
+use ledger::{DecisionRow, Direction, Found, Page, RunRow, ToolRow};
 use model::{
     DecisionId, Edge, EventId, HybridTime, IndexKeys, Origin, RunId, RunKeys, Strength, SubjectId,
-    Touched,
+    ToolKeys, Touched,
 };
 
 use crate::prefix::{IdRange, is_id_part};
@@ -28,6 +28,7 @@ pub(crate) struct Projection {
     effects: BTreeSet<(DecisionId, Edge)>,
     subjects: BTreeSet<SubjectId>,
     touches: BTreeSet<(Touched, u64, DecisionId)>,
+    tools: BTreeMap<(String, String), ToolRow>,
     last: Option<HybridTime>,
 }
 
@@ -122,6 +123,18 @@ impl Projection {
                 *run.row.decisions.entry(status).or_default() += 1;
                 if let Err(place) = run.row.agents.binary_search(&begins.agent.name) {
                     run.row.agents.insert(place, begins.agent.name.clone());
+                }
+                if let Some((server, name)) = keys.tool() {
+                    let new = ToolRow {
+                        keys: ToolKeys::new(server, name),
+                        calls: 0,
+                        first: seq,
+                        last: seq,
+                    };
+                    let by = (server.to_owned(), name.to_owned());
+                    let tool = self.tools.entry(by).or_insert(new);
+                    tool.calls += 1;
+                    tool.last = seq;
                 }
             }
             (Some(before), _, Some(status)) if before != status => {
@@ -221,6 +234,10 @@ impl Projection {
         };
         let found: BTreeSet<DecisionId> = touched.iter().flat_map(of).collect();
         found.into_iter().collect()
+    }
+
+    pub(crate) fn tools(&self, page: Page) -> Vec<ToolRow> {
+        cut(self.tools.values(), page).cloned().collect()
     }
 
     pub(crate) fn find(&self, prefix: &str, limit: usize) -> Vec<Found> {

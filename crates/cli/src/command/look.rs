@@ -239,6 +239,12 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
     lines.add("agent", &format!("{}{version}", node.agent));
     lines.add("kind", &node.kind);
     lines.add("name", node.name.as_deref().unwrap_or_default());
+    lines.add("server", decision.server.as_deref().unwrap_or_default());
+    if let Some(class) = &decision.class {
+        let by = decision.class_by.as_deref();
+        let by = by.map_or("", words_for_source);
+        lines.add("effect", &format!("{class}{by}"));
+    }
     lines.add("status", &node.status);
     lines.add("outcome", &decision.outcome);
     lines.add("provenance", &node.known);
@@ -302,6 +308,17 @@ fn decision_text(out: &Out, decision: &DecisionView) -> String {
         }
     }
     text
+}
+
+/// Who said how an effect can be taken back, behind the class.
+fn words_for_source(by: &str) -> &'static str {
+    match by {
+        "catalogue" => " (the catalogue says so)",
+        "metadata" => " (its server names a tool that compensates)",
+        "annotations" => " (its server's annotations say so)",
+        "nobody" => " (nobody said how it can be taken back)",
+        _ => "",
+    }
 }
 
 /// Lines of a name and a value; empty values are left out.

@@ -150,6 +150,7 @@ impl<'e, 'r> Builder<'e, 'r> {
             policy: None,
             run: self.opened.run,
             sealed,
+            server: None,
             started: step.started,
         };
         let body = Body::Reconstructed {

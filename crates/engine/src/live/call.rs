@@ -1,6 +1,8 @@
 //! What the recorder is told of a call, and of its end.
 
-use model::{Cause, DecisionId, EffectClass, Environment, Field, Media, Outcome, Resource};
+use model::{
+    Cause, ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome, Resource,
+};
 use recover::Images;
 use serde_json::Value;
 use wire::llm::Layout;
@@ -89,6 +91,8 @@ pub enum What<'a> {
         arguments: &'a str,
         /// How its effect can be taken back.
         class: EffectClass,
+        /// Who said so.
+        by: ClassSource,
         /// The id under which a model asked for it, where the wire carries it.
         call_id: Option<&'a str>,
     },
@@ -106,6 +110,14 @@ impl What<'_> {
     pub(super) const fn class(&self) -> Option<EffectClass> {
         match self {
             Self::ToolCall { class, .. } => Some(*class),
+            Self::Inference { .. } | Self::Message { .. } => None,
+        }
+    }
+
+    /// Returns the server that has the tool, where a tool is called.
+    pub(super) fn server(&self) -> Option<&str> {
+        match self {
+            Self::ToolCall { server, .. } => Some(*server).filter(|server| !server.is_empty()),
             Self::Inference { .. } | Self::Message { .. } => None,
         }
     }

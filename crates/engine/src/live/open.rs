@@ -19,7 +19,7 @@ use super::pass::{Made, Pass};
 use super::place::Place;
 use super::repair::{Noted, Repaired};
 use super::runs::LiveRun;
-use super::touch::{effect_key, identity_key};
+use super::touch::effect_of;
 use super::trace::{Traced, merge};
 use super::writes::View;
 use super::written::Written;
@@ -214,9 +214,11 @@ impl Inner {
             to,
         });
         let flight = Flight::enter(self, &traced)?;
-        let class = call.what.class();
         let continues = Continues::from(&call.caller);
         let touches = call.touches.map(Box::new);
+        let asked = (&call.what, call.asked.1);
+        let effect = effect_of(&place, name, asked, touches.as_deref(), decision);
+        let server = call.what.server().map(|name| cut(name, NAME_BYTES_MAX));
         let mut known = std::mem::take(&mut place.causes);
         let items = match call.what {
             What::Inference { items, .. } => Some(items),
@@ -235,15 +237,6 @@ impl Inner {
                 None
             }
         };
-        let effect = class.map(|class| Effect {
-            class,
-            key: match &touches {
-                Some(touches) => identity_key(&place, name, &touches.identity, decision),
-                None => effect_key(&place, name, call.asked.1, decision),
-            },
-            reads: touches.as_ref().map_or_else(Vec::new, |t| t.reads.clone()),
-            writes: touches.as_ref().map_or_else(Vec::new, |t| t.writes.clone()),
-        });
         let envelope = Envelope {
             subject: place.run.subject,
             key: place.run.key.clone(),
@@ -280,6 +273,7 @@ impl Inner {
             policy: Some(policy),
             run: place.run.id,
             sealed,
+            server,
             started: Some(self.now()),
         };
         Ok(Draft {

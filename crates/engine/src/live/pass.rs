@@ -185,6 +185,7 @@ impl Inner {
             policy: Some(self.policy.breaker(change.to)),
             run: live.id,
             sealed,
+            server: None,
             started: Some(self.now()),
         };
         let decision = DecisionId::new(at.millis(), ledger::entropy::draw(&*self.engine.entropy));

@@ -195,6 +195,7 @@ impl Inner {
             policy: Some(self.policy.unjudged()),
             run: place.run.id,
             sealed,
+            server: None,
             started: Some(self.now()),
         };
         let mut events = vec![Event {

@@ -1,12 +1,12 @@
 //! What calls touch: the identity of their effects, and images of records.
 
 use ledger::canonical;
-use model::{DecisionId, Digest, Field, Media, Resource, RunId};
+use model::{DecisionId, Digest, Effect, Field, Media, Resource, RunId};
 use recover::Images;
 use serde_json::Value;
 
 use super::Inner;
-use super::call::{Ended, Touches};
+use super::call::{Ended, Touches, What};
 use super::open::Open;
 use super::place::Place;
 
@@ -55,24 +55,37 @@ impl Open {
     }
 }
 
-/// The identity of an effect: the run, who asked for it, the tool and the arguments.
-pub(super) fn effect_key(
+/// Returns the effect of a call, with what was asked; none if it has none of its own.
+pub(super) fn effect_of(
     place: &Place,
-    tool: &str,
-    arguments: &str,
+    name: &str,
+    (what, asked): (&What<'_>, &str),
+    touches: Option<&Touches>,
     decision: DecisionId,
-) -> Digest {
+) -> Option<Effect> {
+    let What::ToolCall { class, by, .. } = what else {
+        return None;
+    };
+    Some(Effect {
+        by: Some(*by),
+        class: *class,
+        key: match touches {
+            Some(touches) => identity_key(place, name, &touches.identity, decision),
+            None => effect_key(place, name, asked, decision),
+        },
+        reads: touches.map_or_else(Vec::new, |touches| touches.reads.clone()),
+        writes: touches.map_or_else(Vec::new, |touches| touches.writes.clone()),
+    })
+}
+
+/// The identity of an effect: the run, who asked for it, the tool and the arguments.
+fn effect_key(place: &Place, tool: &str, arguments: &str, decision: DecisionId) -> Digest {
     let asker = asker(place, decision);
     identity(place.run.id, asker, tool, &canonical_text(arguments))
 }
 
 /// The same, without the arguments that may differ from one time to the next.
-pub(super) fn identity_key(
-    place: &Place,
-    tool: &str,
-    arguments: &Value,
-    decision: DecisionId,
-) -> Digest {
+fn identity_key(place: &Place, tool: &str, arguments: &Value, decision: DecisionId) -> Digest {
     let asker = asker(place, decision);
     identity(place.run.id, asker, tool, &canonical_of(arguments))
 }

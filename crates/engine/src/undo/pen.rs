@@ -206,6 +206,7 @@ impl Pen {
             name: name_of(&step.act),
             causes: vec![explicit(attempt, CauseKind::Parent, ROLLBACK)],
             effects: vec![Effect {
+                by: None,
                 class: EffectClass::Idempotent,
                 key,
                 reads: Vec::new(),
@@ -266,6 +267,7 @@ impl Pen {
             policy: Some(self.policy.clone()),
             run: self.run,
             sealed,
+            server: None,
             started: Some(Timestamp(
                 i64::try_from(self.engine.clock.wall()).unwrap_or(i64::MAX),
             )),

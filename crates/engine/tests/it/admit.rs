@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::live::{Admitted, Call, Caller, Options, Told, Touches, What};
 use engine::{EngineError, Ruling};
 use ledger::Batch;
-use model::{DecisionId, EffectClass, Environment, Media, Outcome, Resource};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Media, Outcome, Resource};
 
 use crate::judged::{Asked, Desk, LOOK, ORDER, REFUND, call_of, end, names};
 
@@ -286,6 +286,7 @@ async fn c42_an_approval_does_not_outlive_what_it_stood_on() {
         tool: "refund",
         arguments: ORDER,
         class: EffectClass::Irreversible,
+        by: ClassSource::Nobody,
         call_id: None,
     };
     let call = Call {

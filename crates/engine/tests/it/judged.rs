@@ -10,7 +10,7 @@ use engine::live::{
 use engine::view::DecisionView;
 use engine::{Engine, EngineError, ManualClock, Page, Ruling, SeededEntropy, Store};
 use ledger::{Batch, Journal, Place, StoreError};
-use model::{DecisionId, EffectClass, Environment, Media, Outcome};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Media, Outcome};
 use store::MemoryStore;
 
 pub(crate) const NOW: u64 = 1_790_000_000_000_000;
@@ -244,6 +244,7 @@ pub(crate) fn call_of(call: Asked<'_>) -> Call<'_> {
         tool: call.tool,
         arguments: call.arguments,
         class: call.class,
+        by: ClassSource::Nobody,
         call_id: None,
     };
     let caller = Caller {

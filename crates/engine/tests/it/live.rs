@@ -12,7 +12,7 @@ use engine::live::{
 use engine::{Engine, ManualClock, Page};
 use ledger::{Journal, SeededEntropy, Store};
 use lineage::Role;
-use model::{EffectClass, Environment, Field, Media, Outcome};
+use model::{ClassSource, EffectClass, Environment, Field, Media, Outcome};
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{EmbeddedStore, FileJournal, MemoryStore, OpenOptions};
 
@@ -75,6 +75,7 @@ async fn tool(recorder: &Recorder, caller: Caller, arguments: &str) -> Result<Op
             tool: "cancel_order",
             arguments,
             class: EffectClass::Unreviewed,
+            by: ClassSource::Nobody,
             call_id: None,
         },
         asked: (Media::Json, arguments),

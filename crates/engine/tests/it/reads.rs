@@ -7,7 +7,7 @@ use engine::live::{Call, Caller, Ended, Open, Options, Recorder, Touches, What};
 use engine::undo::Catalogue;
 use engine::{Engine, ManualClock};
 use ledger::{SeededEntropy, Store};
-use model::{DecisionId, Environment, Field, Media, Outcome};
+use model::{ClassSource, DecisionId, Environment, Field, Media, Outcome};
 use serde_json::{Value, json};
 use store::MemoryStore;
 
@@ -95,7 +95,7 @@ impl Desk {
             before,
         };
         let text = args.to_string();
-        let (class, _) = self.catalogue.class("desk", tool, None, None);
+        let (class, _) = self.catalogue.class("desk", tool, None);
         let call = Call {
             caller: Caller {
                 agent: Some(agent.to_owned()),
@@ -107,6 +107,7 @@ impl Desk {
                 tool,
                 arguments: &text,
                 class,
+                by: ClassSource::Nobody,
                 call_id: None,
             },
             asked: (Media::Json, &text),

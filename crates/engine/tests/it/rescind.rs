@@ -5,7 +5,9 @@ use std::sync::Arc;
 use engine::live::{Call, Caller, Ended, Open, Options, Recorder, What};
 use engine::{Engine, ManualClock};
 use ledger::SeededEntropy;
-use model::{DecisionId, EffectClass, Environment, Field, Media, Outcome, Status, Step};
+use model::{
+    ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome, Status, Step,
+};
 use store::MemoryStore;
 
 use crate::support::{Desk, NOON, REFUND};
@@ -32,6 +34,7 @@ async fn called(recorder: &Recorder, arguments: &str) -> Open {
             tool: "cancel",
             arguments,
             class: EffectClass::Unreviewed,
+            by: ClassSource::Nobody,
             call_id: None,
         },
         asked: (Media::Json, arguments),

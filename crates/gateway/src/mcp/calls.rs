@@ -216,13 +216,15 @@ impl Calls {
         }
         let arguments = call.arguments_text();
         let touches = Box::pin(images::before(&self.inner, server, &call.tool, arguments)).await;
+        let (class, by) = self.inner.class(server, &call.tool);
         let begun = self.inner.recorder.admit(Call {
             caller: from,
             what: Deed::ToolCall {
                 server,
                 tool: &call.tool,
                 arguments,
-                class: self.inner.class(server, &call.tool),
+                class,
+                by,
                 call_id: call.meta.call_id.as_deref(),
             },
             asked: (Media::Json, arguments),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::live::Open;
 use lru::LruCache;
-use model::EffectClass;
+use model::{ClassSource, EffectClass};
 use tokio::sync::Notify;
 use wire::jsonrpc::{Id, Json};
 use wire::mcp::read_tools;
@@ -39,8 +39,8 @@ pub(super) enum Key {
 /// What is remembered of a tool.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// How its effect can be taken back, as far as the server says.
-    pub(super) class: EffectClass,
+    /// How its effect can be taken back, as far as the server says, and by what it says so.
+    pub(super) class: Option<(EffectClass, ClassSource)>,
     /// Its description as it came.
     pub(super) raw: Arc<str>,
 }
@@ -76,7 +76,7 @@ impl Shared {
         let tools = all.entry(server.to_owned()).or_default();
         for tool in read_tools(result) {
             let known = Known {
-                class: tool.effect_class(),
+                class: tool.said(),
                 raw: tool.raw.text().into(),
             };
             if tools.len() < TOOLS_MAX || tools.contains_key(&*tool.name) {
@@ -88,11 +88,6 @@ impl Shared {
     pub(super) fn tool(&self, server: &str, tool: &str) -> Option<Known> {
         let all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(server)?.get(tool).cloned()
-    }
-
-    /// How the effect of a tool can be taken back, as far as its server says.
-    pub(crate) fn class(&self, server: &str, tool: &str) -> Option<EffectClass> {
-        self.tool(server, tool).map(|known| known.class)
     }
 
     /// Remembers that who asked no longer waits.
@@ -135,12 +130,13 @@ impl Shared {
 }
 
 impl Inner {
-    /// How the effect of a tool can be taken back: the catalogue's word goes before the server's.
-    pub(crate) fn class(&self, server: &str, tool: &str) -> EffectClass {
-        let said = self.mcp.class(server, tool);
+    /// How the effect of a tool can be taken back, and who said so: the catalogue's word goes
+    /// before the server's.
+    pub(crate) fn class(&self, server: &str, tool: &str) -> (EffectClass, ClassSource) {
+        let said = self.mcp.tool(server, tool).and_then(|known| known.class);
         match self.catalogue() {
-            Some(catalogue) => catalogue.class(server, tool, said, None).0,
-            None => said.unwrap_or(EffectClass::Unreviewed),
+            Some(catalogue) => catalogue.class(server, tool, said),
+            None => said.unwrap_or((EffectClass::Unreviewed, ClassSource::Nobody)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::live::{self, Call, Caller, Ended, What};
 use engine::undo::{Approve, CarryOptions, Catalogue, Request};
 use engine::view::DecisionView;
-use model::{DecisionId, EffectClass, Environment, Field, Media, Outcome};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome};
 use serde_json::{Value, json};
 use store::MemoryStore;
 
@@ -233,6 +233,7 @@ async fn c43_what_a_rescinded_tool_call_said_goes_and_what_was_asked_stays() {
                 tool: "find",
                 arguments: "{ \"order\": \"W7\" }",
                 class: EffectClass::Read,
+                by: ClassSource::Nobody,
                 call_id: None,
             },
             asked: (Media::Json, "{ \"order\": \"W7\" }"),

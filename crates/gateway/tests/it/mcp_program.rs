@@ -385,15 +385,25 @@ async fn the_class_of_a_call_is_what_the_server_says_of_its_tool() {
     desk.world.record().await;
     let expected = [
         // Nothing was said of any tool yet.
-        "unreviewed",
-        "read",
-        "idempotent",
+        "unreviewed by nobody",
+        "read by annotations",
+        "idempotent by annotations",
         // One that destroys says nothing by being idempotent.
-        "unreviewed",
-        "compensable",
-        "unreviewed",
+        "unreviewed by nobody",
+        "compensable by metadata",
+        "unreviewed by nobody",
     ];
-    assert_eq!(desk.classes().await, expected);
+    let decisions = desk.world.decisions().await;
+    let said = decisions.iter().map(|decision| {
+        let or_none = |word: &Option<String>| word.clone().unwrap_or_default();
+        assert_eq!(decision.server.as_deref(), Some("desk"));
+        format!(
+            "{} by {}",
+            or_none(&decision.class),
+            or_none(&decision.class_by)
+        )
+    });
+    assert_eq!(said.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
@@ -459,20 +469,6 @@ async fn a_program_that_cannot_be_started_is_an_error_that_names_it() {
 }
 
 impl Desk {
-    /// The class of each call's effect, as its intent in the log has it.
-    async fn classes(&self) -> Vec<String> {
-        let store = self.world.recorder.engine().store();
-        let begun = store.events_named(&["begun"]).await.unwrap();
-        let mut classes = Vec::new();
-        for at in begun {
-            let (_, event) = store.read(at, 1).await.unwrap().remove(0);
-            let event: Value = serde_json::from_slice(&event).unwrap();
-            let effect = &event["body"]["begun"]["proposal"]["effects"][0];
-            classes.push(effect["class"].as_str().unwrap_or("none").to_owned());
-        }
-        classes
-    }
-
     /// Whether so many calls are in the record.
     async fn recorded(&self, calls: u64) -> bool {
         let engine = self.world.recorder.engine();

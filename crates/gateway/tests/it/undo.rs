@@ -141,6 +141,8 @@ async fn records_are_read_before_and_after_a_call_that_writes_them() {
     assert_eq!(record.len(), 1, "images are no calls of their own");
     let cancelled = &record[0];
     assert_eq!(cancelled.node.id, id.to_string());
+    let said = (cancelled.class.as_deref(), cancelled.class_by.as_deref());
+    assert_eq!(said, (Some("reversible"), Some("catalogue")));
     assert_eq!(
         content(cancelled, "before"),
         r#"{"orders/W1":{"status":"open"}}"#

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{Body, DecisionId, Digest, Origin, Status, Strength, Touched};
+use model::{Body, DecisionId, Digest, Origin, Status, Strength, ToolKeys, Touched};
 
 use super::sample::{Maker, batch};
-use crate::{Direction, Found, Leaf, Page, Store, StoreError};
+use crate::{Direction, Found, Leaf, Page, Store, StoreError, ToolRow};
 
 const ALL: Page = Page::first(1_000);
 
@@ -275,6 +275,45 @@ pub(super) async fn finds_tool_calls_by_what_they_touch(store: &dyn Store) {
     assert_eq!(touching(&[unsaid("read"), unsaid("a")], 0).await, []);
     assert_eq!(touching(&[record("make"), record("orders")], 0).await, []);
     assert_eq!(touching(&[], 0).await, []);
+}
+
+pub(super) async fn counts_calls_by_tool(store: &dyn Store) {
+    let mut make = Maker::default();
+    let (run, desk) = (make.run(), Some("desk"));
+    let ids: Vec<_> = (0..5).map(|_| make.decision()).collect();
+    let leaves = [
+        make.call_on(ids[0], run, desk, "refund"),
+        make.call_on(ids[1], run, None, "search"),
+        make.propose(ids[2], run, "a", &[]),
+        make.start(ids[0]),
+        make.call_on(ids[3], run, desk, "refund"),
+        make.call_on(ids[4], run, desk, "cancel"),
+        make.finish(ids[0]),
+    ];
+    let mut leaves = leaves.into_iter();
+    // In two appends, so that counts are added up.
+    let begin: Vec<_> = leaves.by_ref().take(4).collect();
+    store.append(batch(begin)).await.expect("appends");
+    settle(store).await;
+    store.append(batch(leaves)).await.expect("appends");
+    settle(store).await;
+    let row = |server, name, calls, first, last| ToolRow {
+        keys: ToolKeys::new(server, name),
+        calls,
+        first,
+        last,
+    };
+    let wanted = [
+        row("", "search", 1, 1, 1),
+        row("desk", "cancel", 1, 5, 5),
+        row("desk", "refund", 2, 0, 4),
+    ];
+    let tools = store.tools(ALL).await.expect("answers");
+    assert_eq!(tools, wanted, "only what begins a call is one");
+    let page = store.tools(Page { skip: 1, limit: 1 }).await;
+    assert_eq!(page.expect("answers"), wanted[1..2], "a page");
+    store.reindex().await.expect("rebuilds");
+    assert_eq!(store.tools(ALL).await.expect("answers"), wanted);
 }
 
 pub(super) async fn finds_by_prefix(store: &dyn Store) {

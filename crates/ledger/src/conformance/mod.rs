@@ -83,6 +83,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
         index::finds_tool_calls_by_what_they_touch(store).await
     })
     .await;
+    on(&new, async |store| index::counts_calls_by_tool(store).await).await;
     on(&new, async |store| index::finds_by_prefix(store).await).await;
     on(&new, async |store| index::finds_by_end(store).await).await;
     on(&new, async |store| {

@@ -134,6 +134,23 @@ impl Maker {
         )
     }
 
+    /// Returns the leaf that begins a call of a tool on a server.
+    pub fn call_on(
+        &mut self,
+        decision: DecisionId,
+        run: RunId,
+        server: Option<&str>,
+        tool: &str,
+    ) -> Leaf {
+        let proposal = Proposal {
+            kind: Kind::ToolCall,
+            name: Some(tool.to_owned()),
+            server: server.map(str::to_owned),
+            ..proposal(run, "caller", &[], None)
+        };
+        self.leaf(Body::Begun { decision, proposal })
+    }
+
     /// Returns the leaf of an imported decision, whole in one event.
     pub fn reconstruct(&mut self, decision: DecisionId, run: RunId, agent: &str) -> Leaf {
         self.leaf(Body::Reconstructed {
@@ -259,6 +276,7 @@ fn proposal(
         policy: None,
         run,
         sealed,
+        server: None,
         started: None,
     }
 }
@@ -269,6 +287,7 @@ fn effects(uris: &[&str]) -> Vec<Effect> {
         version: None,
     };
     vec![Effect {
+        by: None,
         class: EffectClass::Read,
         key: Digest([0; 32]),
         reads: uris.iter().map(read).collect(),

@@ -65,6 +65,7 @@ pub(crate) fn proposal() -> Proposal {
         policy: Some(policy("7")),
         run: RunId::new(1_700_000_000_000, [3; 10]),
         sealed: Some(sealed(Field::Asked)),
+        server: Some("billing".to_owned()),
         started: Some(Timestamp(1_700_000_000_000_000)),
     }
 }

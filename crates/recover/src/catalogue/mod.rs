@@ -22,8 +22,7 @@ mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::EffectClass;
-use serde::{Deserialize, Serialize};
+use model::{ClassSource, EffectClass};
 use serde_json::Value;
 
 pub use footprint::{Footprint, Touch};
@@ -44,20 +43,6 @@ pub struct Catalogue {
     resources: BTreeMap<String, Resource>,
     /// By server, then by name.
     tools: BTreeMap<String, BTreeMap<String, Tool>>,
-}
-
-/// Where the class of an effect came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClassSource {
-    /// The operator's catalogue.
-    Catalogue,
-    /// The server names a tool that compensates.
-    Metadata,
-    /// The server's annotations of the tool.
-    Annotations,
-    /// Nobody said anything.
-    Nobody,
 }
 
 /// Where the idempotency key goes in a call.
@@ -239,20 +224,18 @@ impl Catalogue {
         parse::parse(text)
     }
 
-    /// Returns the class of a tool's effect, and who said so: the catalogue, else the server by
-    /// naming a tool that compensates, else by its annotations.
+    /// Returns the class of a tool's effect, and who said so: the catalogue, else the server as
+    /// `said` has it.
     #[must_use]
     pub fn class(
         &self,
         server: &str,
         tool: &str,
-        annotations: Option<EffectClass>,
-        metadata: Option<EffectClass>,
+        said: Option<(EffectClass, ClassSource)>,
     ) -> (EffectClass, ClassSource) {
-        let said = self.tool(server, tool).and_then(|tool| tool.class);
-        let said = said.map(|class| (class, ClassSource::Catalogue));
-        said.or_else(|| metadata.map(|class| (class, ClassSource::Metadata)))
-            .or_else(|| annotations.map(|class| (class, ClassSource::Annotations)))
+        let own = self.tool(server, tool).and_then(|tool| tool.class);
+        own.map(|class| (class, ClassSource::Catalogue))
+            .or(said)
             .unwrap_or((EffectClass::Unreviewed, ClassSource::Nobody))
     }
 

@@ -148,9 +148,8 @@ impl Planner<'_> {
     }
 
     fn class(&self, call: &Call) -> EffectClass {
-        let annotated = Some(call.class);
         self.catalogue
-            .class(&call.server, &call.tool, annotated, None)
+            .class(&call.server, &call.tool, call.said())
             .0
     }
 

@@ -247,7 +247,7 @@ fn merely_written(touch: &Touch) -> Vec<String> {
 /// Whether a call changed something, stays, and can be run again.
 fn is_kept_write(item: &Item<'_>, catalogue: &Catalogue) -> bool {
     let (server, tool) = (&item.call.server, &item.call.tool);
-    let class = catalogue.class(server, tool, Some(item.call.class), None).0;
+    let class = catalogue.class(server, tool, item.call.said()).0;
     let once = matches!(class, EffectClass::Irreversible | EffectClass::Unreviewed);
     item.happened && item.writes && !item.call.undone && !once
 }

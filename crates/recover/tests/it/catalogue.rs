@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::EffectClass;
+use model::{ClassSource, EffectClass};
 use recover::Catalogue;
-use recover::catalogue::{ClassSource, Inverse, KeyPlace, Listed, Made};
+use recover::catalogue::{Inverse, KeyPlace, Listed, Made};
 use serde_json::{Value, json};
 
 const SHOP: &str = r#"
@@ -196,24 +196,20 @@ fn a_listing_says_what_a_tool_takes_and_gives() {
 }
 
 #[test]
-fn a_class_comes_from_the_catalogue_then_from_metadata_then_from_annotations() {
-    let (read, undo) = (Some(EffectClass::Read), Some(EffectClass::Compensable));
+fn the_operators_word_on_a_class_goes_before_the_servers() {
     let shop = shop();
-    let said = |tool, hints, metadata| shop.class("shop", tool, hints, metadata);
+    let read = Some((EffectClass::Read, ClassSource::Annotations));
+    let said = |tool, said| shop.class("shop", tool, said);
     assert_eq!(
-        said("ship", read, None),
+        said("ship", read),
         (EffectClass::Compensable, ClassSource::Catalogue)
     );
     assert_eq!(
-        said("make", read, undo),
-        (EffectClass::Compensable, ClassSource::Metadata)
-    );
-    assert_eq!(
-        said("make", read, None),
+        said("make", read),
         (EffectClass::Read, ClassSource::Annotations)
     );
     assert_eq!(
-        said("other", None, None),
+        said("other", None),
         (EffectClass::Unreviewed, ClassSource::Nobody)
     );
 }

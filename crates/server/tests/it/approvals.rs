@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use engine::access::{Access, Role, Token};
 use engine::live::{Admitted, Call, Caller, Held, Mode, Options, Recorder, Told, What};
-use model::{EffectClass, Environment, Media};
+use model::{ClassSource, EffectClass, Environment, Media};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, World, ask, local, request};
@@ -37,6 +37,7 @@ async fn refund(recorder: &Recorder) -> Held {
             tool: "refund",
             arguments,
             class: EffectClass::Irreversible,
+            by: ClassSource::Nobody,
             call_id: None,
         },
         asked: (Media::Json, arguments),

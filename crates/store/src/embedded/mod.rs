@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use ledger::digest::sha256;
 use ledger::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Leaf, Page, RunRow,
-    Sealing, Store, StoreError, StoreStatus, SubjectKey,
+    Sealing, Store, StoreError, StoreStatus, SubjectKey, ToolRow,
 };
 use model::{
     Body, DecisionId, Digest, Edge, Event, EventId, HybridTime, Origin, RunId, Strength, SubjectId,
@@ -457,6 +457,10 @@ impl Store for EmbeddedStore {
     ) -> Result<Vec<DecisionId>, StoreError> {
         let touched = touched.to_vec();
         self.ask(move |index| index.touching(&touched, since)).await
+    }
+
+    async fn tools(&self, page: Page) -> Result<Vec<ToolRow>, StoreError> {
+        self.ask(move |index| index.tools(page)).await
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::EffectClass;
+use model::{ClassSource, EffectClass};
 
 use crate::import::json::Object;
 use crate::jsonrpc::Json;
@@ -91,22 +91,29 @@ impl<'a> Tool<'a> {
     }
 
     /// Returns the class of its effect by what it says of itself.
+    #[must_use]
+    pub fn effect_class(&self) -> EffectClass {
+        self.said()
+            .map_or(EffectClass::Unreviewed, |(class, _)| class)
+    }
+
+    /// Returns what it says of how its effect can be taken back, and by what it says so.
     ///
     /// Compensation comes before annotations: who names a tool that undoes this one admits that
     /// there is something to undo, whatever the hints say. Then `readOnlyHint`; then
-    /// `idempotentHint`, unless the tool says outright that it destroys. Anything else is
-    /// unreviewed, and so is a tool that says nothing.
+    /// `idempotentHint`, unless the tool says outright that it destroys. Anything else says
+    /// nothing, and nothing is unreviewed.
     #[must_use]
-    pub fn effect_class(&self) -> EffectClass {
+    pub fn said(&self) -> Option<(EffectClass, ClassSource)> {
         let hints = &self.annotations;
         if self.compensation.is_some() {
-            EffectClass::Compensable
+            Some((EffectClass::Compensable, ClassSource::Metadata))
         } else if hints.read_only == Some(true) {
-            EffectClass::Read
+            Some((EffectClass::Read, ClassSource::Annotations))
         } else if hints.idempotent == Some(true) && hints.destructive != Some(true) {
-            EffectClass::Idempotent
+            Some((EffectClass::Idempotent, ClassSource::Annotations))
         } else {
-            EffectClass::Unreviewed
+            None
         }
     }
 }

@@ -1,6 +1,6 @@
 //! MCP: what a message is, how a call ended, what a tool says of itself.
 
-use model::{EffectClass, FailureClass, Outcome};
+use model::{ClassSource, EffectClass, FailureClass, Outcome};
 use proptest::prelude::*;
 use wire::jsonrpc::{Json, RpcError, read};
 use wire::mcp::{Ask, Call, CallResult, CallState, Task, TaskStatus, What, class_of, read_tools};
@@ -452,6 +452,12 @@ fn the_class_of_an_effect_follows_what_the_tool_says() {
         let text = format!(r#"{{"tools":[{{"name":"book"{fields}}}]}}"#);
         let tools = read_tools(json(&text));
         assert_eq!(tools[0].effect_class(), class, "{text}");
+        let by = match class {
+            Compensable => Some(ClassSource::Metadata),
+            Read | Idempotent => Some(ClassSource::Annotations),
+            _ => None,
+        };
+        assert_eq!(tools[0].said().map(|(_, by)| by), by, "{text}");
         if let Some(compensation) = &tools[0].compensation {
             assert_eq!(compensation.tool, "cancel");
             assert_eq!(

@@ -15,7 +15,7 @@ use engine::undo::view::{RollbackView, State};
 use engine::undo::{Approve, CarryOptions, Hands};
 use engine::{Engine, EngineError, ManualClock};
 use ledger::{SeededEntropy, Store};
-use model::{DecisionId, EffectClass, Environment, Field, Media, Outcome, Strength};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome, Strength};
 use recover::Plan;
 use recover::plan::{Act, Affected, Check, Fate, Incident, PutBack, Step};
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ async fn begin(
                 tool: "work",
                 arguments: "{}",
                 class,
+                by: ClassSource::Nobody,
                 call_id: None,
             },
             asked: (Media::Json, "{}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::live::{Call, Caller, Ended, Recorder, What};
 use engine::undo::{Cause, Hands, HandsError};
-use model::{EffectClass, Environment, FailureClass, Field, Media, Outcome};
+use model::{ClassSource, EffectClass, Environment, FailureClass, Field, Media, Outcome};
 use recover::plan::{HttpCall, ToolCall};
 use serde_json::Value;
 
@@ -54,6 +54,7 @@ impl Hands for Recorded {
                 tool: &call.tool,
                 arguments: &text,
                 class,
+                by: ClassSource::Nobody,
                 call_id: None,
             },
             asked: (Media::Json, &text),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use engine::undo::{Cause, Hands, HandsError};
 use ledger::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, RunRow, Sealing,
-    Store, StoreError, StoreStatus, SubjectKey,
+    Store, StoreError, StoreStatus, SubjectKey, ToolRow,
 };
 use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
 use recover::plan::{Fields, HttpCall, RecordRef, ToolCall};
@@ -405,6 +405,10 @@ impl Store for Mortal {
         since: u64,
     ) -> Result<Vec<DecisionId>, StoreError> {
         self.store.touching(touched, since).await
+    }
+
+    async fn tools(&self, page: Page) -> Result<Vec<ToolRow>, StoreError> {
+        self.store.tools(page).await
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Found>, StoreError> {

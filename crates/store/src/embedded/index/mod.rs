@@ -22,7 +22,7 @@ pub(crate) use write::{Blob, Item, Writer};
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Mark {
 }
 
 /// Every table with its columns in key order: what makes two indexes equal.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 22] = [
     ("blob", "ct, pack, place"),
     ("cause_edge", "effect, cause, kind, strength"),
     (
@@ -213,6 +213,7 @@ const TABLES: [(&str, &str); 21] = [
     ("run_status", "run, status, count"),
     ("stream", "id, head"),
     ("subject", "id"),
+    ("tool", "server, name, calls, first, last"),
     ("touch", "what, seq, decision"),
     ("word", "what, code"),
 ];

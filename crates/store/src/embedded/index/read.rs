@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use ledger::{DecisionRow, Direction, Found, Page, RunRow};
+use ledger::{DecisionRow, Direction, Found, Page, RunRow, ToolRow};
 use model::{
     Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
-    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, Touched,
+    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, ToolKeys, Touched,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
@@ -214,6 +214,25 @@ impl Reader<'_> {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    pub(crate) fn tools(&self, page: Page) -> Sql<Vec<ToolRow>> {
+        let row = |row: &Row<'_>| {
+            let (server, name): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(ToolRow {
+                keys: ToolKeys::new(&server, &name),
+                calls: unsigned(row, 2)?,
+                first: unsigned(row, 3)?,
+                last: unsigned(row, 4)?,
+            })
+        };
+        self.0
+            .prepare_cached(
+                "SELECT server, name, calls, first, last FROM tool ORDER BY server, name \
+                 LIMIT ?1 OFFSET ?2",
+            )?
+            .query_map(limit(page), row)?
+            .collect()
     }
 
     pub(crate) fn find(&self, prefix: &str, limit: usize) -> Sql<Vec<Found>> {

@@ -65,6 +65,11 @@ CREATE TABLE blob (
 CREATE TABLE touch (
   what INTEGER NOT NULL, seq INTEGER NOT NULL, decision BLOB NOT NULL, PRIMARY KEY (what, seq)
 ) STRICT, WITHOUT ROWID;
+-- The tools that were called; no server is the empty name.
+CREATE TABLE tool (
+  server TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL, first INTEGER NOT NULL,
+  last INTEGER NOT NULL, PRIMARY KEY (server, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE subject (id BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE erased (
   subject BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (subject, seq)

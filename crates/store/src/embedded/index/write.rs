@@ -62,6 +62,8 @@ struct Gathered<'k> {
     statuses: HashMap<DecisionId, (RunId, Status, Status)>,
     counts: HashMap<(RunId, Status), i64>,
     agents: HashSet<(RunId, &'k str)>,
+    /// By server and name: calls, where the first begins, and the last.
+    tools: HashMap<(&'k str, &'k str), (i64, u64, u64)>,
     runs: HashSet<RunId>,
     subjects: HashSet<SubjectId>,
     /// Whether each decision that begins is looked up first.
@@ -359,6 +361,11 @@ impl<'c> Statements<'c> {
             gathered.decisions_of_runs.add(begins.run.as_bytes(), seq);
             gathered.run(connection, begins.run, seq, keys.at)?;
             gathered.agents.insert((begins.run, &begins.agent.name));
+            if let Some(tool) = keys.tool() {
+                let (calls, _, last) = gathered.tools.entry(tool).or_insert((0, seq, seq));
+                *calls += 1;
+                *last = seq;
+            }
             *gathered.counts.entry((begins.run, status)).or_default() += 1;
             gathered.statuses.insert(id, (begins.run, status, status));
             return Ok(true);
@@ -408,6 +415,7 @@ impl Gathered<'_> {
             statuses: HashMap::new(),
             counts: HashMap::new(),
             agents: HashSet::new(),
+            tools: HashMap::new(),
             runs: HashSet::new(),
             subjects: HashSet::new(),
             careful,
@@ -501,6 +509,13 @@ impl Gathered<'_> {
             connection.prepare_cached("INSERT OR IGNORE INTO run_agent VALUES (?1, ?2)")?;
         for (run, agent) in self.agents {
             statement.execute(params![&run.as_bytes()[..], agent])?;
+        }
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO tool VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (server, name) \
+             DO UPDATE SET calls = calls + excluded.calls, last = excluded.last",
+        )?;
+        for ((server, name), (calls, first, last)) in self.tools {
+            statement.execute(params![server, name, calls, signed(first), signed(last)])?;
         }
         let mut statement =
             connection.prepare_cached("INSERT OR IGNORE INTO subject VALUES (?1)")?;
