@@ -6,6 +6,7 @@ use model::{ClassSource, DecisionId, Edge, EffectClass, Outcome, Strength};
 use serde_json::Value;
 
 use crate::catalogue::Images;
+use crate::claim::Claim;
 use crate::plan::{Incident, Possible, Rule};
 
 /// A call of a tool, as the record has it.
@@ -25,6 +26,8 @@ pub struct Call {
     pub outcome: Outcome,
     /// The class of its effect.
     pub class: EffectClass,
+    /// The tool that takes it back, as its server said when it was made.
+    pub claim: Option<Claim>,
     /// Records just before it.
     pub before: Images,
     /// Records just after it.

@@ -12,6 +12,7 @@
 
 pub mod catalogue;
 mod changes;
+mod claim;
 mod facts;
 mod fields;
 pub mod plan;
@@ -20,6 +21,7 @@ mod render;
 mod suggest;
 
 pub use catalogue::{Catalogue, Images};
+pub use claim::Claim;
 pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
 pub use plan::Plan;
 pub use planner::{Dependant, dependants, plan, relied_on};

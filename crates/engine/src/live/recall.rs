@@ -237,6 +237,8 @@ impl Inner {
             result: recalled.result.as_deref().map(said),
             outcome: decision.outcome.clone(),
             class: effect.class,
+            // What depends on what does not hang on how it is taken back.
+            claim: None,
             before: images(&recalled.before),
             after: images(&recalled.after),
             undone: false,

@@ -251,6 +251,8 @@ impl Open {
             result,
             outcome: ended.outcome.clone(),
             class: effect.class,
+            // What depends on what does not hang on how it is taken back.
+            claim: None,
             before: touches.before.clone(),
             after,
             undone: false,

@@ -14,7 +14,7 @@ use model::{
     RunId, Status, Strength,
 };
 use recover::plan::{Incident, Possible, RecordRef, Rule};
-use recover::{Call, Catalogue, Checkpoint, Facts, Images, Member, Plan};
+use recover::{Call, Catalogue, Checkpoint, Claim, Facts, Images, Member, Plan};
 use serde_json::Value;
 use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
@@ -445,6 +445,7 @@ impl Engine {
                 result,
                 outcome: decision.outcome.clone(),
                 class,
+                claim: Claim::of(&environment),
                 before,
                 after: image(&Field::After),
                 undone: decision.position == Status::Compensated,

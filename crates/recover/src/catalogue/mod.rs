@@ -16,6 +16,7 @@ mod images;
 mod near;
 mod parse;
 mod read;
+mod says;
 mod server;
 mod template;
 mod undo;
@@ -28,6 +29,7 @@ use serde_json::Value;
 pub use footprint::{Footprint, Touch};
 pub use images::{Image, Images, Reads};
 pub use read::Problem;
+pub use says::UndoWay;
 pub use server::Listed;
 pub use template::Lack;
 
@@ -250,6 +252,12 @@ impl Catalogue {
         self.tools
             .iter()
             .flat_map(|(server, tools)| tools.keys().map(move |t| (server.as_str(), t.as_str())))
+    }
+
+    /// Returns whether it has a kind of record of this name.
+    #[must_use]
+    pub fn names(&self, resource: &str) -> bool {
+        self.resources.contains_key(resource)
     }
 
     /// Returns every server that it says something about, once.

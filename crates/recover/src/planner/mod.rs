@@ -219,9 +219,37 @@ impl Planner<'_> {
             Inverse::Refused(_) | Inverse::None => {}
         }
         match self.catalogue.http(server, tool, &made) {
-            Ok(http) => http.map(|call| Way::Step(Box::new(Act::Http(call)), Fate::Undone)),
+            Ok(Some(call)) => Some(Way::Step(Box::new(Act::Http(call)), Fate::Undone)),
+            Ok(None) => self.claimed(number, check),
             Err(lack) => {
                 let why = format!("the undo of `{tool}` cannot be called: {lack}");
+                Some(blocked(why))
+            }
+        }
+    }
+
+    /// The way over the tool that the server itself names, where the catalogue has none.
+    fn claimed(&self, number: usize, check: Option<Check>) -> Option<Way> {
+        let item = &self.timeline.items[number];
+        let (server, tool) = (&item.call.server, &item.call.tool);
+        let claim = item.call.claim.as_ref();
+        let claim = claim.filter(|_| !self.catalogue.rules_out(server, tool))?;
+        match claim.call(server, &item.made()) {
+            Ok(call) => call.map(|call| {
+                let left = format!("what `{}` leaves over", call.tool);
+                let residue = Some(left.clone());
+                let act = Act::Inverse {
+                    call,
+                    residue,
+                    check,
+                };
+                Way::Step(Box::new(act), Fate::Residue(left))
+            }),
+            Err(lack) => {
+                let by = &claim.tool;
+                let why = format!(
+                    "`{by}`, which the server names as the undo of `{tool}`, cannot be called: {lack}"
+                );
                 Some(blocked(why))
             }
         }

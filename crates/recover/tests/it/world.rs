@@ -149,6 +149,7 @@ impl World {
             result: answer.clone().ok(),
             outcome: answer.map_or(failed, |_| Outcome::Succeeded),
             class: EffectClass::Unreviewed,
+            claim: None,
             arguments,
             before,
             after,

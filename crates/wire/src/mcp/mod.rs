@@ -24,4 +24,4 @@ pub use answers::{Answered, Answers, End};
 pub use message::{Ask, Call, Client, Initialize, Listing, Meta, TaskDeed, What};
 pub use outcome::{class_of, outcome_of};
 pub use result::{CallResult, CallState, Content, Task, TaskStatus};
-pub use tool::{Annotations, Compensation, Tool, read_tools};
+pub use tool::{Annotations, Compensation, Tool, next_page, read_tools};

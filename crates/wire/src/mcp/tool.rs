@@ -61,6 +61,13 @@ pub fn read_tools(result: Json<'_>) -> Vec<Tool<'_>> {
     tools.filter_map(Tool::read).collect()
 }
 
+/// Returns with what the rest of a list is asked for; none where there is no more.
+#[must_use]
+pub fn next_page(result: Json<'_>) -> Option<String> {
+    let cursor = result.object().filled("nextCursor")?;
+    Some(cursor.into_owned())
+}
+
 impl<'a> Tool<'a> {
     /// Reads one description; none if it has no name.
     #[must_use]
@@ -118,7 +125,24 @@ impl<'a> Tool<'a> {
     }
 }
 
+/// Parameters that are read of one compensation.
+const PARAMETERS_MAX: usize = 64;
+
 impl<'a> Compensation<'a> {
+    /// Returns its parameters by name, each an expression; none where the tool does not say with
+    /// what it is called, or says more than anybody means.
+    #[must_use]
+    pub fn bindings(&self) -> Option<Vec<(String, String)>> {
+        let object = self.parameters?.object();
+        let binding = |(name, raw): (&str, &'a str)| {
+            let text = Json::validated(raw).string();
+            let text = text.map_or_else(|| raw.to_owned(), Cow::into_owned);
+            (name.to_owned(), text)
+        };
+        let bindings: Vec<_> = object.pairs().map(binding).collect();
+        (bindings.len() <= PARAMETERS_MAX).then_some(bindings)
+    }
+
     fn read(tool: &Object<'a>, annotations: &Object<'a>) -> Option<Self> {
         let inner = |key| {
             let raw = tool.get(key).map(Json::validated);

@@ -460,10 +460,11 @@ fn the_class_of_an_effect_follows_what_the_tool_says() {
         assert_eq!(tools[0].said().map(|(_, by)| by), by, "{text}");
         if let Some(compensation) = &tools[0].compensation {
             assert_eq!(compensation.tool, "cancel");
-            assert_eq!(
-                compensation.parameters.is_some(),
-                fields.contains("recovery")
-            );
+            let bindings = fields.contains("recovery").then(|| {
+                let id = ("id".to_owned(), "$response.body#/id".to_owned());
+                vec![id]
+            });
+            assert_eq!(compensation.bindings(), bindings);
         }
     }
 }

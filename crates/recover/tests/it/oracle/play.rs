@@ -212,6 +212,7 @@ impl Open {
             result,
             outcome: outcome(&answer),
             class: EffectClass::Unreviewed,
+            claim: None,
             before,
             after,
             undone: false,
