@@ -64,8 +64,22 @@ const LOOKING: [&str; 10] = [
     "think",
 ];
 
-/// Returns entries for the tools that were called and that the catalogue does not name, as comments;
-/// calls are in the order in which they were made.
+/// Verbs that give one record.
+const READING: [&str; 5] = ["describe", "fetch", "get", "read", "show"];
+
+/// A kind of record that seems to be there: what reads one, by which argument.
+struct Kind<'a> {
+    name: String,
+    server: &'a str,
+    reader: &'a str,
+    argument: &'a str,
+    /// Tools that write and take the same argument.
+    writers: BTreeSet<&'a str>,
+}
+
+/// Returns entries for the tools that were called and that the catalogue does not name, and for the
+/// kinds of records that they seem to write, as comments; calls are in the order in which they were
+/// made.
 #[must_use]
 pub fn suggest(seen: &[Seen], catalogue: &Catalogue) -> String {
     let mut tools: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
@@ -74,6 +88,10 @@ pub fn suggest(seen: &[Seen], catalogue: &Catalogue) -> String {
         of.push(number);
     }
     let mut text = String::new();
+    let kinds = kinds(seen, &tools, catalogue);
+    for kind in &kinds {
+        resource(&mut text, kind);
+    }
     for ((server, tool), calls) in &tools {
         if catalogue.knows(server, tool) {
             continue;
@@ -81,8 +99,136 @@ pub fn suggest(seen: &[Seen], catalogue: &Catalogue) -> String {
         let others = tools.keys().filter(|(other, _)| other == server);
         let others: Vec<&str> = others.map(|(_, name)| *name).collect();
         entry(&mut text, seen, server, tool, calls, &others);
+        let written = kinds
+            .iter()
+            .filter(|kind| kind.server == *server && kind.writers.contains(tool));
+        for Kind { name, argument, .. } in written {
+            let _ = writeln!(
+                text,
+                "## writes = [{{ {} = \"{{args.{argument}}}\" }}]   # once `[resources.{name}]` holds",
+                key(name)
+            );
+        }
+        text.push('\n');
     }
     text
+}
+
+/// Finds tools that read one record by one argument which tools that write take too, with a value in
+/// common. Of several that read by the same argument the one that was called most counts.
+fn kinds<'a>(
+    seen: &'a [Seen],
+    tools: &BTreeMap<(&'a str, &'a str), Vec<usize>>,
+    catalogue: &Catalogue,
+) -> Vec<Kind<'a>> {
+    let values = |calls: &[usize], argument: &str| -> BTreeSet<String> {
+        let given = calls
+            .iter()
+            .filter_map(|number| seen[*number].arguments.get(argument));
+        let told = given.filter(|value| telling(value));
+        told.map(Value::to_string).collect()
+    };
+    let mut kinds: BTreeMap<(&str, &str), (usize, Kind<'a>)> = BTreeMap::new();
+    for ((server, reader), calls) in tools {
+        let takes = taken(seen, calls);
+        let verb = words(reader).into_iter().next().unwrap_or_default();
+        let (Some(argument), 1) = (takes.first(), takes.len()) else {
+            continue;
+        };
+        let name = thing(argument, reader);
+        if !READING.contains(&verb.as_str()) || catalogue.names(&name) {
+            continue;
+        }
+        let read = values(calls, argument);
+        let writers: BTreeSet<&str> = tools
+            .iter()
+            .filter(|((of, tool), calls)| {
+                of == server && !looks(tool) && !values(calls, argument).is_disjoint(&read)
+            })
+            .map(|((_, tool), _)| *tool)
+            .collect();
+        let best = kinds.get(&(*server, *argument));
+        if writers.is_empty() || best.is_some_and(|(count, _)| *count >= calls.len()) {
+            continue;
+        }
+        let kind = Kind {
+            name,
+            server,
+            reader,
+            argument,
+            writers,
+        };
+        kinds.insert((server, argument), (calls.len(), kind));
+    }
+    kinds.into_values().map(|(_, kind)| kind).collect()
+}
+
+/// What an argument names: `order_id` an order, and `id` what its tool reads.
+fn thing(argument: &str, reader: &str) -> String {
+    let mut named = words(argument);
+    if named.last().is_some_and(|last| last == "id") {
+        named.pop();
+    }
+    if named.is_empty() {
+        named = words(reader).split_off(1);
+    }
+    if named.is_empty() {
+        return argument.to_owned();
+    }
+    named.join("_")
+}
+
+fn resource(text: &mut String, kind: &Kind<'_>) {
+    let Kind {
+        name,
+        server,
+        reader,
+        argument,
+        writers,
+    } = kind;
+    let writers: Vec<&str> = writers.iter().copied().collect();
+    let writers = writers.join(", ");
+    let _ = writeln!(
+        text,
+        "## `{reader}` reads by `{argument}`, and these took one that it read: {writers}."
+    );
+    let _ = writeln!(text, "# [resources.{}]", key(name));
+    let _ = writeln!(text, "# {}", server_line(server));
+    let _ = writeln!(text, "# uri    = {:?}", format!("{name}/{{id}}"));
+    let _ = writeln!(
+        text,
+        "# read   = {{ tool = {reader:?}, args = {{ {} = \"{{id}}\" }} }}",
+        key(argument)
+    );
+    let _ = writeln!(
+        text,
+        "## restore = {{ tool = …, args = {{ … = \"{{fields}}\" }} }}   # what puts fields back\n"
+    );
+}
+
+fn server_line(server: &str) -> String {
+    match server {
+        "" => "server = \"SERVER\"   # nothing says which: its name in `[mcp]`".to_owned(),
+        server => format!("server = {server:?}"),
+    }
+}
+
+/// The names of the arguments that calls had.
+fn taken<'a>(seen: &'a [Seen], calls: &[usize]) -> Vec<&'a str> {
+    let takes: BTreeSet<&String> = calls
+        .iter()
+        .filter_map(|number| seen[*number].arguments.as_object())
+        .flat_map(|arguments| arguments.keys())
+        .collect();
+    takes.into_iter().map(String::as_str).collect()
+}
+
+/// Whether a tool seems only to look.
+fn looks(tool: &str) -> bool {
+    let words = words(tool);
+    words
+        .first()
+        .is_some_and(|verb| LOOKING.contains(&verb.as_str()))
 }
 
 fn entry(
@@ -93,12 +239,7 @@ fn entry(
     calls: &[usize],
     others: &[&str],
 ) {
-    let takes: BTreeSet<&String> = calls
-        .iter()
-        .filter_map(|number| seen[*number].arguments.as_object())
-        .flat_map(|arguments| arguments.keys())
-        .collect();
-    let takes: Vec<&str> = takes.into_iter().map(String::as_str).collect();
+    let takes = taken(seen, calls);
     let times = if calls.len() == 1 { "once" } else { "times" };
     let count = if calls.len() == 1 {
         String::new()
@@ -106,14 +247,11 @@ fn entry(
         format!("{} ", calls.len())
     };
     // Writing to a text cannot fail.
-    let _ = writeln!(text, "# Called {count}{times}, with {}.", listed(&takes));
+    let _ = writeln!(text, "## Called {count}{times}, with {}.", listed(&takes));
     let _ = writeln!(text, "# [tools.{}]", key(tool));
-    let _ = writeln!(text, "# server = {server:?}");
-    if words(tool)
-        .first()
-        .is_some_and(|verb| LOOKING.contains(&verb.as_str()))
-    {
-        let _ = writeln!(text, "# class  = \"read\"\n");
+    let _ = writeln!(text, "# {}", server_line(server));
+    if looks(tool) {
+        let _ = writeln!(text, "# class  = \"read\"");
         return;
     }
     let opposite = others.iter().find(|other| opposites(tool, other));
@@ -125,7 +263,7 @@ fn entry(
                 text,
                 "# undo   = {{ tool = {opposite:?}, args = {{ {args} }} }}"
             );
-            let _ = writeln!(text, "# {evidence}");
+            let _ = writeln!(text, "## {evidence}");
         }
         None => {
             let _ = writeln!(
@@ -134,7 +272,6 @@ fn entry(
             );
         }
     }
-    text.push('\n');
 }
 
 fn listed(names: &[&str]) -> String {
