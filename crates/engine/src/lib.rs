@@ -26,6 +26,7 @@ mod record;
 mod replay;
 mod rescinded;
 mod text;
+mod tools;
 pub mod undo;
 pub mod view;
 
@@ -45,6 +46,7 @@ pub use ledger::{
 };
 pub use news::{INDEX_LAG_EVENTS_MAX, News};
 pub use text::stamp;
+pub use tools::claim_of;
 
 /// The engine: a store, a clock and a source of randomness.
 #[derive(Clone, Debug)]

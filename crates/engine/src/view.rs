@@ -480,6 +480,83 @@ pub struct LinkView {
     pub node: NodeView,
 }
 
+/// The tools that were called, that the catalogue names, or that servers list.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ToolsView {
+    /// The tools, by server and name.
+    pub tools: Vec<ToolView>,
+    /// What in the catalogue does not fit what servers list, as far as they were asked.
+    pub misfits: Vec<MisfitView>,
+    /// Whether more were called.
+    pub more: bool,
+}
+
+/// A tool.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ToolView {
+    /// The server that has it; absent where neither the record nor the catalogue says which.
+    pub server: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How a call of it can be taken back: `read`, `idempotent`, `bufferable`, `reversible`,
+    /// `compensable`, `irreversible`, `unreviewed`.
+    pub class: String,
+    /// Who says so: the operator's `catalogue`, the server's `metadata` of compensation or its
+    /// `annotations`, or `nobody`.
+    pub class_by: String,
+    /// The ways back that a plan tries, the first one first; none of a tool that only reads or
+    /// cannot be taken back.
+    pub undo: Vec<WayView>,
+    /// The tool that tells whether a call of it happened.
+    pub probe: Option<String>,
+    /// Where the idempotency key of a call goes: a JSON Pointer into the arguments, or `_meta.NAME`.
+    pub key: Option<String>,
+    /// Who must be told if a call of it stands.
+    pub tell: Vec<String>,
+    /// How many calls of it are in the record.
+    pub calls: u64,
+    /// When the last of them was recorded (RFC 3339).
+    pub last: Option<String>,
+    /// Whether its server lists it; absent where the server was not asked.
+    pub listed: Option<bool>,
+}
+
+impl ToolView {
+    /// Whether a call of it may change something that nothing takes back.
+    #[must_use]
+    pub fn has_no_undo(&self) -> bool {
+        self.undo.is_empty() && self.class != "read"
+    }
+}
+
+/// A way back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WayView {
+    /// `restore` (its records are put back), `tool` (its inverse is called), `http`.
+    pub way: String,
+    /// The tool that is called, or the method.
+    pub tool: Option<String>,
+    /// Who says so: `catalogue` or `metadata`.
+    pub by: String,
+}
+
+/// Something in the catalogue that does not fit what a server lists.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MisfitView {
+    /// The server.
+    pub server: String,
+    /// The line of the catalogue, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+    /// The option.
+    pub at: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
 /// What an import did.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImportView {

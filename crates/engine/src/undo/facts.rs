@@ -404,15 +404,11 @@ impl Engine {
             .get(&Field::Environment)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        let server = environment.0.get("mcp.server").cloned();
+        let server = decision.proposal.server.clone();
+        let server = server.or_else(|| environment.0.get("mcp.server").cloned());
         // Where the source does not say which server has a tool, the catalogue may know only one.
-        let server = server.unwrap_or_else(|| {
-            let mut of = catalogue.tools().filter(|(_, name)| *name == tool);
-            match (of.next(), of.next()) {
-                (Some((server, _)), None) => server.to_owned(),
-                _ => String::new(),
-            }
-        });
+        let server = server.or_else(|| said_by(catalogue, &tool));
+        let server = server.unwrap_or_default();
         let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
         let arguments = arguments.unwrap_or_default();
         let result = texts.get(&Field::Result).map(|text| said(text));
@@ -549,6 +545,15 @@ async fn read_now(records: BTreeMap<String, RecordRef>, hands: &dyn Hands) -> Im
     });
     let read = futures_util::stream::iter(reading).buffer_unordered(READS_AT_ONCE);
     read.filter_map(std::future::ready).collect().await
+}
+
+/// Returns the server whose tool this is, where the catalogue knows one such tool.
+pub(crate) fn said_by(catalogue: &Catalogue, tool: &str) -> Option<String> {
+    let mut of = catalogue.tools().filter(|(_, name)| *name == tool);
+    match (of.next(), of.next()) {
+        (Some((server, _)), None) => Some(server.to_owned()),
+        _ => None,
+    }
 }
 
 /// What a result says: of a tool over MCP what it holds, structured or as text; JSON where it is.

@@ -5,10 +5,12 @@
 //! ([`NotSent`](HandsError::NotSent)), the tool says that it did nothing
 //! ([`Tool`](HandsError::Tool)), or nobody knows ([`Unknown`](HandsError::Unknown)).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
 use model::{DecisionId, RunId};
+use recover::catalogue::Problem;
 use recover::plan::{HttpCall, ToolCall};
 use serde_json::Value;
 
@@ -45,6 +47,11 @@ pub trait Hands: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Returns what servers list of their tools, as far as they were asked.
+    fn listings(&self) -> BTreeMap<String, Listing> {
+        BTreeMap::new()
+    }
+
     /// Whether calls of a tool carry the key of their step although their arguments do not name it:
     /// then one that is sent again is not carried out again.
     fn is_keyed(&self, call: &ToolCall) -> bool {
@@ -76,6 +83,15 @@ pub trait Hands: Send + Sync + fmt::Debug {
         what: &str,
         cause: &Cause,
     ) -> Result<Vec<String>, HandsError>;
+}
+
+/// What a server lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Its tools, each as the server describes it.
+    pub tools: Vec<String>,
+    /// What in the catalogue does not fit them.
+    pub problems: Vec<Problem>,
 }
 
 /// What a call is made for.

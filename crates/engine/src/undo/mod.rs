@@ -50,9 +50,10 @@ use self::rollback::Rollback;
 use self::view::{RollbackView, RollbacksView, StepView};
 
 pub use self::facts::{Include, Request};
-pub use self::hands::{Cause, HTTP, Hands, HandsError};
+pub(crate) use self::facts::{said, said_by};
+pub use self::hands::{Cause, HTTP, Hands, HandsError, Listing};
 pub use self::service::Service;
-pub use recover::{Catalogue, catalogue, plan};
+pub use recover::{Catalogue, Claim, catalogue, plan};
 
 /// Decides whether a condition of a plan holds, given `result`, `args` and `before`.
 pub type Condition = fn(&str, &Value, &Value, &Value) -> Result<bool, String>;

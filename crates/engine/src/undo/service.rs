@@ -9,6 +9,7 @@ use model::DecisionId;
 use recover::{Catalogue, Plan};
 use tokio_util::task::TaskTracker;
 
+use crate::view::ToolsView;
 use crate::{Engine, EngineError};
 
 use super::facts::Request;
@@ -129,6 +130,15 @@ impl Service {
     #[must_use]
     pub const fn options(&self) -> &CarryOptions {
         &self.options
+    }
+
+    /// Returns every tool that was called, that the catalogue names or that a server lists.
+    ///
+    /// # Errors
+    /// As [`Engine::tools`].
+    pub async fn tools(&self) -> Result<ToolsView, EngineError> {
+        let listings = self.hands.listings();
+        self.engine.tools(&self.catalogue, &listings).await
     }
 
     /// Goes on, in the background, with what an earlier process did not end.
