@@ -3,6 +3,7 @@
 //! Each call is a decision of the agent `rescind` in the run of the rollback, with the step as its
 //! cause. Its intent is durable before it goes out, unless it only reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -10,9 +11,9 @@ use ::http::{HeaderMap, Method, StatusCode, Uri};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::live::{Call, Caller, Ended, Open, What};
-use engine::undo::catalogue::KeyPlace;
+use engine::undo::catalogue::{KeyPlace, Problem};
 use engine::undo::plan::{HttpCall, ToolCall};
-use engine::undo::{Cause, HTTP, Hands, HandsError};
+use engine::undo::{Cause, HTTP, Hands, HandsError, Listing};
 use http_body_util::{BodyExt as _, Limited};
 use model::{
     ClassSource, DecisionId, EffectClass, Environment, FailureClass, Field, Media, Outcome,
@@ -40,6 +41,16 @@ impl Gateway {
     pub fn hands(&self) -> Arc<dyn Hands> {
         let inner = Arc::clone(&self.inner);
         Arc::new(Reach { inner })
+    }
+
+    /// Asks an MCP server for its tools, and returns what in the catalogue does not fit them.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn misfits(&self, server: &str) -> Result<Vec<Problem>, HandsError> {
+        let listed = Box::pin(self.inner.list_tools(server)).await;
+        listed.map_err(Failed::into_error)?;
+        Ok(self.inner.misfits(server))
     }
 }
 
@@ -80,6 +91,10 @@ impl Hands for Reach {
             reason: error.to_string(),
             passes: true,
         })
+    }
+
+    fn listings(&self) -> BTreeMap<String, Listing> {
+        self.inner.listings()
     }
 
     fn is_keyed(&self, call: &ToolCall) -> bool {

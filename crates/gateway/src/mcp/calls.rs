@@ -6,6 +6,7 @@ use ::http::{Response, StatusCode};
 use engine::live::{
     Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, Replayed, What as Deed,
 };
+use engine::undo::Claim;
 use model::{DecisionId, Environment, Field, Media, Outcome, RunId};
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
@@ -213,6 +214,8 @@ impl Calls {
         note("mcp.server", server);
         if let Some(known) = &known {
             note("tool.definition", &known.raw);
+            let claim = known.claim.iter().flat_map(Claim::entries);
+            environment.0.extend(claim);
         }
         let arguments = call.arguments_text();
         let touches = Box::pin(images::before(&self.inner, server, &call.tool, arguments)).await;
@@ -319,7 +322,7 @@ impl Calls {
         if let Ok(result) = answer.result
             && self.lists.contains(&answer.id)
         {
-            self.inner.mcp.learn(&self.origin.server, result);
+            self.inner.heard_list(&self.origin.server, result);
         }
         let about = self.tasks.iter().find(|(id, ..)| *id == answer.id);
         if let Some((_, deed, task)) = about.cloned() {

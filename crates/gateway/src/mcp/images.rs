@@ -4,6 +4,7 @@
 //! image, and the call goes on: what cannot be shown to be exact is then not promised to be.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::live::{Ended, Open, Touches};
@@ -22,7 +23,7 @@ const IMAGE_MAX: Duration = Duration::from_secs(5);
 
 /// Reads what a call is about to touch. None if the catalogue does not name its tool.
 pub(super) async fn before(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     server: &str,
     tool: &str,
     arguments: &str,
@@ -55,7 +56,7 @@ pub(super) async fn before(
 
 /// Reads what a call wrote, now that its result tells which records it made.
 pub(super) async fn after(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     open: &mut Open,
     result: &CallResult<'_>,
     ended: &mut Ended,
@@ -91,7 +92,7 @@ pub(super) async fn after(
 }
 
 /// Reads one record; none if it cannot be told what it is.
-pub(crate) async fn read(inner: &Inner, record: &RecordRef) -> Option<Image> {
+pub(crate) async fn read(inner: &Arc<Inner>, record: &RecordRef) -> Option<Image> {
     let call = &record.read;
     let asked = inner.call_tool(&call.server, &call.tool, &call.arguments, None);
     let answer = tokio::time::timeout(IMAGE_MAX, asked).await;

@@ -23,6 +23,7 @@ mod edge;
 mod held;
 mod http;
 mod images;
+mod listed;
 mod ours;
 mod shared;
 mod stdio;

@@ -80,7 +80,7 @@ enum Asked {
 impl Inner {
     /// Calls a tool and returns the text of its result.
     pub(crate) async fn call_tool(
-        &self,
+        self: &Arc<Self>,
         server: &str,
         tool: &str,
         arguments: &Value,
@@ -90,11 +90,20 @@ impl Inner {
         if let Some(meta) = meta {
             params["_meta"] = meta;
         }
-        self.ask(server, "tools/call", &params).await
+        let answer = self.ask(server, "tools/call", &params).await;
+        if answer.is_ok() {
+            self.greeted(server);
+        }
+        answer
     }
 
     /// Makes a request of ours and returns its result.
-    async fn ask(&self, server: &str, method: &str, params: &Value) -> Result<Value, Failed> {
+    pub(super) async fn ask(
+        &self,
+        server: &str,
+        method: &str,
+        params: &Value,
+    ) -> Result<Value, Failed> {
         let mut gone = None;
         for _ in 0..2 {
             let session = self.session(server).await?;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::claim_of;
 use engine::live::Open;
+use engine::undo::Claim;
 use lru::LruCache;
 use model::{ClassSource, EffectClass};
 use tokio::sync::Notify;
@@ -15,6 +17,7 @@ use crate::Inner;
 use crate::parked::Parked;
 
 use super::children::Children;
+use super::listed::Checks;
 use super::ours::Ours;
 
 /// Tools that are remembered of one server.
@@ -41,6 +44,8 @@ pub(super) enum Key {
 pub(super) struct Known {
     /// How its effect can be taken back, as far as the server says, and by what it says so.
     pub(super) class: Option<(EffectClass, ClassSource)>,
+    /// The tool that takes a call of it back, as the server says.
+    pub(super) claim: Option<Claim>,
     /// Its description as it came.
     pub(super) raw: Arc<str>,
 }
@@ -54,6 +59,7 @@ pub(crate) struct Shared {
     pub(super) parked: Parked<Key, Open>,
     children: Children,
     pub(super) ours: Ours,
+    pub(super) checks: Checks,
 }
 
 impl Default for Shared {
@@ -65,6 +71,7 @@ impl Default for Shared {
             parked: Parked::default(),
             children: Children::default(),
             ours: Ours::default(),
+            checks: Checks::default(),
         }
     }
 }
@@ -77,6 +84,7 @@ impl Shared {
         for tool in read_tools(result) {
             let known = Known {
                 class: tool.said(),
+                claim: tool.compensation.as_ref().map(claim_of),
                 raw: tool.raw.text().into(),
             };
             if tools.len() < TOOLS_MAX || tools.contains_key(&*tool.name) {
@@ -88,6 +96,16 @@ impl Shared {
     pub(super) fn tool(&self, server: &str, tool: &str) -> Option<Known> {
         let all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(server)?.get(tool).cloned()
+    }
+
+    /// Returns every tool that is remembered of a server, as it describes it, by name.
+    pub(super) fn described(&self, server: &str) -> Vec<String> {
+        let all = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let tools = all.get(server).into_iter().flatten();
+        let mut tools: Vec<(&String, &Known)> = tools.collect();
+        tools.sort_by_key(|(name, _)| *name);
+        let raw = tools.into_iter().map(|(_, known)| known.raw.to_string());
+        raw.collect()
     }
 
     /// Remembers that who asked no longer waits.

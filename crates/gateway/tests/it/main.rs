@@ -19,5 +19,6 @@ mod rest;
 mod streams;
 mod support;
 mod support_mcp;
+mod tools;
 mod tries;
 mod undo;
