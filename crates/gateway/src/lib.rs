@@ -30,7 +30,7 @@ mod rpc;
 mod serve;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct Options {
     pub upstreams: BTreeMap<String, Vec<Upstream>>,
     /// The MCP servers, by the name in the URL.
     pub mcp: BTreeMap<String, McpServer>,
+    /// MCP servers that only we call, to read records and put them back: they are refused to agents.
+    pub only_ours: BTreeSet<String>,
     /// The agents, by the name in the URL: the address of each, or that of its card.
     pub a2a: BTreeMap<String, Endpoint>,
     /// How much is taken at once.
@@ -220,6 +222,7 @@ impl Gateway {
                 // Clients that look for whom to sign in with go on only after this status.
                 let (status, code) = match wrong {
                     BadPath::SignIn => (StatusCode::NOT_FOUND, "sign_in_not_carried"),
+                    BadPath::NotForAgents => (StatusCode::FORBIDDEN, "not_for_agents"),
                     _ => (StatusCode::BAD_REQUEST, "bad_path"),
                 };
                 return reply::plain(status, code, &wrong.to_string());

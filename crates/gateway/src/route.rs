@@ -103,6 +103,12 @@ pub(crate) enum BadPath {
     /// No server of that name is configured.
     #[error("no such MCP server is configured; `[mcp.<server>]` in rescind.toml names them")]
     UnknownServer,
+    /// Only we call that server.
+    #[error(
+        "this MCP server is for rollbacks alone and takes no calls of agents; \
+         `mcp.<server>.agents` in rescind.toml says so"
+    )]
+    NotForAgents,
     /// No agent of that name is configured.
     #[error("no such agent is configured; `[a2a.<agent>]` in rescind.toml names them")]
     UnknownAgent,
@@ -149,6 +155,9 @@ pub(crate) fn read(uri: &Uri, options: &Options) -> Result<Route, BadPath> {
     match name {
         "mcp" => {
             let below = below_of(path, below, uri).ok_or(BadPath::Name("server"))?;
+            if options.only_ours.contains(&below.name) {
+                return Err(BadPath::NotForAgents);
+            }
             let known = options.mcp.contains_key(&below.name);
             let front = Front::Mcp(known.then_some(below).ok_or(BadPath::UnknownServer)?);
             return Ok(Route { agent, front });

@@ -402,6 +402,8 @@ pub(crate) fn carrying(
     for (name, server) in &config.mcp {
         mcp.insert(name.clone(), mcp_server(name, server, environment)?);
     }
+    let only_ours = config.mcp.iter().filter(|(_, server)| !server.agents);
+    let only_ours = only_ours.map(|(name, _)| name.clone()).collect();
     let mut a2a = std::collections::BTreeMap::new();
     for (name, agent) in &config.a2a {
         let ca_file = agent.ca_file.as_deref();
@@ -414,6 +416,7 @@ pub(crate) fn carrying(
     Ok(gateway::Options {
         upstreams,
         mcp,
+        only_ours,
         a2a,
         limits: gateway::Limits {
             body_bytes_max: size(config.limits.body_bytes_max),
@@ -437,7 +440,7 @@ pub(crate) fn carrying(
 }
 
 /// What is known about tools. Its mistakes were told when the configuration was examined.
-fn catalogue(config: &Config) -> Result<Option<Arc<Catalogue>>, Failure> {
+pub(super) fn catalogue(config: &Config) -> Result<Option<Arc<Catalogue>>, Failure> {
     let Some(path) = &config.tools else {
         return Ok(None);
     };

@@ -247,6 +247,9 @@ pub(crate) struct McpServer {
     /// File with certificates (PEM) to trust beside those of the system.
     #[schemars(extend("x-form" = "file"))]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Whether agents may call it. One that they may not is for rollbacks alone: records are read
+    /// there before and after calls, and put back.
+    pub(crate) agents: bool,
     /// The longest wait before a program that ended is started again; the first wait is short,
     /// and each is twice the one before.
     #[schemars(range(min = 1))]
@@ -262,6 +265,7 @@ impl Default for McpServer {
             cwd: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            agents: true,
             restart_backoff_ms_max: 30_000,
         }
     }

@@ -285,6 +285,7 @@ pub(crate) fn options(stubs: &[&Stub]) -> Options {
     };
     Options {
         mcp: std::collections::BTreeMap::new(),
+        only_ours: std::collections::BTreeSet::new(),
         a2a: std::collections::BTreeMap::new(),
         upstreams: [
             ("openai".to_owned(), of(Wire::OpenAi)),

@@ -1,6 +1,6 @@
 //! A gateway between a caller and a server that answers as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -244,6 +244,8 @@ impl World {
         let options = Options {
             upstreams: BTreeMap::new(),
             mcp,
+            // Its name says it.
+            only_ours: BTreeSet::from(["operator".to_owned()]),
             a2a,
             limits: Limits::default(),
             timeouts,
@@ -300,7 +302,8 @@ impl World {
         store: Arc<dyn Store>,
     ) -> Self {
         let catalogue = Catalogue::parse(catalogue).unwrap();
-        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
+        let operator = ("operator".to_owned(), server.clone());
+        let mcp = BTreeMap::from([("desk".to_owned(), server), operator]);
         let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
         let recording = live::Options {
             catalogue: Some(Arc::new(catalogue)),

@@ -289,3 +289,30 @@ async fn a_call_is_taken_back_by_the_tool_that_its_server_names() {
         [r#"book {"who":"ada"}"#, r#"drop {"by":"ada","id":"B7"}"#]
     );
 }
+
+#[tokio::test]
+async fn a_server_that_only_we_call_is_refused_to_agents_and_reached_by_rollbacks() {
+    let catalogue = r#"
+[resources.order]
+server = "operator"
+uri = "orders/{id}"
+read = { tool = "read_order", args = { id = "{id}" } }
+
+[tools.cancel]
+server = "desk"
+writes = [{ order = "{args.id}" }]
+"#;
+    let desk = Desk::open(Vec::new(), Vec::new(), catalogue).await;
+    let call = json!({ "name": "read_order", "arguments": { "id": "W1" } });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call });
+    for path in ["/mcp/operator", "/agents/ada/mcp/operator"] {
+        let refused = desk.world.post(path, &[], &body.to_string()).await;
+        assert_eq!(refused.status, 403);
+        assert_eq!(refused.json()["error"]["code"], "not_for_agents");
+    }
+    assert!(desk.shop.lock().unwrap().calls.is_empty());
+    desk.call("cancel", &json!({ "id": "W1" })).await;
+    let read = r#"read_order {"id":"W1"}"#;
+    let calls = desk.shop.lock().unwrap().calls.clone();
+    assert_eq!(calls, [read, r#"cancel {"id":"W1"}"#, read]);
+}

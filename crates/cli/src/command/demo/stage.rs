@@ -113,7 +113,8 @@ fn configuration(model: &str, database: &Path, tools: &Path) -> Result<String, F
          command = [{program}, \"{DESK}\", \"--database\", {database}]\n\n\
          # The same desk with the tools of operators, for undoing.\n\
          [mcp.operator]\n\
-         command = [{program}, \"{DESK}\", \"--database\", {database}, \"--operator\"]\n"
+         command = [{program}, \"{DESK}\", \"--database\", {database}, \"--operator\"]\n\
+         agents = false\n"
     ))
 }
 
