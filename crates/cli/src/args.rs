@@ -40,7 +40,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove,
-    /// approvals, approve, reject, rollback, rollbacks, quarantine, release. Its token, where it
+    /// tools, approvals, approve, reject, rollback, rollbacks, quarantine, release. Its token, where it
     /// wants one, is taken from RESCIND_TOKEN
     #[arg(long, global = true, env = "RESCIND_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Quarantine(Quarantine),
     /// Release an agent that is held
     Release(Release),
+    /// List the tools, how a call of each is taken back, and who says so
+    Tools(Tools),
     /// Show what the agents of a run believe, and what their models are sent
     Context(Context),
     /// List the states that the agents of a run saved, and which they go back to
@@ -146,6 +148,7 @@ impl Command {
                 | Self::Graph(_)
                 | Self::Blast(_)
                 | Self::Why(_)
+                | Self::Tools(_)
                 | Self::Context(_)
                 | Self::Checkpoints(_)
                 | Self::Verify(_)
@@ -438,6 +441,49 @@ pub(crate) struct Release {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Examples:\n  rescind tools\n  rescind tools --no-undo --server desk\n  \
+    rescind tools suggest > drafts.toml\n\n\
+    Tools are those that were called, those that the catalogue (`tools` in rescind.toml) names and,\n\
+    with `--url`, those that servers list. The catalogue's word goes before the server's."
+)]
+pub(crate) struct Tools {
+    /// Only those of which a call may change something that nothing takes back
+    #[arg(long)]
+    pub(crate) no_undo: bool,
+    /// Only those of one server
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+    #[command(subcommand)]
+    pub(crate) action: Option<ToolsAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsAction {
+    /// Draft entries of the catalogue from calls that were seen, for you to judge
+    #[command(
+        after_help = "Example:\n  rescind tools suggest --out drafts.toml --server desk\n\n\
+        What comes out are comments: nothing holds until you have read it and taken the marks\n\
+        away. Values of calls are compared and never written."
+    )]
+    Suggest(ToolsSuggest),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToolsSuggest {
+    /// The file to write, which must not exist [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The server of calls that do not say theirs [default: the only one in rescind.toml]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+    /// How many calls of the newest runs are looked at
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    pub(crate) calls: usize,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rescind context latest\n  \
     rescind context 8f3a20c41d --all --url http://127.0.0.1:7373\n\n\
     An item is what the agent sends with its next request. What was rescinded goes to no model\n\
@@ -571,13 +617,21 @@ pub(crate) enum ConfigAction {
     /// Check everything that is known before `up` starts: names, values, files, programs, variables
     #[command(
         after_help = "Exits with 0 if `up` can start with it, 1 if it cannot, 2 if the file \
-        could not be read."
+        could not be read.\n\nExamples:\n  rescind config check\n  rescind config check --live"
     )]
-    Check,
+    Check(ConfigCheck),
     /// Show what holds, and where each value came from; secrets are not shown
     Show,
     /// Make a token, print it this once, and with it the section to add to the configuration
     Token(ConfigToken),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigCheck {
+    /// Also ask the MCP servers for their tools: whether they answer, and whether the catalogue
+    /// fits what they have. Programs among them are started, and end again
+    #[arg(long)]
+    pub(crate) live: bool,
 }
 
 #[derive(Debug, Args)]

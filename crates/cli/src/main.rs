@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 
 async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Failure> {
     let command = match command {
-        Command::Config(args) => return command::config::run(out, global, &args.action),
+        Command::Config(args) => return command::config::run(out, global, &args.action).await,
         Command::Reference => return reference::run(out),
         Command::Up(args) => return command::up::run(out, global, &args).await,
         Command::Demo(args) => return command::demo::run(out, global, &args).await,
@@ -112,6 +112,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Graph(args) => command::graph::run(session, &args).await,
         Command::Blast(args) => command::look::blast(session, &args).await,
         Command::Why(args) => command::look::why(session, &args).await,
+        Command::Tools(args) => command::tools::run(session, &args).await,
         Command::Approvals => command::approvals::list(session).await,
         Command::Approve(args) => {
             command::approvals::rule(session, &args.id, &args.verdict, true).await

@@ -10,7 +10,7 @@ use engine::prove::{Evidence, EvidenceReport};
 use engine::undo::view::{PlanChangesView, PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, CheckpointsView, ContextView, EraseView, GraphView, RuledView,
-    RunsView, VerifiedView, WhyView,
+    RunsView, ToolsView, VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, schema_for};
 
@@ -21,6 +21,7 @@ use crate::command::demo::DemoView;
 use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
+use crate::command::tools::SuggestedView;
 use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
 use crate::config::manual;
 use crate::failure::Failure;
@@ -38,6 +39,8 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<GraphView>(&mut files, "graph")?;
     schema::<BlastView>(&mut files, "blast")?;
     schema::<WhyView>(&mut files, "why")?;
+    schema::<ToolsView>(&mut files, "tools")?;
+    schema::<SuggestedView>(&mut files, "tools-suggest")?;
     schema::<ContextView>(&mut files, "context")?;
     schema::<CheckpointsView>(&mut files, "checkpoints")?;
     schema::<ApprovalsView>(&mut files, "approvals")?;

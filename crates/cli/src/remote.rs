@@ -10,7 +10,7 @@ use engine::prove::Evidence;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, CheckpointsView, ContextView, DecisionView, GraphView, HeldView,
-    RuledView, RunView, RunsView, StepsView, VerifiedView, WhyView,
+    RuledView, RunView, RunsView, StepsView, ToolsView, VerifiedView, WhyView,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -92,6 +92,10 @@ impl Remote {
     pub(crate) async fn why(&self, earlier: &str, later: &str) -> Result<WhyView, Failure> {
         self.get(&format!("why/{}/{}", part(earlier), part(later)))
             .await
+    }
+
+    pub(crate) async fn tools(&self) -> Result<ToolsView, Failure> {
+        self.get("tools").await
     }
 
     pub(crate) async fn context(&self, run: &str) -> Result<ContextView, Failure> {

@@ -87,6 +87,11 @@ impl Session {
         &self.config.data_dir
     }
 
+    /// The configuration.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) fn realm(&self) -> &Realm {
         &self.config.realm
     }

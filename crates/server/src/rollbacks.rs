@@ -1,10 +1,13 @@
 //! Rollbacks: asked for, looked at, approved, retried; and agents that get no work.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use engine::EngineError;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
-use engine::undo::{Approve, CarryOptions, Include, Request, Service};
+use engine::undo::{Approve, CarryOptions, Catalogue, Include, Request, Service};
+use engine::view::ToolsView;
 use model::DecisionId;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -72,6 +75,17 @@ impl By {
     fn name(&self) -> &str {
         self.by.as_deref().unwrap_or(SOMEBODY)
     }
+}
+
+/// Without a way to tools, what the record alone says of them.
+pub(crate) async fn tools(State(app): State<App>) -> Answer<ToolsView> {
+    Ok(Json(match &app.rollbacks {
+        Some(service) => service.tools().await?,
+        None => {
+            let nothing = (Catalogue::default(), BTreeMap::new());
+            app.engine.tools(&nothing.0, &nothing.1).await?
+        }
+    }))
 }
 
 pub(crate) async fn list(State(app): State<App>) -> Answer<RollbacksView> {

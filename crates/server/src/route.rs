@@ -13,7 +13,7 @@ use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::view::{
     ApprovalsView, BlastView, CheckpointView, CheckpointsView, ContextView, DecisionView,
     GraphView, NewsView, ReadyView, RestoredView, RuledView, RunView, RunsView, StepsView,
-    VerifiedView, WhyView,
+    ToolsView, VerifiedView, WhyView,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -157,6 +157,12 @@ pub(crate) fn table() -> Vec<Route> {
         .says("Rejects a call that waits; who waits for it is told why.")
         .reads::<approvals::Verdict>()
         .gives::<RuledView>(),
+        Route::get("/api/v1/tools", "tools", read, rollbacks::tools)
+            .says(
+                "The tools that were called, that the catalogue names or that servers list, with \
+                 how a call of each is taken back.",
+            )
+            .gives::<ToolsView>(),
         Route::get("/api/v1/rollbacks", "rollbacks", read, rollbacks::list)
             .says("The rollbacks, newest first.")
             .gives::<RollbacksView>(),

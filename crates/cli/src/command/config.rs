@@ -65,17 +65,25 @@ pub(crate) struct TokenView {
     toml: String,
 }
 
-pub(crate) fn run(out: &Out, global: &Global, action: &ConfigAction) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    out: &Out,
+    global: &Global,
+    action: &ConfigAction,
+) -> Result<Answer, Failure> {
     match action {
-        ConfigAction::Check => check(out, global),
+        ConfigAction::Check(args) => check(out, global, args.live).await,
         ConfigAction::Show => show(out, global),
         ConfigAction::Token(args) => token(out, args),
     }
 }
 
-fn check(out: &Out, global: &Global) -> Result<Answer, Failure> {
+async fn check(out: &Out, global: &Global, live: bool) -> Result<Answer, Failure> {
     let read = read_config(global, &[])?;
-    let findings = read.check();
+    let mut findings = read.check();
+    let sound = findings.iter().all(|f| f.severity != Severity::Error);
+    if let (true, true, Some(config)) = (live, sound, read.config()) {
+        findings.extend(super::live::check(&read, config).await?);
+    }
     let view = CheckedView {
         ok: findings
             .iter()

@@ -24,7 +24,7 @@ pub(crate) use layers::{Flag, Read};
 pub(crate) use options::{
     Bodies, Config, Durability, Given, McpServer, Mode, OnOutage, Role, Upstream, Wire,
 };
-pub(crate) use settings::{Finding, Severity};
+pub(crate) use settings::{Finding, Path, Severity, Source};
 pub(crate) use text::url_shown;
 
 use crate::failure::Failure;

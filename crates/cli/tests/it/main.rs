@@ -12,5 +12,6 @@ mod demo;
 mod rollback;
 mod running;
 mod tampering;
+mod tools;
 mod up;
 mod world;
