@@ -19,10 +19,11 @@
 //! the provider fixes (screens, shells, patches). Of what a provider keeps on its own side a request
 //! is written out [`whole`] first, or the model is [told](tell).
 //!
-//! Beside histories there are states that agents save: [`recovery_line`] says to which of them they
-//! can go back, and [`with_kept`] what they keep of the newest.
+//! Beside histories there are states that agents save: [`with_kept`] says what an agent that goes
+//! back to an earlier one keeps of the newest.
 //!
-//! Not here: which decisions are rescinded, and what the record says of a repair.
+//! Not here: which decisions are rescinded, to which state an agent goes back, and what the record
+//! says of a repair.
 
 mod anchors;
 mod chat;
@@ -40,7 +41,7 @@ mod walk;
 
 pub use edit::{Cut, Repair, Replaced};
 pub use kept::{Turn, tell, whole};
-pub use line::{Saved, recovery_line, with_kept};
+pub use line::with_kept;
 pub use mark::{Called, Mark, Trace};
 pub use marks::{Audience, Marks};
 pub use outline::{Line, outline};

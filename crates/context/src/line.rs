@@ -1,60 +1,6 @@
-//! Saved states: which of them remember nothing that was rescinded, and what of the newest is kept
-//! all the same.
+//! Saved states: what of the newest is kept when an agent goes back to an earlier one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use model::{DecisionId, Edge};
 use serde_json::{Map, Value};
-
-/// A saved state of an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// The decision that saved it.
-    pub decision: DecisionId,
-    /// Whose state it is.
-    pub agent: String,
-}
-
-/// Returns the recovery line: of each agent the latest saved state that depends on nothing
-/// rescinded, however many decisions lie between and however weak the evidence; none where it has
-/// no such state. `saved` is in the order of the record.
-///
-/// It is a consistent cut: whoever goes back to it remembers no rescinded decision, neither its
-/// own nor another agent's.
-#[must_use]
-pub fn recovery_line(
-    saved: &[Saved],
-    edges: &[Edge],
-    rescinded: &HashSet<DecisionId>,
-) -> BTreeMap<String, Option<DecisionId>> {
-    let tainted = followers(edges, rescinded);
-    let mut line: BTreeMap<String, Option<DecisionId>> = BTreeMap::new();
-    for state in saved {
-        let latest = line.entry(state.agent.clone()).or_default();
-        if !tainted.contains(&state.decision) {
-            *latest = Some(state.decision);
-        }
-    }
-    line
-}
-
-/// The rescinded decisions, and all that depends on one of them.
-fn followers(edges: &[Edge], rescinded: &HashSet<DecisionId>) -> HashSet<DecisionId> {
-    let mut effects: HashMap<DecisionId, Vec<DecisionId>> = HashMap::new();
-    for edge in edges {
-        effects.entry(edge.cause).or_default().push(edge.effect);
-    }
-    let mut reached = rescinded.clone();
-    let mut next: Vec<DecisionId> = rescinded.iter().copied().collect();
-    while let Some(cause) = next.pop() {
-        for effect in effects.get(&cause).into_iter().flatten() {
-            if reached.insert(*effect) {
-                next.push(*effect);
-            }
-        }
-    }
-    reached
-}
 
 /// Returns a state with the values of `newest` that are to be kept, each at a JSON Pointer
 /// (RFC 6901), and which of them there were. Objects on the way to one are made where they are

@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use context::{Saved, recovery_line, with_kept};
+use context::with_kept;
 use ledger::payload::Sealer;
 use ledger::{Batch, DecisionRow, Direction, Leaf, Page};
+use lineage::{Checkpoint, recovery_line};
 use model::{
     Agent, Body, Cause, CauseKind, Decision, DecisionId, Edge, Event, EventId, Evidence, Field,
     Kind, Media, Outcome, Proposal, Provenance, RunId, Strength, Timestamp,
@@ -77,6 +78,12 @@ struct Beside {
 struct Opened {
     beside: Beside,
     state: Value,
+}
+
+/// What lies behind checkpoints.
+pub(crate) struct Behind {
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) rescinded: HashSet<DecisionId>,
 }
 
 impl Engine {
@@ -380,6 +387,13 @@ impl Engine {
         &self,
         saved: &[DecisionRow],
     ) -> Result<BTreeMap<String, Option<DecisionId>>, EngineError> {
+        let Behind { edges, rescinded } = self.behind(saved).await?;
+        let saved: Vec<Checkpoint> = saved.iter().map(checkpoint).collect();
+        Ok(recovery_line(&saved, &edges, &rescinded))
+    }
+
+    /// What checkpoints depend on for certain, back to what was rescinded.
+    pub(crate) async fn behind(&self, saved: &[DecisionRow]) -> Result<Behind, EngineError> {
         let mut known: HashMap<DecisionId, bool> = HashMap::new();
         let mut edges: Vec<Edge> = Vec::new();
         let mut rescinded = HashSet::new();
@@ -399,7 +413,8 @@ impl Engine {
                     open.push(row.id);
                 }
             }
-            let found = self.store.edges(&open, Direction::Causes).await?;
+            let mut found = self.store.edges(&open, Direction::Causes).await?;
+            found.retain(|edge| edge.strength == Strength::Certain);
             let mut next: Vec<DecisionId> = found.iter().map(|edge| edge.cause).collect();
             edges.extend(found);
             next.sort_unstable();
@@ -415,14 +430,7 @@ impl Engine {
             }
             frontier = next;
         }
-        let saved: Vec<Saved> = saved
-            .iter()
-            .map(|row| Saved {
-                decision: row.id,
-                agent: row.keys.agent.name.clone(),
-            })
-            .collect();
-        Ok(recovery_line(&saved, &edges, &rescinded))
+        Ok(Behind { edges, rescinded })
     }
 
     async fn open_events(&self, id: DecisionId) -> Result<Opened, EngineError> {
@@ -556,6 +564,13 @@ impl Engine {
         let size = appended.seqs.last().map_or(0, |last| last + 1);
         self.store.wait_indexed(size).await?;
         Ok(decision)
+    }
+}
+
+pub(crate) fn checkpoint(row: &DecisionRow) -> Checkpoint {
+    Checkpoint {
+        decision: row.id,
+        agent: row.keys.agent.name.clone(),
     }
 }
 

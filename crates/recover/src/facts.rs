@@ -1,7 +1,8 @@
 //! What the planner is told: calls as the record has them, and how decisions hang together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use lineage::Checkpoint;
 use model::{ClassSource, DecisionId, Edge, EffectClass, Outcome, Strength};
 use serde_json::Value;
 
@@ -59,15 +60,6 @@ pub struct Member {
     pub ring: Strength,
 }
 
-/// A saved state of an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The decision that saved it.
-    pub decision: DecisionId,
-    /// Whose state it is.
-    pub agent: String,
-}
-
 /// Everything that a plan is made of. Decisions and calls are in the order of the record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
@@ -90,29 +82,8 @@ pub struct Facts {
     pub rules: BTreeMap<String, Rule>,
     /// Saved states of the agents concerned.
     pub checkpoints: Vec<Checkpoint>,
-}
-
-/// Returns the recovery line: of each agent that took one of `rescinded`, the latest checkpoint that
-/// is none of them; none where there is no such checkpoint.
-///
-/// What follows from a rescinded decision is rescinded itself, so that a checkpoint which remembers
-/// one is among them: the states on the line remember none.
-#[must_use]
-pub fn recovery_line(
-    members: &[Member],
-    checkpoints: &[Checkpoint],
-) -> BTreeMap<String, Option<DecisionId>> {
-    let rescinded: BTreeSet<DecisionId> = members.iter().map(|member| member.decision).collect();
-    let mut line: BTreeMap<String, Option<DecisionId>> = members
-        .iter()
-        .map(|member| (member.agent.clone(), None))
-        .collect();
-    for checkpoint in checkpoints {
-        if let Some(latest) = line.get_mut(&checkpoint.agent)
-            && !rescinded.contains(&checkpoint.decision)
-        {
-            *latest = Some(checkpoint.decision);
-        }
-    }
-    line
+    /// Edges behind these, back to what was rescinded already.
+    pub behind: Vec<Edge>,
+    /// What of it was rescinded already.
+    pub rescinded: Vec<DecisionId>,
 }

@@ -22,7 +22,8 @@ mod suggest;
 
 pub use catalogue::{Catalogue, Images};
 pub use claim::Claim;
-pub use facts::{Call, Checkpoint, Facts, Member, recovery_line};
+pub use facts::{Call, Facts, Member};
+pub use lineage::Checkpoint;
 pub use plan::Plan;
 pub use planner::{Dependant, dependants, plan, relied_on};
 pub use render::Change;

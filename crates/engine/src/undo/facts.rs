@@ -14,11 +14,12 @@ use model::{
     RunId, Status, Strength,
 };
 use recover::plan::{Incident, Possible, RecordRef, Rule};
-use recover::{Call, Catalogue, Checkpoint, Claim, Facts, Images, Member, Plan};
+use recover::{Call, Catalogue, Claim, Facts, Images, Member, Plan};
 use serde_json::Value;
 use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
 
+use crate::checkpoints::{Behind, checkpoint};
 use crate::content::Content;
 use crate::look::fold;
 use crate::{Engine, EngineError};
@@ -114,7 +115,11 @@ impl Engine {
             Some(hands) => read_now(records, hands).await,
             None => Images::new(),
         };
-        let checkpoints = self.checkpoints(&rings.rows).await?;
+        let saved = self.checkpoints(&rings.rows).await?;
+        let Behind {
+            edges: behind,
+            rescinded,
+        } = self.behind(&saved).await?;
         Ok(Facts {
             incident: Incident {
                 roots: request.roots.clone(),
@@ -139,7 +144,9 @@ impl Engine {
             calls,
             current,
             rules: request.rules.clone(),
-            checkpoints,
+            checkpoints: saved.iter().map(checkpoint).collect(),
+            behind,
+            rescinded: rescinded.into_iter().collect(),
         })
     }
 
@@ -465,7 +472,8 @@ impl Engine {
         }
     }
 
-    async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<Checkpoint>, EngineError> {
+    /// The states that were saved in the runs of members by their agents, in the order of the record.
+    async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<DecisionRow>, EngineError> {
         let agents: BTreeSet<&str> = members.iter().map(|row| &*row.keys.agent.name).collect();
         let runs: BTreeSet<RunId> = members.iter().map(|row| row.keys.run).collect();
         let mut found = Vec::new();
@@ -474,27 +482,18 @@ impl Engine {
             loop {
                 let page = Page { skip, limit: ROWS };
                 let rows = self.store.decisions(Some(run), page).await?;
-                found.extend(rows.iter().filter_map(|row| {
-                    let saved = row.keys.kind == Kind::Checkpoint
-                        && agents.contains(&*row.keys.agent.name)
-                        && !row.status.is_rescinded();
-                    let checkpoint = Checkpoint {
-                        decision: row.id,
-                        agent: row.keys.agent.name.clone(),
-                    };
-                    saved.then_some((row.first, checkpoint))
+                let last = (rows.len() as u64) < ROWS;
+                found.extend(rows.into_iter().filter(|row| {
+                    row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
                 }));
-                if (rows.len() as u64) < ROWS {
+                if last {
                     break;
                 }
                 skip += ROWS;
             }
         }
-        found.sort_by_key(|(at, _)| *at);
-        Ok(found
-            .into_iter()
-            .map(|(_, checkpoint)| checkpoint)
-            .collect())
+        found.sort_by_key(|row| row.first);
+        Ok(found)
     }
 
     async fn folded(&self, id: DecisionId) -> Result<(Decision, Vec<Event>), EngineError> {

@@ -3,6 +3,7 @@
 mod beginnings;
 mod graph;
 mod infer;
+mod line;
 mod live;
 mod play;
 mod safety;

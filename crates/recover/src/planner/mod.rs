@@ -359,7 +359,7 @@ impl Planner<'_> {
         plan
     }
 
-    fn is_restored(&self, decision: DecisionId) -> bool {
+    pub(crate) fn is_restored(&self, decision: DecisionId) -> bool {
         let number = self.calls.get(&decision);
         number.is_some_and(|number| self.restored.contains(number))
     }

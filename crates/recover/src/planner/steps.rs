@@ -5,9 +5,10 @@
 //! Calls that share records are one unit: their records are put back side by side, and then the kept
 //! calls run again, one after the other. Minds are repaired beside all that. Agents are let go last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use model::DecisionId;
+use lineage::recovery_line;
+use model::{DecisionId, Edge};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use super::records::{Restored, Target};
 use super::{Planner, Way};
 use crate::catalogue::{KeyPlace, Touch};
 use crate::changes::overlap;
-use crate::facts::recovery_line;
 use crate::fields::{get, set};
 use crate::plan::{Act, Fate, Fields, PutBack, Step, ToolCall};
 
@@ -334,7 +334,15 @@ impl Builder {
     /// What agents remember, and who is told what stands.
     fn minds(&mut self, planner: &Planner<'_>, agents: &[String], hold: u32) {
         let facts = planner.facts;
-        let line = recovery_line(&facts.members, &facts.checkpoints);
+        // What is torn and taken back with the rest is rescinded like it.
+        let torn = planner.torn.iter().map(|torn| torn.decision);
+        let torn = torn.filter(|decision| planner.is_restored(*decision));
+        let members = facts.members.iter().map(|member| member.decision);
+        let earlier = facts.rescinded.iter().copied();
+        let rescinded: HashSet<DecisionId> = members.chain(torn).chain(earlier).collect();
+        let behind = facts.behind.iter().chain(&facts.edges);
+        let behind: Vec<Edge> = behind.copied().collect();
+        let line = recovery_line(&facts.checkpoints, &behind, &rescinded);
         for agent in agents {
             let mut after = hold;
             if facts.checkpoints.iter().any(|c| c.agent == *agent) {

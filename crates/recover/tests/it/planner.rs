@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{CauseKind, DecisionId, Edge, Evidence, Outcome, Strength};
 use recover::plan::{Act, Fate, Incident, Plan, Possible, Rule};
-use recover::{Call, Checkpoint, Facts, Member, plan, recovery_line};
+use recover::{Call, Checkpoint, Facts, Member, plan};
 use serde_json::{Value, json};
 
 use crate::world::{World, catalogue, id};
@@ -441,21 +441,37 @@ fn c37_what_depends_is_taken_back_first_and_branches_side_by_side() {
 }
 
 #[test]
-fn the_recovery_line_is_the_latest_state_that_remembers_nothing_rescinded() {
-    let member = |number: usize, agent: &str| Member {
+fn a_plan_goes_back_to_the_latest_state_that_remembers_nothing_rescinded() {
+    let saved = |number: usize, agent: usize| Checkpoint {
         decision: id(number),
-        agent: agent.to_owned(),
-        ring: Strength::Certain,
+        agent: format!("agent-{agent}"),
     };
-    let saved = |number: usize, agent: &str| Checkpoint {
-        decision: id(number),
-        agent: agent.to_owned(),
+    let edge = |cause: usize, effect: usize, strength| Edge {
+        cause: id(cause),
+        effect: id(effect),
+        kind: CauseKind::Context,
+        strength,
     };
-    let members = [member(5, "a"), member(6, "b"), member(8, "a")];
-    let checkpoints = [saved(2, "a"), saved(4, "a"), saved(7, "c"), saved(8, "a")];
-    let line = recovery_line(&members, &checkpoints);
-    let expected = [("a".to_owned(), Some(id(4))), ("b".to_owned(), None)];
-    assert_eq!(line, BTreeMap::from(expected));
+    let story = Story::new()
+        .call("set_b", json!({"id": "r", "b": "new"}))
+        .call("set_b", json!({"id": "s", "b": "new"}));
+    let mut facts = story.facts(&[1, 2]);
+    facts.checkpoints = vec![saved(30, 0), saved(31, 0), saved(40, 1), saved(41, 1)];
+    facts.rescinded = vec![id(9)];
+    facts.behind = vec![
+        // A state that may have come of what is taken back stays; a person left it out.
+        edge(2, 31, Strength::Possible),
+        edge(1, 40, Strength::Certain),
+        // What was rescinded before is not gone back to either.
+        edge(9, 41, Strength::Certain),
+    ];
+    let made = plan(&facts, &catalogue());
+    let restores = made.steps.iter().filter_map(|step| match &step.act {
+        Act::Restore { agent, checkpoint } => Some((agent.as_str(), *checkpoint)),
+        _ => None,
+    });
+    let line: Vec<_> = restores.collect();
+    assert_eq!(line, [("agent-0", Some(id(31))), ("agent-1", None)]);
 }
 
 #[test]

@@ -6,12 +6,13 @@
 //! brute-force replay of all other calls from the beginning. The states on the recovery line must
 //! remember nothing that was rescinded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use lineage::Graph;
+use lineage::recovery_line;
 use model::{Cause, CauseKind, DecisionId, Edge, Evidence, Outcome, Strength};
 use recover::plan::{Incident, Plan};
-use recover::{Call, Checkpoint, Facts, Member, plan, recovery_line};
+use recover::{Call, Checkpoint, Facts, Member, plan};
 use serde_json::{Value, json};
 
 use crate::world::{World, catalogue, id};
@@ -166,6 +167,7 @@ impl System {
             edges: self.edges.iter().filter(inside).copied().collect(),
             current: self.world.now(&calls),
             checkpoints: self.checkpoints.clone(),
+            behind: self.edges.clone(),
             calls,
             ..Facts::default()
         }
@@ -210,7 +212,8 @@ impl System {
     /// Whether the states on the recovery line remember nothing of `gone`, and no later one of their
     /// agents does so either.
     fn line_holds(&self, facts: &Facts, gone: &BTreeSet<DecisionId>) -> bool {
-        let line = recovery_line(&facts.members, &facts.checkpoints);
+        let members: HashSet<DecisionId> = facts.members.iter().map(|m| m.decision).collect();
+        let line = recovery_line(&facts.checkpoints, &self.edges, &members);
         let clean = |saved: &DecisionId| self.remembers[saved].is_disjoint(gone);
         line.iter().all(|(agent, saved)| {
             let own = self.checkpoints.iter().filter(|c| c.agent == *agent);
