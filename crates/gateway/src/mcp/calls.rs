@@ -51,7 +51,26 @@ pub(super) struct Calls {
     /// Whether its stream stays open for good.
     listens: bool,
     batch: bool,
+    /// Whether it is on its way to the server.
+    sent: bool,
 }
+
+impl Drop for Calls {
+    /// Who went away before anything was sent took its calls along.
+    fn drop(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        if self.sent || open.is_empty() {
+            return;
+        }
+        self.inner.recorder.tasks().spawn(async move {
+            for (_, open) in open {
+                let _ = open.finish(rpc::unanswered(Outcome::Cancelled, LEFT)).await;
+            }
+        });
+    }
+}
+
+const LEFT: &str = "it was not sent, because its client went away";
 
 impl Calls {
     pub(super) fn new(inner: Arc<Inner>, origin: Origin) -> Self {
@@ -70,6 +89,7 @@ impl Calls {
             named: None,
             listens: false,
             batch: false,
+            sent: false,
         }
     }
 
@@ -149,6 +169,17 @@ impl Calls {
         for (_, open) in std::mem::take(&mut self.open) {
             let _ = open.finish(rpc::unanswered(Outcome::Cancelled, why)).await;
         }
+    }
+
+    /// It goes to the server now; returns whether it still should. A client that is gone where that
+    /// cancels its calls has cancelled them before they were sent.
+    pub(super) async fn go_out(&mut self, client_gone: bool) -> bool {
+        self.sent = true;
+        if client_gone && self.origin.is_stateless() {
+            self.withdraw(LEFT).await;
+            return false;
+        }
+        true
     }
 
     /// Whether something here must not go out, or not yet.

@@ -14,7 +14,7 @@
 //!
 //! *Who goes away.* Up to 2025-11-25 a client that goes away does not cancel its call: the answer
 //! is awaited, or comes with the stream that takes up this one, and is recorded. In later revisions
-//! it does, and what became of the call is unknown.
+//! it does, and what became of the call is unknown. In both it is cancelled if nothing was sent yet.
 
 mod calls;
 mod child;
@@ -198,7 +198,7 @@ impl Onward {
         let tasks = inner.recorder.tasks().clone();
         match server {
             McpServer::Http(endpoint) => {
-                let exchange = http::Exchange {
+                let mut exchange = http::Exchange {
                     inner,
                     endpoint,
                     origin,
@@ -210,12 +210,15 @@ impl Onward {
                     answer,
                 };
                 tasks.spawn(async move {
-                    exchange.run().await;
+                    let gone = exchange.answer.is_closed();
+                    if exchange.calls.go_out(gone).await {
+                        exchange.run().await;
+                    }
                     drop(place);
                 });
             }
             McpServer::Program(program) => {
-                let exchange = stdio::Exchange {
+                let mut exchange = stdio::Exchange {
                     inner,
                     program,
                     origin,
@@ -227,7 +230,10 @@ impl Onward {
                     answer,
                 };
                 tasks.spawn(async move {
-                    exchange.run().await;
+                    let gone = exchange.answer.is_closed();
+                    if exchange.calls.go_out(gone).await {
+                        exchange.run().await;
+                    }
                     drop(place);
                 });
             }

@@ -1,6 +1,7 @@
 //! What goes through the gateway, and what of it stands in the record.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "a test that enumerates says how much")]
 
 mod a2a;
 mod context;
@@ -8,6 +9,7 @@ mod faults;
 mod fronts;
 mod held;
 mod kept;
+mod killed_agents;
 mod mcp;
 mod mcp_program;
 mod outage;

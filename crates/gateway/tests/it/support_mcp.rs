@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 static SEED: AtomicU64 = AtomicU64::new(7);
 
-const SOCKETS: Sockets = Sockets {
+pub(crate) const SOCKETS: Sockets = Sockets {
     connections_max: 64,
     header_bytes_max: 64 << 10,
 };
