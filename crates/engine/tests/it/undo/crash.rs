@@ -3,6 +3,7 @@
 //! A point is before or after any append and any call. After each the same end is reached: nothing
 //! done twice, nothing lost, and nothing parked that a key, a probe or the record can tell.
 
+use std::fmt;
 use std::path::Path;
 
 use store::fault::{FaultDisk, Loss};
@@ -14,11 +15,45 @@ use super::*;
 
 /// What came of all points of one kind of tool.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    points: usize,
-    duplicated: usize,
-    lost: usize,
-    parked: usize,
+pub(super) struct Tally {
+    pub(super) points: usize,
+    pub(super) duplicated: usize,
+    pub(super) lost: usize,
+    pub(super) parked: usize,
+    /// How long the next process took to the end, at most, in microseconds.
+    slowest: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.points += other.points;
+        self.duplicated += other.duplicated;
+        self.lost += other.lost;
+        self.parked += other.parked;
+        self.slowest(other.slowest);
+    }
+
+    pub(super) fn slowest(&mut self, took: u64) {
+        self.slowest = self.slowest.max(took);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            points,
+            duplicated,
+            lost,
+            parked,
+            slowest,
+        } = self;
+        write!(
+            f,
+            "{points} points, {duplicated} done twice, {lost} lost, {parked} parked, ended at most \
+             {} ms after a start",
+            slowest / 1_000
+        )
+    }
 }
 
 /// How calls are made.
@@ -30,11 +65,11 @@ enum Calls {
     Recorded,
 }
 
-const RIGHT: &str = r#"accounts/1 {"refs":{},"sum":0}
+pub(super) const RIGHT: &str = r#"accounts/1 {"refs":{},"sum":0}
 orders/1 {"status":"open"}
 orders/2 {"note":"late","status":"open"}"#;
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::with(&[
         ("accounts/1", json!({ "sum": 30, "refs": {} })),
         ("orders/1", json!({ "status": "cancelled" })),
@@ -45,7 +80,7 @@ fn world() -> World {
 
 /// Every kind of step in one plan: holding, an inverse, fields put back, a kept call again, a
 /// removal, word to somebody, release.
-fn plan_of(ids: &[DecisionId], tells: Tells) -> Plan {
+pub(super) fn plan_of(ids: &[DecisionId], tells: Tells) -> Plan {
     let [root, paid, first, second, made] = ids else {
         panic!("five decisions")
     };
@@ -202,16 +237,7 @@ async fn every_point(tells: Tells, calls: Calls) -> Tally {
     let mut tally = Tally::default();
     for point in 0.. {
         if played(tells, calls, &[point], &mut tally).await {
-            let Tally {
-                points,
-                duplicated,
-                lost,
-                parked,
-            } = tally;
-            println!(
-                "{tells:?}, {calls:?}: {points} points, {duplicated} done twice, {lost} lost, \
-                 {parked} parked"
-            );
+            println!("{tells:?}, {calls:?}: {tally}");
             return tally;
         }
     }

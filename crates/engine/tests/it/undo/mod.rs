@@ -2,6 +2,7 @@
 
 mod carry;
 mod crash;
+mod disk;
 mod recorded;
 mod world;
 
