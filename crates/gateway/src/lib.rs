@@ -102,6 +102,9 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For a call, all tries together. Default: 15 min.
     pub total: Duration,
+    /// For an answer that comes all the same, after a call was cancelled for a rollback.
+    /// Default: 2 s.
+    pub cancelled: Duration,
 }
 
 impl Default for Timeouts {
@@ -111,6 +114,7 @@ impl Default for Timeouts {
             first_token: Duration::from_secs(300),
             idle: Duration::from_secs(120),
             total: Duration::from_secs(900),
+            cancelled: Duration::from_secs(2),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Source {
     over: Option<Option<String>>,
     stop: CancellationToken,
     stopping: CancellationToken,
+    /// Cancelled once a rollback holds the agent of its call, and does not wait.
+    called_off: Option<CancellationToken>,
 }
 
 /// What came of waiting for the next block.
@@ -46,6 +48,8 @@ pub(crate) enum Next {
     Ended,
     /// This process stops, and waits no longer.
     Stopping,
+    /// The agent of its call is held. Told once.
+    CalledOff,
 }
 
 /// How a stream is waited for.
@@ -77,8 +81,14 @@ impl Source {
             over: None,
             stop: inner.stop.clone(),
             stopping: inner.recorder.stopping().clone(),
+            called_off: None,
         };
         (source, writer, back)
+    }
+
+    /// Tells when a call is called off, until it was told.
+    pub(crate) fn watch(&mut self, called_off: Option<CancellationToken>) {
+        self.called_off = called_off;
     }
 
     /// Waits for the next block. That a client is gone is told as long as one is given.
@@ -102,8 +112,18 @@ impl Source {
                     For::Listening => std::future::pending().await,
                 }
             };
+            let called_off = async {
+                match &self.called_off {
+                    Some(called_off) => called_off.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
             let frame = tokio::select! {
                 frame = self.body.frame() => frame,
+                () = called_off, if !self.stopping.is_cancelled() => {
+                    self.called_off = None;
+                    return Next::CalledOff;
+                }
                 () = gone => return Next::Gone,
                 () = late => return Next::Late,
                 () = self.stop.cancelled(), if matches!(waits, For::Listening) => {
@@ -148,6 +168,13 @@ pub(crate) enum Untaken {
 pub(crate) fn stopping() -> Refusal {
     let message = "rescind is stopping; what became of the call is not known";
     Refusal::new("gateway_stopping", message)
+}
+
+/// What a client hears whose call was cancelled because a rollback holds its agent.
+pub(crate) fn called_off() -> Refusal {
+    let message = "the call was cancelled, because its agent is quarantined; whether it was \
+                   carried out is not known";
+    Refusal::new("agent_held", message)
 }
 
 /// What a client hears, if it listens after all, that did not take its answer.

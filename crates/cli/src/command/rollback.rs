@@ -365,7 +365,7 @@ impl Desk {
                 let word = step_word(step.state);
                 let _ = heard_out.note(&format!("step {}: {} {word}", step.n, step.act));
             })),
-            ..CarryOptions::default()
+            ..up::undoing(&config)
         };
         let tasks = recorder.tasks().clone();
         let service = Service::new(engine, gateway.hands(), catalogue, tasks).with_options(carry);

@@ -11,7 +11,7 @@ use engine::live::{
     ApprovalOptions, BreakerOptions, Durability, GuardOptions, InOutage, Mode, Options, Recorder,
     Redact,
 };
-use engine::undo::{Catalogue, Service as Rollbacks};
+use engine::undo::{CarryOptions, Catalogue, InFlight, Service as Rollbacks};
 use engine::view::VerifiedView;
 use gateway::{Gateway, Sockets};
 use http::{HeaderName, HeaderValue, Uri};
@@ -120,7 +120,8 @@ impl Service {
         let gateway = Gateway::new(recorder.clone(), access.clone(), options)
             .map_err(|error| Failure::new(error.to_string()))?;
         let tasks = recorder.tasks().clone();
-        let rollbacks = Rollbacks::new(engine.clone(), gateway.hands(), catalogue, tasks);
+        let rollbacks = Rollbacks::new(engine.clone(), gateway.hands(), catalogue, tasks)
+            .with_options(undoing(config));
         // What an earlier process did not end.
         rollbacks.resume();
         let (stopping, stopped) = watch::channel(false);
@@ -385,6 +386,17 @@ fn guarding(config: &Config) -> GuardOptions {
     }
 }
 
+/// How plans are carried out.
+pub(crate) fn undoing(config: &Config) -> CarryOptions {
+    CarryOptions {
+        in_flight: match config.rollback.in_flight {
+            config::InFlight::Finish => InFlight::Finish,
+            config::InFlight::Cancel => InFlight::Cancel,
+        },
+        ..CarryOptions::default()
+    }
+}
+
 pub(crate) fn carrying(
     config: &Config,
     environment: &Environment,
@@ -428,6 +440,7 @@ pub(crate) fn carrying(
             first_token: millis(config.timeouts.first_token_ms),
             idle: millis(config.timeouts.idle_ms),
             total: millis(config.timeouts.total_ms),
+            cancelled: millis(config.timeouts.cancelled_ms),
         },
         retry: gateway::Retry {
             attempts_max: u32::try_from(config.retry.attempts_max).unwrap_or(u32::MAX),

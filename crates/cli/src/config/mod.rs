@@ -22,7 +22,7 @@ mod text;
 pub(crate) use environment::Environment;
 pub(crate) use layers::{Flag, Read};
 pub(crate) use options::{
-    Bodies, Config, Durability, Given, McpServer, Mode, OnOutage, Role, Upstream, Wire,
+    Bodies, Config, Durability, Given, InFlight, McpServer, Mode, OnOutage, Role, Upstream, Wire,
 };
 pub(crate) use settings::{Finding, Path, Severity, Source};
 pub(crate) use text::url_shown;

@@ -65,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) approvals: Approvals,
     /// When calls that lead nowhere and targets that fail are stopped.
     pub(crate) guard: Guard,
+    /// How decisions are taken back.
+    pub(crate) rollback: Rollback,
     /// Who may call: `rescind config token` makes a token and the section for it.
     pub(crate) tokens: Vec<Token>,
     /// Where the record is kept. Default: the directory `data_dir`.
@@ -105,6 +107,7 @@ impl Default for Config {
             retry: Retry::default(),
             approvals: Approvals::default(),
             guard: Guard::default(),
+            rollback: Rollback::default(),
             tokens: Vec::new(),
             store: Store::default(),
         }
@@ -416,6 +419,9 @@ pub(crate) struct Timeouts {
     /// For a call in all, with its retries and fallbacks.
     #[schemars(range(min = 1))]
     pub(crate) total_ms: u64,
+    /// For a tool to answer all the same, after its call was cancelled because a rollback holds its
+    /// agent.
+    pub(crate) cancelled_ms: u64,
     /// For calls in flight when we are told to stop; then they are broken off, truthfully.
     #[schemars(range(min = 1))]
     pub(crate) shutdown_ms: u64,
@@ -428,6 +434,7 @@ impl Default for Timeouts {
             first_token_ms: 300_000,
             idle_ms: 120_000,
             total_ms: 900_000,
+            cancelled_ms: 2_000,
             shutdown_ms: 30_000,
         }
     }
@@ -486,6 +493,33 @@ impl Default for Approvals {
             expire_ms: 3_600_000,
         }
     }
+}
+
+/// How decisions are taken back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rollback {
+    /// What becomes of calls in flight of agents that a rollback holds.
+    pub(crate) in_flight: InFlight,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self {
+            in_flight: InFlight::Finish,
+        }
+    }
+}
+
+/// What becomes of calls in flight of agents that a rollback holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum InFlight {
+    /// They are awaited, for 30 s.
+    Finish,
+    /// Tools are told that nobody waits, and streams of models are closed. Of a call that is not
+    /// answered all the same it is not known how it ended.
+    Cancel,
 }
 
 /// When calls that lead nowhere and targets that fail are stopped.

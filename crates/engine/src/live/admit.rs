@@ -22,9 +22,10 @@ use tokio::sync::oneshot;
 
 use super::append::{Durable, RecordError, batch};
 use super::call::{Call, Touches, What};
+use super::flight::Flight;
 use super::held::{Claim, HELD_MAX, Held, Waiting};
 use super::kept::Continues;
-use super::open::{Ciphertext, Draft, Flight, Open, Prompt};
+use super::open::{Ciphertext, Draft, Open, Prompt};
 use super::pass::{Made, Pass};
 use super::place::Place;
 use super::replay::{Again, Replayed};
@@ -475,7 +476,7 @@ impl Inner {
             blocks,
             pass: None,
             heard: None,
-            _flight: flight,
+            flight,
         })
     }
 }

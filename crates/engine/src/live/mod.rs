@@ -24,6 +24,7 @@ mod admit;
 mod append;
 mod bodies;
 mod call;
+mod flight;
 mod held;
 mod join;
 pub(crate) mod kept;

@@ -11,9 +11,11 @@ use model::{
     Field, HybridTime, Kind, Media, PolicyUse, Proposal, Provenance, RunId, Sealed, Strength,
 };
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::append::{RecordError, batch};
 use super::call::{Call, Ended, OwnedItem, Touches, What, snapshot};
+use super::flight::Flight;
 use super::kept::{Answered, Continues, Held};
 use super::pass::{Made, Pass};
 use super::place::Place;
@@ -60,7 +62,7 @@ pub struct Open {
     pub(super) pass: Option<Pass>,
     /// What it says about its target, where the outcome alone does not.
     pub(super) heard: Option<Heard>,
-    pub(super) _flight: Flight,
+    pub(super) flight: Flight,
 }
 
 /// A call as it is proposed, with everything that is written for it.
@@ -84,29 +86,6 @@ pub(super) struct Draft {
     flight: Flight,
     /// What was taken out of it before it is sent.
     noted: Option<Noted>,
-}
-
-/// A call's place among those in flight. Whoever holds its agent waits for it.
-#[derive(Debug)]
-pub(super) struct Flight {
-    inner: Arc<Inner>,
-    decision: DecisionId,
-}
-
-impl Flight {
-    pub(super) fn enter(inner: &Arc<Inner>, traced: &Traced) -> Result<Self, RecordError> {
-        let (decision, to) = (traced.decision, traced.to.as_deref());
-        let entered = inner.engine.holds.enter(decision, &traced.agent, to);
-        entered.map_err(|(agent, by)| RecordError::Held { agent, by })?;
-        let inner = Arc::clone(inner);
-        Ok(Self { inner, decision })
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.inner.engine.holds.leave(self.decision);
-    }
 }
 
 /// What a call depends on by what it was sent.
@@ -356,7 +335,7 @@ impl Inner {
             view,
             pass,
             heard: None,
-            _flight: draft.flight,
+            flight: draft.flight,
         })
     }
 
@@ -522,6 +501,13 @@ impl Open {
     #[must_use]
     pub fn repaired(&self) -> Option<Arc<[u8]>> {
         Some(Arc::clone(&self.repaired.as_ref()?.body))
+    }
+
+    /// Returns what is cancelled when the call is to end early: because recording stops, or because
+    /// a rollback holds its agent and does not wait.
+    #[must_use]
+    pub const fn called_off(&self) -> &CancellationToken {
+        self.flight.called_off()
     }
 
     /// Returns the agent that the call is recorded for.

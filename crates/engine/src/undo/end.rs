@@ -9,6 +9,7 @@ use recover::plan::{Act, Fate};
 use crate::look::fold;
 use crate::{Engine, EngineError};
 
+use super::InFlight;
 use super::carry::{Carrier, Concerned};
 use super::pen::{AGENT, Entry, key_of};
 use super::rollback::{OUTDATED, Settled};
@@ -38,6 +39,9 @@ impl Carrier {
         self.begin().await?;
         self.run(|act| matches!(act, Act::Hold { .. })).await?;
         let agents = self.held_agents();
+        if self.options.in_flight == InFlight::Cancel {
+            self.engine.holds.call_off(&agents);
+        }
         let patience = self.options.drain_max;
         self.engine.holds.drained(&agents, patience).await;
         self.engine.caught_up(patience).await;

@@ -12,6 +12,7 @@ use model::{Body, DecisionId, Kind, Outcome, RunId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, EngineError};
 
@@ -44,9 +45,17 @@ pub(crate) struct Holds {
 #[derive(Debug, Default)]
 struct Inner {
     held: BTreeMap<String, Held>,
-    flights: HashMap<DecisionId, Box<str>>,
+    flights: HashMap<DecisionId, Flying>,
     /// Whether the record was asked who is held.
     known: bool,
+}
+
+/// A call in flight.
+#[derive(Debug)]
+struct Flying {
+    agent: Box<str>,
+    /// Cancelled once nobody wants it any more.
+    called_off: CancellationToken,
 }
 
 #[derive(Clone, Debug)]
@@ -60,12 +69,14 @@ impl Holds {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a call of an agent in, or says who holds the agent.
+    /// Lets a call of an agent in, or says who holds the agent. `called_off` is cancelled if it is
+    /// to end early.
     pub(crate) fn enter(
         &self,
         decision: DecisionId,
         agent: &str,
         to: Option<&str>,
+        called_off: &CancellationToken,
     ) -> Result<(), (String, String)> {
         let mut inner = self.lock();
         if !inner.held.is_empty() {
@@ -75,8 +86,22 @@ impl Holds {
                 }
             }
         }
-        inner.flights.insert(decision, agent.into());
+        let flying = Flying {
+            agent: agent.into(),
+            called_off: called_off.clone(),
+        };
+        inner.flights.insert(decision, flying);
         Ok(())
+    }
+
+    /// Calls off what is in flight of these agents.
+    pub(super) fn call_off(&self, agents: &[String]) {
+        let inner = self.lock();
+        for flying in inner.flights.values() {
+            if agents.iter().any(|agent| **agent == *flying.agent) {
+                flying.called_off.cancel();
+            }
+        }
     }
 
     /// Notes that a call ended.
@@ -111,7 +136,7 @@ impl Holds {
             let inner = self.lock();
             let flying = inner.flights.values();
             flying
-                .filter(|flying| agents.iter().any(|agent| **agent == ***flying))
+                .filter(|flying| agents.iter().any(|agent| **agent == *flying.agent))
                 .count()
         };
         let drained = async {

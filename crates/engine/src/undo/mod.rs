@@ -61,6 +61,16 @@ pub type Condition = fn(&str, &Value, &Value, &Value) -> Result<bool, String>;
 /// Hears of every step that ended, as it ends.
 pub type Heard = Arc<dyn Fn(&StepView) + Send + Sync>;
 
+/// What becomes of calls in flight when their agent is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InFlight {
+    /// They are awaited.
+    Finish,
+    /// They are cancelled at the other side. Of one that does not answer all the same it is not
+    /// known how it ended.
+    Cancel,
+}
+
 /// How a plan is carried out.
 #[derive(Clone)]
 pub struct CarryOptions {
@@ -74,6 +84,8 @@ pub struct CarryOptions {
     pub pause_max: Duration,
     /// How long one call may take. Default: 60 s.
     pub call_max: Duration,
+    /// What becomes of calls in flight of agents that are held. Default: they are awaited.
+    pub in_flight: InFlight,
     /// How long calls in flight of agents that are held may take to end. Default: 30 s.
     pub drain_max: Duration,
     /// Decides conditions. Default: CEL.
@@ -101,6 +113,7 @@ impl Default for CarryOptions {
             pause_first: Duration::from_millis(200),
             pause_max: Duration::from_secs(5),
             call_max: Duration::from_secs(60),
+            in_flight: InFlight::Finish,
             drain_max: Duration::from_secs(30),
             condition: catalogue::holds,
             heard: None,

@@ -192,7 +192,7 @@ impl Exchange {
                 Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
                 Next::Late => break Some(late(&self.endpoint)),
                 Next::Gone => return self.gone(&told, state.end()).await,
-                Next::Ended | Next::Stopping => {
+                Next::Ended | Next::Stopping | Next::CalledOff => {
                     let refusal = passing::stopping();
                     let last = self.cut_short(&refusal, &told, state.end()).await;
                     return passing::end(writer, last, now()).await;

@@ -27,7 +27,10 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 const BEFORE_PATIENCE_ENDS: Duration = Duration::from_secs(1);
 
 /// What a caller hears when this process stops before its call has ended.
-pub(super) const STOPPING: &str = "rescind is stopping";
+const STOPPING: &str = "rescind is stopping";
+
+/// What it hears when a rollback holds its agent meanwhile.
+const HELD: &str = "the call was cancelled, because its agent is quarantined";
 
 /// How one try ended without content.
 pub(super) enum Failed {
@@ -366,10 +369,22 @@ impl Tries {
         }
     }
 
-    /// Records that this process stops, and tells the caller, who has heard nothing yet.
+    /// Why a call that is not given up ends early: a word for it, and more of them.
+    pub(super) fn why_stopping(&self) -> (&'static str, &'static str) {
+        match self.asking.inner.recorder.stopping().is_cancelled() {
+            true => ("gateway_stopping", STOPPING),
+            false => ("agent_held", HELD),
+        }
+    }
+
+    /// Records that the call ends early, and tells the caller, who has heard nothing yet.
     pub(super) async fn stopping(&mut self, ended: Ended) {
-        let (status, again) = (StatusCode::SERVICE_UNAVAILABLE, reply::Again::After(1));
-        let mut back = reply::error(self.asking.api, status, "gateway_stopping", STOPPING, again);
+        let (code, why) = self.why_stopping();
+        let (status, again) = match code {
+            "agent_held" => (StatusCode::FORBIDDEN, reply::Again::Never),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, reply::Again::After(1)),
+        };
+        let mut back = reply::error(self.asking.api, status, code, why, again);
         self.end(ended, &mut back).await;
         self.answer(back);
     }

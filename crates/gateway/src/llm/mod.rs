@@ -142,7 +142,10 @@ pub(super) async fn handle(
     let (answer, answered) = oneshot::channel();
     let asking = Asking {
         inner: Arc::clone(&inner),
-        stopping: inner.recorder.stopping().clone(),
+        stopping: open.as_ref().map_or_else(
+            || inner.recorder.stopping().clone(),
+            |open| open.called_off().clone(),
+        ),
         keys: keys(&inner, &target, &parts.headers),
         streams,
         patience: patience(&parts.headers).filter(|_| !streams),

@@ -23,7 +23,7 @@ use wire::llm::{
 };
 use wire::sse::{Block, Splitter};
 
-use super::attempt::{Failed, STOPPING, Tried, Tries, now, status_of};
+use super::attempt::{Failed, Tried, Tries, now, status_of};
 use super::kept;
 use crate::reply::Writer;
 use crate::{headers, reply};
@@ -47,7 +47,7 @@ enum Stop {
     Failed(ProviderError),
     /// The caller is gone.
     Gone,
-    /// This process is told to stop.
+    /// It is to end early: this process stops, or its agent is held.
     Stopping,
 }
 
@@ -288,15 +288,16 @@ impl Tries {
         }
     }
 
-    /// Records that this process stops, and tells the caller.
+    /// Records that the call ends early, and tells the caller.
     async fn settle_stopping(&mut self, answer: Answer, mut out: Out) -> Settled {
-        let ended = kept::ended(answer, None, Outcome::Cancelled, Some(STOPPING));
+        let (code, why) = self.why_stopping();
+        let ended = kept::ended(answer, None, Outcome::Cancelled, Some(why));
         let Some(sender) = out.sender.take() else {
             self.stopping(ended).await;
             return Settled::Gone;
         };
         self.gone(ended).await;
-        let event = error_event(self.asking.api, "gateway_stopping", STOPPING);
+        let event = error_event(self.asking.api, code, why);
         self.last(&sender, event).await;
         Settled::Done {
             sender,

@@ -8,6 +8,7 @@ use engine::live::{
 };
 use engine::undo::Claim;
 use model::{DecisionId, Environment, Field, Media, Outcome, RunId};
+use tokio_util::sync::CancellationToken;
 use wire::jsonrpc::{Id, Json, RpcError};
 use wire::mcp::{Answered, Answers, CallResult, CallState, End, Task, TaskDeed, What, outcome_of};
 
@@ -267,6 +268,18 @@ impl Calls {
         });
         // Boxed: the future is long, and few of its kind are under way.
         Box::pin(begun).await
+    }
+
+    /// Returns what is cancelled when the calls are to end early: they are of one agent.
+    pub(super) fn called_off(&self) -> Option<CancellationToken> {
+        let (_, open) = self.open.first()?;
+        Some(open.called_off().clone())
+    }
+
+    /// Returns what tells a server that nobody waits for the calls any more.
+    pub(super) fn cancellations(&self) -> Vec<String> {
+        let open = self.open.iter().filter_map(|(id, _)| id.as_ref());
+        open.map(cancellation).collect()
     }
 
     /// Returns the requests that get a reply.
@@ -546,6 +559,14 @@ impl Calls {
             task: task.to_owned(),
         }
     }
+}
+
+/// What tells a server that nobody waits for a request any more.
+pub(super) fn cancellation(id: &Id<'_>) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
+        id.text()
+    )
 }
 
 fn of_result(json: Json<'_>, read: &CallResult<'_>, outcome: Outcome) -> Ended {

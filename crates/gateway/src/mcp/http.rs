@@ -33,6 +33,8 @@ pub(super) struct Exchange {
     pub(super) calls: Calls,
     /// The client: gone once this is closed.
     pub(super) answer: oneshot::Sender<Response<Body>>,
+    /// Until when an answer is awaited, once the calls are called off.
+    pub(super) called_off: Option<Instant>,
 }
 
 /// What came of waiting.
@@ -45,6 +47,8 @@ enum Waited<T> {
     Stop,
     /// This process stops, and waits no longer.
     Stopping,
+    /// A rollback holds the agent, and no answer came since.
+    CalledOff,
 }
 
 impl Exchange {
@@ -67,6 +71,9 @@ impl Exchange {
             Waited::Gone | Waited::Stop => return self.gone().await,
             Waited::Late => return self.late().await,
             Waited::Stopping => return self.refuse(&passing::stopping(), &Outcome::Unknown).await,
+            Waited::CalledOff => {
+                return self.refuse(&passing::called_off(), &Outcome::Unknown).await;
+            }
         };
         let (status, host) = (response.status(), self.endpoint.host());
         if let Err(refusal) = rpc::passable(status, response.headers(), host) {
@@ -87,15 +94,58 @@ impl Exchange {
         let listens = self.calls.listens() || unasked;
         let stop = self.inner.stop.clone();
         let stopping = self.inner.recorder.stopping().clone();
-        let gone = self.answer.is_closed();
-        tokio::select! {
-            came = coming => Waited::Came(came),
-            () = self.answer.closed(), if stateless || unasked => Waited::Gone,
-            () = stop.cancelled(), if listens => Waited::Stop,
-            // What nobody is told of may still be heard, as long as the stop has patience.
-            () = stopping.cancelled(), if !gone => Waited::Stopping,
-            () = sleep_until(until), if !listens => Waited::Late,
+        let off = self.calls.called_off();
+        tokio::pin!(coming);
+        loop {
+            let gone = self.answer.is_closed();
+            let told = self.called_off;
+            let called_off = async {
+                match &off {
+                    Some(off) => off.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let until = told.map_or(until, |told| told.min(until));
+            tokio::select! {
+                came = &mut coming => return Waited::Came(came),
+                () = self.answer.closed(), if stateless || unasked => return Waited::Gone,
+                () = stop.cancelled(), if listens => return Waited::Stop,
+                // What nobody is told of may still be heard, as long as the stop has patience.
+                () = stopping.cancelled(), if !gone => return Waited::Stopping,
+                () = sleep_until(until), if !listens => return match told {
+                    Some(_) => Waited::CalledOff,
+                    None => Waited::Late,
+                },
+                () = called_off, if told.is_none() && !stopping.is_cancelled() => {
+                    if !self.call_off() {
+                        return Waited::CalledOff;
+                    }
+                }
+            }
         }
+    }
+
+    /// Tells the server that nobody waits any more. Whether it may answer all the same: in later
+    /// revisions a connection that ends has said so.
+    fn call_off(&mut self) -> bool {
+        if self.origin.is_stateless() {
+            return false;
+        }
+        let within = now() + self.inner.options.timeouts.cancelled;
+        self.called_off = Some(within);
+        for body in self.calls.cancellations() {
+            let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
+            let headers = self.headers.clone();
+            self.inner.recorder.tasks().spawn(async move {
+                let (url, body) = (endpoint.url.clone(), Bytes::from(body));
+                let telling = inner
+                    .client
+                    .call(&endpoint, &Method::POST, url, &headers, body);
+                // Whether it was heard shows in the answer that comes, or does not.
+                let _ = tokio::time::timeout_at(within, telling).await;
+            });
+        }
+        true
     }
 
     /// Passes back an answer in one piece.
@@ -118,6 +168,9 @@ impl Exchange {
             Waited::Gone | Waited::Stop => return self.gone().await,
             Waited::Late => return self.late().await,
             Waited::Stopping => return self.refuse(&passing::stopping(), &Outcome::Unknown).await,
+            Waited::CalledOff => {
+                return self.refuse(&passing::called_off(), &Outcome::Unknown).await;
+            }
         };
         let mut back = Response::new(reply::whole(body.clone()));
         *back.status_mut() = parts.status;
@@ -154,12 +207,20 @@ impl Exchange {
         } else {
             For::Answer(until)
         };
+        source.watch(self.calls.called_off());
         let mut client = Some(writer);
         let why = loop {
+            let waits = match (waits, self.called_off) {
+                (For::Answer(until), Some(told)) => For::Answer(told.min(until)),
+                (waits, _) => waits,
+            };
             let block = match source.next(client.as_ref(), waits).await {
                 Next::Block(block) => block,
                 Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
+                Next::Late if self.called_off.is_some() => break Some(passing::called_off()),
                 Next::Late => break Some(Refusal::new("upstream_timeout", late(&host))),
+                Next::CalledOff if self.call_off() => continue,
+                Next::CalledOff => break Some(passing::called_off()),
                 Next::Stopping => break Some(passing::stopping()),
                 Next::Ended => {
                     if let Some(client) = client {
@@ -219,7 +280,7 @@ impl Exchange {
         let broke = why.is_some();
         let last = if self.method != Method::POST || self.calls.is_complete() {
             rest.to_vec()
-        } else if self.calls.is_resumable() {
+        } else if self.calls.is_resumable() && self.called_off.is_none() {
             self.calls.park();
             Vec::new()
         } else {

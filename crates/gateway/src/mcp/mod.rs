@@ -208,6 +208,7 @@ impl Onward {
                     body,
                     calls,
                     answer,
+                    called_off: None,
                 };
                 tasks.spawn(async move {
                     let gone = exchange.answer.is_closed();

@@ -21,7 +21,7 @@ use crate::rpc::{self, Refusal};
 use crate::{Body, Inner, reply};
 
 use super::Origin;
-use super::calls::Calls;
+use super::calls::{Calls, cancellation};
 use super::child::{Child, Program};
 use super::edge;
 
@@ -104,7 +104,9 @@ impl Exchange {
 
     /// Passes back what the program says until everything is answered.
     async fn replies(mut self, child: &Arc<Child>, number: u64, mut lines: mpsc::Receiver<String>) {
-        let until = Instant::now() + self.inner.options.timeouts.total;
+        let mut until = Instant::now() + self.inner.options.timeouts.total;
+        let mut off = self.calls.called_off();
+        let mut is_off = false;
         let listens = self.calls.listens();
         let stateless = self.origin.is_stateless();
         let mut client: Option<Writer> = None;
@@ -120,8 +122,25 @@ impl Exchange {
                     None => self.answer.closed().await,
                 }
             };
+            let called_off = async {
+                match &off {
+                    Some(off) => off.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
             let line = tokio::select! {
                 line = lines.recv() => line,
+                () = called_off, if !stopping.is_cancelled() => {
+                    (off, is_off) = (None, true);
+                    self.cancel(child).await;
+                    // It may answer all the same.
+                    until = until.min(Instant::now() + self.inner.options.timeouts.cancelled);
+                    continue;
+                }
+                () = sleep_until(until), if is_off => {
+                    child.forget(number);
+                    return self.broken(client, &passing::called_off()).await;
+                }
                 () = gone, if stateless => {
                     child.forget(number);
                     self.cancel(child).await;
@@ -233,11 +252,7 @@ impl Exchange {
     /// Tells the program that nobody waits any more.
     async fn cancel(&self, child: &Child) {
         for id in self.calls.ids() {
-            let told = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
-                id.text()
-            );
-            child.tell(told.as_bytes()).await;
+            child.tell(cancellation(id).as_bytes()).await;
         }
     }
 

@@ -8,6 +8,7 @@ mod context;
 mod faults;
 mod fronts;
 mod held;
+mod hold;
 mod kept;
 mod killed_agents;
 mod mcp;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::{McpServer, Program};
@@ -9,6 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::hold::{cancels, carried};
 use crate::support_mcp::{Answer, World, next};
 
 /// A server of a few lines. It leaves files that tell what became of it.
@@ -476,4 +478,32 @@ impl Desk {
         tokio::task::yield_now().await;
         runs.iter().map(|run| run.decisions).sum::<u64>() >= calls
     }
+}
+
+#[tokio::test]
+async fn a_program_is_told_that_a_rollback_waits_for_no_call_in_flight() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("server.py");
+    std::fs::write(&script, SERVER).unwrap();
+    let command = vec!["python3".to_owned(), script.display().to_string()];
+    let world = World::impatient(program(command, dir.path()), "").await;
+    let desk = Arc::new(Desk { world, dir });
+    let session = desk.session().await;
+    let bad = desk.call(&session, 1, "pid").await;
+    let bad = bad.header("x-rescind-decision").unwrap().parse().unwrap();
+    let caller = (Arc::clone(&desk), session.clone());
+    let waiting = async move { caller.0.call(&caller.1, 2, "wait").await };
+    let waiting = desk.world.recorder.tasks().spawn(waiting);
+    let engine = desk.world.recorder.engine();
+    while engine.resolve_decision("latest:2").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let rollback = carried(&desk.world, bad, cancels()).await;
+    assert_eq!(rollback.state.name(), "succeeded");
+    let told = waiting.await.unwrap();
+    assert_eq!(told.json()["error"]["data"]["code"], "agent_held");
+    // The program is alive and reads on: it answers the next call.
+    said(&desk.call(&session, 3, "pid").await);
+    assert_eq!(desk.files("cancelled").len(), 1);
+    assert_eq!(desk.outcomes().await[..2], ["succeeded", "unknown"]);
 }

@@ -312,6 +312,21 @@ impl World {
         Self::over(mcp, a2a, timeouts, (store, None), recording).await
     }
 
+    /// The same, where what was cancelled has but a moment to answer.
+    pub(crate) async fn impatient(server: McpServer, catalogue: &str) -> Self {
+        let catalogue = Catalogue::parse(catalogue).unwrap();
+        let mcp = BTreeMap::from([("desk".to_owned(), server)]);
+        let timeouts = Timeouts {
+            cancelled: Duration::from_millis(50),
+            ..Timeouts::default()
+        };
+        let recording = live::Options {
+            catalogue: Some(Arc::new(catalogue)),
+            ..live::Options::default()
+        };
+        Self::over(mcp, BTreeMap::new(), timeouts, (memory(), None), recording).await
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,
