@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::catalogue::Images;
 use crate::claim::Claim;
-use crate::plan::{Incident, Possible, Rule};
+use crate::plan::{Incident, Linked, Possible, Rule};
 
 /// A call of a tool, as the record has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,4 +86,6 @@ pub struct Facts {
     pub behind: Vec<Edge>,
     /// What of it was rescinded already.
     pub rescinded: Vec<DecisionId>,
+    /// Dependences through records that the record does not have yet, among members.
+    pub linked: Vec<Linked>,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{DecisionId, Effect, Evidence, Strength};
+use model::{Cause, DecisionId, Effect, Evidence, Strength};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,6 +21,9 @@ pub struct Plan {
     pub affected: Vec<Affected>,
     /// Decisions that may depend on the incident and are not in the plan.
     pub possible: Vec<Possible>,
+    /// Dependences through records that the record does not have yet: they enter it with the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<Linked>,
     /// What is done, numbered from 1 in the order of this list.
     pub steps: Vec<Step>,
     /// What a person has to settle before the plan can be carried out.
@@ -85,6 +88,15 @@ pub struct Possible {
     pub evidence: Evidence,
     /// What it did to the world.
     pub effects: Vec<Effect>,
+}
+
+/// A dependence that was found for the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// The decision that depends.
+    pub decision: DecisionId,
+    /// On what, and what shows it.
+    pub cause: Cause,
 }
 
 /// One thing to do.

@@ -18,7 +18,7 @@ use super::call::{OwnedCall, OwnedItem};
 use super::kept::{Answered, Continues, Held};
 use super::trace::Traced;
 use crate::content::Content;
-use crate::undo::facts::{json_or_text, said};
+use crate::undo::{json_or_text, said};
 use crate::{Engine, EngineError, Page};
 
 /// How many of the newest decisions are read again.

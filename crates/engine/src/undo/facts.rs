@@ -9,22 +9,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use ledger::{DecisionRow, Direction, Page};
-use model::{
-    Body, Cause, Decision, DecisionId, Edge, EffectClass, Environment, Event, Field, Kind, Outcome,
-    RunId, Status, Strength,
-};
-use recover::plan::{Incident, Possible, RecordRef, Rule};
-use recover::{Call, Catalogue, Claim, Facts, Images, Member, Plan};
-use serde_json::Value;
-use wire::jsonrpc::Json;
-use wire::mcp::CallResult;
+use model::{Cause, DecisionId, Edge, Kind, RunId, Strength};
+use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
+use recover::{Catalogue, Facts, Images, Member, Plan};
 
 use crate::checkpoints::{Behind, checkpoint};
-use crate::content::Content;
-use crate::look::fold;
+use crate::live::writes::read;
 use crate::{Engine, EngineError};
 
 use super::end::is_about_recovery;
+use super::gather::{Gathered, Seen};
 use super::hands::{Hands, HandsError};
 
 /// The most decisions that one incident takes along.
@@ -67,13 +61,6 @@ pub enum Include {
     All,
 }
 
-/// A call that was looked at.
-struct Seen {
-    at: u64,
-    uris: BTreeSet<String>,
-    call: Call,
-}
-
 impl Engine {
     /// Makes the plan of a rollback. `hands` read what the records hold now; without them the plan
     /// rests on the images alone.
@@ -105,14 +92,17 @@ impl Engine {
         let size = self.store.status().await?.durable;
         self.store.wait_indexed(size).await?;
         let mut rings = self.rings(request).await?;
+        let (gathered, mut linked) = self.through_records(&mut rings, catalogue).await?;
         let ids: Vec<DecisionId> = rings.rows.iter().map(|row| row.id).collect();
         let inside: HashSet<DecisionId> = ids.iter().copied().collect();
         let mut edges = self.store.edges(&ids, Direction::Causes).await?;
+        edges.extend(linked.iter().map(edge_of));
         edges.retain(|edge| inside.contains(&edge.cause));
-        let possible = self.possible(&mut rings, &inside).await?;
-        let (calls, records) = self.calls(&rings.rows, &inside, catalogue).await?;
+        let mut possible = self.possible(&mut rings, &inside).await?;
+        possible.extend(may_have_looked(&gathered, &rings, catalogue));
+        linked.retain(|linked| inside.contains(&linked.cause.decision));
         let current = match hands {
-            Some(hands) => read_now(records, hands).await,
+            Some(hands) => read_now(gathered.records, hands).await,
             None => Images::new(),
         };
         let saved = self.checkpoints(&rings.rows).await?;
@@ -141,12 +131,13 @@ impl Engine {
                 .collect(),
             possible,
             edges,
-            calls,
+            calls: gathered.taken.into_iter().map(|seen| seen.call).collect(),
             current,
             rules: request.rules.clone(),
             checkpoints: saved.iter().map(checkpoint).collect(),
             behind,
             rescinded: rescinded.into_iter().collect(),
+            linked,
         })
     }
 
@@ -184,6 +175,32 @@ impl Engine {
         }
         rings.rows.sort_by_key(|row| row.first);
         Ok(rings)
+    }
+
+    /// Gathers the calls of members, and takes those in that looked at what these changed, with what
+    /// depends on them, though no edge in the record says so: they were imported, or the catalogue
+    /// did not know their tools then.
+    async fn through_records(
+        &self,
+        rings: &mut Rings,
+        catalogue: &Catalogue,
+    ) -> Result<(Gathered, Vec<Linked>), EngineError> {
+        let mut gathered = Gathered::default();
+        let mut linked: Vec<Linked> = Vec::new();
+        loop {
+            self.gather(&mut gathered, &rings.rows, catalogue).await?;
+            let found: Vec<Linked> = looked(&gathered, rings, catalogue, Strength::Certain)
+                .map(|(_, linked)| linked)
+                .collect();
+            if found.is_empty() {
+                return Ok((gathered, linked));
+            }
+            let ids: Vec<DecisionId> = found.iter().map(|linked| linked.decision).collect();
+            linked.extend(found);
+            self.spread(rings, &ids, Strength::Certain, Strength::Certain)
+                .await?;
+            rings.rows.sort_by_key(|row| row.first);
+        }
     }
 
     /// Adds decisions and what depends on them, as far as edges are at least this strong. What was
@@ -272,206 +289,6 @@ impl Engine {
         Ok(found.into_values().collect())
     }
 
-    /// Reads the calls of members, and every later call that touched a record of theirs, and so on.
-    /// Returns them in the order of the record, and the records.
-    async fn calls(
-        &self,
-        members: &[DecisionRow],
-        inside: &HashSet<DecisionId>,
-        catalogue: &Catalogue,
-    ) -> Result<(Vec<Call>, BTreeMap<String, RecordRef>), EngineError> {
-        let mut records = BTreeMap::new();
-        let mut taken: Vec<Seen> = Vec::new();
-        for row in members.iter().filter(|row| row.keys.kind == Kind::ToolCall) {
-            taken.extend(self.seen(row, catalogue, &mut records).await?);
-        }
-        let Some(first) = taken.iter().map(|seen| seen.at).min() else {
-            return Ok((Vec::new(), BTreeMap::new()));
-        };
-        let mut touched: BTreeSet<String> =
-            taken.iter().flat_map(|seen| seen.uris.clone()).collect();
-        let mut others = match touched.is_empty() {
-            true => Vec::new(),
-            false => self.others(first, inside, catalogue, &mut records).await?,
-        };
-        loop {
-            let (mut more, rest): (Vec<Seen>, Vec<Seen>) = others
-                .into_iter()
-                .partition(|seen| !seen.uris.is_disjoint(&touched));
-            others = rest;
-            if more.is_empty() {
-                break;
-            }
-            touched.extend(more.iter().flat_map(|seen| seen.uris.clone()));
-            taken.append(&mut more);
-        }
-        records.retain(|uri, _| touched.contains(uri));
-        taken.sort_by_key(|seen| seen.at);
-        let calls = taken.into_iter().map(|seen| seen.call).collect();
-        Ok((calls, records))
-    }
-
-    /// Reads every call since an entry that is no member's and no rollback's.
-    async fn others(
-        &self,
-        first: u64,
-        inside: &HashSet<DecisionId>,
-        catalogue: &Catalogue,
-        records: &mut BTreeMap<String, RecordRef>,
-    ) -> Result<Vec<Seen>, EngineError> {
-        let mut runs: HashMap<RunId, bool> = HashMap::new();
-        let mut others = Vec::new();
-        let waited = self.begun_since(first).await?;
-        for row in &waited {
-            if row.keys.kind != Kind::ToolCall
-                || inside.contains(&row.id)
-                || self.is_of_rollback(row, &mut runs).await?
-            {
-                continue;
-            }
-            let seen = self.seen(row, catalogue, records).await?;
-            others.extend(seen.filter(|seen| !seen.uris.is_empty()));
-        }
-        let mut skip = self.decisions_before(first).await?;
-        loop {
-            let page = Page { skip, limit: ROWS };
-            let rows = self.store.decisions(None, page).await?;
-            for row in &rows {
-                if row.keys.kind != Kind::ToolCall
-                    || inside.contains(&row.id)
-                    || self.is_of_rollback(row, &mut runs).await?
-                {
-                    continue;
-                }
-                let Some(seen) = self.seen(row, catalogue, records).await? else {
-                    continue;
-                };
-                if !seen.uris.is_empty() {
-                    others.push(seen);
-                }
-            }
-            if (rows.len() as u64) < ROWS {
-                return Ok(others);
-            }
-            skip += ROWS;
-        }
-    }
-
-    /// Decisions that were proposed before an entry and began after it, because they waited.
-    async fn begun_since(&self, first: u64) -> Result<Vec<DecisionRow>, EngineError> {
-        let started = self.store.events_named(&["started"]).await?;
-        let since = started.partition_point(|index| *index < first);
-        let mut ids = Vec::new();
-        for index in &started[since..] {
-            ids.extend(self.event(*index).await?.body.decision());
-        }
-        let mut rows = self.store.rows(&ids).await?;
-        rows.retain(|row| row.first < first);
-        Ok(rows)
-    }
-
-    /// How many decisions begin before an entry.
-    async fn decisions_before(&self, first: u64) -> Result<u64, EngineError> {
-        // There are no more decisions than entries.
-        let (mut low, mut high) = (0, first);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let page = Page {
-                skip: middle,
-                limit: 1,
-            };
-            let row = self.store.decisions(None, page).await?.pop();
-            if row.is_some_and(|row| row.first < first) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
-    }
-
-    /// Reads a call, with what it touched; none if it never began, because it was held or refused,
-    /// or did nothing, because an earlier one answered it.
-    async fn seen(
-        &self,
-        row: &DecisionRow,
-        catalogue: &Catalogue,
-        records: &mut BTreeMap<String, RecordRef>,
-    ) -> Result<Option<Seen>, EngineError> {
-        let (decision, events) = self.folded(row.id).await?;
-        let Some(at) = self.began(row, &events).await? else {
-            return Ok(None);
-        };
-        if decision.outcome == Outcome::Replayed {
-            return Ok(None);
-        }
-        let texts = self.texts(&events).await?;
-        let tool = decision.proposal.name.clone().unwrap_or_default();
-        let environment: Environment = texts
-            .get(&Field::Environment)
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        let server = decision.proposal.server.clone();
-        let server = server.or_else(|| environment.0.get("mcp.server").cloned());
-        // Where the source does not say which server has a tool, the catalogue may know only one.
-        let server = server.or_else(|| said_by(catalogue, &tool));
-        let server = server.unwrap_or_default();
-        let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
-        let arguments = arguments.unwrap_or_default();
-        let result = texts.get(&Field::Result).map(|text| said(text));
-        let image = |field| {
-            let text = texts.get(field);
-            let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
-            images.unwrap_or_default()
-        };
-        let before = image(&Field::Before);
-        let footprint = catalogue.footprint(&server, &tool, &arguments, result.as_ref(), &before);
-        let mut uris = BTreeSet::new();
-        for touch in footprint.touches {
-            uris.insert(touch.record.uri.clone());
-            records
-                .entry(touch.record.uri.clone())
-                .or_insert(touch.record);
-        }
-        let class = decision
-            .effects
-            .first()
-            .map_or(EffectClass::Unreviewed, |effect| effect.class);
-        Ok(Some(Seen {
-            at,
-            uris,
-            call: Call {
-                decision: row.id,
-                server,
-                tool,
-                arguments,
-                result,
-                outcome: decision.outcome.clone(),
-                class,
-                claim: Claim::of(&environment),
-                before,
-                after: image(&Field::After),
-                undone: decision.position == Status::Compensated,
-            },
-        }))
-    }
-
-    /// Where in the record a call began; none if it never did. A call that waited for a person
-    /// happened when it began, and not when it was proposed.
-    async fn began(&self, row: &DecisionRow, events: &[Event]) -> Result<Option<u64>, EngineError> {
-        let begins = |event: &Event| {
-            matches!(
-                event.body,
-                Body::Begun { .. } | Body::Started { .. } | Body::Reconstructed { .. }
-            )
-        };
-        match events.iter().position(begins) {
-            None => Ok(None),
-            Some(0) => Ok(Some(row.first)),
-            Some(place) => Ok(self.store.events_of(row.id).await?.get(place).copied()),
-        }
-    }
-
     /// The states that were saved in the runs of members by their agents, in the order of the record.
     async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<DecisionRow>, EngineError> {
         let agents: BTreeSet<&str> = members.iter().map(|row| &*row.keys.agent.name).collect();
@@ -495,31 +312,6 @@ impl Engine {
         found.sort_by_key(|row| row.first);
         Ok(found)
     }
-
-    async fn folded(&self, id: DecisionId) -> Result<(Decision, Vec<Event>), EngineError> {
-        let events = self.events_of(id).await?;
-        let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-        Ok((fold(id, events.iter())?, events))
-    }
-
-    /// Opens what a decision's events sealed, as far as it is text that can be read.
-    async fn texts(&self, events: &[Event]) -> Result<BTreeMap<Field, String>, EngineError> {
-        let mut texts = BTreeMap::new();
-        for event in events {
-            let Some(sealed) = event.body.sealed() else {
-                continue;
-            };
-            let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
-                continue;
-            };
-            for field in fields {
-                if let Ok(text) = String::from_utf8(field.bytes) {
-                    texts.insert(field.role, text);
-                }
-            }
-        }
-        Ok(texts)
-    }
 }
 
 /// What is taken back.
@@ -529,6 +321,53 @@ struct Rings {
     ring: HashMap<DecisionId, Strength>,
     seen: HashSet<DecisionId>,
     front: Vec<DecisionId>,
+}
+
+/// Calls that looked at what members changed and are none, at least this surely.
+fn looked<'g>(
+    gathered: &'g Gathered,
+    rings: &Rings,
+    catalogue: &Catalogue,
+    least: Strength,
+) -> impl Iterator<Item = (&'g Seen, Linked)> {
+    let calls: HashMap<DecisionId, &Seen> = gathered
+        .taken
+        .iter()
+        .map(|seen| (seen.call.decision, seen))
+        .collect();
+    let members: Vec<DecisionId> = rings.ring.keys().copied().collect();
+    let every = gathered.taken.iter().map(|seen| &seen.call);
+    let mut found = recover::dependants(every, &members, catalogue);
+    found.retain(|found| found.strength >= least && !rings.seen.contains(&found.decision));
+    found.into_iter().filter_map(move |found| {
+        let seen = *calls.get(&found.decision)?;
+        let linked = Linked {
+            decision: found.decision,
+            cause: read(found.cause, found.uri, found.at, found.strength),
+        };
+        (!seen.rescinded).then_some((seen, linked))
+    })
+}
+
+/// Calls that may depend on members through a record, and through nothing that the record says.
+fn may_have_looked(gathered: &Gathered, rings: &Rings, catalogue: &Catalogue) -> Vec<Possible> {
+    looked(gathered, rings, catalogue, Strength::Possible)
+        .map(|(seen, linked)| Possible {
+            decision: linked.decision,
+            cause: linked.cause.decision,
+            evidence: linked.cause.evidence,
+            effects: seen.effects.clone(),
+        })
+        .collect()
+}
+
+const fn edge_of(linked: &Linked) -> Edge {
+    Edge {
+        cause: linked.cause.decision,
+        effect: linked.decision,
+        kind: linked.cause.kind,
+        strength: linked.cause.strength,
+    }
 }
 
 /// Reads records as they are now. One that cannot be read is left out, and the plan rests on its
@@ -544,30 +383,4 @@ async fn read_now(records: BTreeMap<String, RecordRef>, hands: &dyn Hands) -> Im
     });
     let read = futures_util::stream::iter(reading).buffer_unordered(READS_AT_ONCE);
     read.filter_map(std::future::ready).collect().await
-}
-
-/// Returns the server whose tool this is, where the catalogue knows one such tool.
-pub(crate) fn said_by(catalogue: &Catalogue, tool: &str) -> Option<String> {
-    let mut of = catalogue.tools().filter(|(_, name)| *name == tool);
-    match (of.next(), of.next()) {
-        (Some((server, _)), None) => Some(server.to_owned()),
-        _ => None,
-    }
-}
-
-/// What a result says: of a tool over MCP what it holds, structured or as text; JSON where it is.
-pub(crate) fn said(text: &str) -> Value {
-    let value = json_or_text(text);
-    let of_mcp = value
-        .get("content")
-        .or_else(|| value.get("structuredContent"));
-    match Json::parse(text) {
-        Ok(json) if of_mcp.is_some() => CallResult::read(json).value(),
-        _ => value,
-    }
-}
-
-/// A text as JSON, or as it is.
-pub(crate) fn json_or_text(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

@@ -1,15 +1,17 @@
 //! Writes the events of rollbacks: their decisions, steps, and what becomes of those concerned.
 
+use std::collections::BTreeMap;
+
 use ledger::canonical;
 use ledger::payload::Sealer;
-use ledger::{Batch, Leaf, SubjectKey};
+use ledger::{Batch, Leaf, StoreError, SubjectKey};
 use model::{
     Agent, Approval, Body, Cause, CauseKind, DecisionId, Digest, Effect, EffectClass, Event,
     EventId, Evidence, Field, Kind, Media, Outcome, PolicyUse, Proposal, Provenance, Resource,
     RunId, Sealed, Strength, SubjectId, Timestamp, Verdict,
 };
 use recover::Plan;
-use recover::plan::{Act, Step};
+use recover::plan::{Act, Linked, Step};
 
 use crate::record::{Envelope, Plain};
 use crate::{Engine, EngineError};
@@ -21,6 +23,12 @@ pub(super) const AGENT: &str = "rescind";
 
 /// How many roots are named as causes in a rollback's own entry.
 const CAUSES_MAX: usize = 64;
+
+/// How many causes stand in one leaf.
+const LINKED_PER_LEAF: usize = 16;
+
+/// How often edges are appended anew when a decision has moved on meanwhile.
+const LINK_TRIES: usize = 8;
 
 /// Names of the decisions that make a rollback.
 pub(super) const ROLLBACK: &str = "rollback";
@@ -68,6 +76,14 @@ impl Pen {
     /// Opens a run for a plan and puts it forward. Returns the rollback.
     pub(super) async fn propose(engine: &Engine, plan: &Plan) -> Result<DecisionId, EngineError> {
         let (text, digest) = canonical_of(plan)?;
+        let mut tries = 0;
+        while let Err(error) = engine.enter_linked(&plan.linked).await {
+            tries += 1;
+            let moved_on = matches!(error, EngineError::Store(StoreError::Conflict { .. }));
+            if !moved_on || tries == LINK_TRIES {
+                return Err(error);
+            }
+        }
         let (mut pen, opening) = Self::in_new_run(engine, ROLLBACK, policy(digest)).await?;
         let roots = plan.incident.roots.iter().take(CAUSES_MAX);
         let causes = roots
@@ -313,6 +329,29 @@ impl Pen {
 }
 
 impl Engine {
+    /// Says in the record on what decisions depend, as a plan found out.
+    async fn enter_linked(&self, linked: &[Linked]) -> Result<(), EngineError> {
+        let mut found: BTreeMap<DecisionId, Vec<Cause>> = BTreeMap::new();
+        for linked in linked {
+            let causes = found.entry(linked.decision).or_default();
+            causes.push(linked.cause.clone());
+        }
+        let mut entries = Vec::new();
+        for (decision, causes) in found {
+            let mut prev = self.store.head(*decision.as_bytes()).await?;
+            for causes in causes.chunks(LINKED_PER_LEAF) {
+                let causes = causes.to_vec();
+                let event = self.new_event(Body::Linked { causes, decision }, prev);
+                prev = Some(event.id);
+                entries.push(entry(event, None)?);
+            }
+        }
+        match entries.is_empty() {
+            true => Ok(()),
+            false => self.append_entries(entries).await,
+        }
+    }
+
     /// Appends entries as one batch.
     pub(super) async fn append_entries(&self, entries: Vec<Entry>) -> Result<(), EngineError> {
         let mut batch = Batch::default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::live::{Call, Caller, Ended, Open, Options, Recorder, Touches, What};
-use engine::undo::Catalogue;
+use engine::undo::{Catalogue, Request};
 use engine::{Engine, ManualClock};
 use ledger::{SeededEntropy, Store};
 use model::{ClassSource, DecisionId, Environment, Field, Media, Outcome};
@@ -52,12 +52,17 @@ struct Flight {
 
 impl Desk {
     async fn over(store: &Arc<MemoryStore>, start: u64) -> Self {
+        Self::knowing(store, start, true).await
+    }
+
+    /// Whether the recorder knows the catalogue, too.
+    async fn knowing(store: &Arc<MemoryStore>, start: u64, knows: bool) -> Self {
         let store: Arc<dyn Store> = Arc::clone(store) as _;
         let entropy = Arc::new(SeededEntropy::new(start));
         let engine = Engine::start(store, Arc::new(ManualClock::at(NOON)), entropy);
         let catalogue = Arc::new(Catalogue::parse(TOOLS).unwrap());
         let options = Options {
-            catalogue: Some(Arc::clone(&catalogue)),
+            catalogue: knows.then(|| Arc::clone(&catalogue)),
             ..Options::default()
         };
         let recorder = Recorder::start(engine.await.unwrap(), None, options).await;
@@ -112,7 +117,8 @@ impl Desk {
             },
             asked: (Media::Json, &text),
             environment: Environment([("mcp.server".to_owned(), "desk".to_owned())].into()),
-            touches: Some(touches.clone()),
+            // Of a call in a run that was imported nobody says what it touches.
+            touches: (agent != "imported").then(|| touches.clone()),
         };
         let open = self.recorder.begin(call).await.unwrap();
         Flight {
@@ -216,4 +222,44 @@ async fn after_a_restart_it_is_known_what_was_written() {
     let looked = desk.call("bob", "look", "W2").await;
     let met = POSSIBLE.replace("W1", "W2");
     assert_eq!(desk.reads(looked).await, [(unknown, met)]);
+}
+
+#[tokio::test]
+async fn a_plan_finds_what_the_record_does_not_say_and_then_it_does() {
+    let store = Arc::new(MemoryStore::default());
+    let mut desk = Desk::knowing(&store, 1, false).await;
+    let wrong = desk.call("ada", "cancel", "W1").await;
+    let looked = desk.call("bob", "look", "W1").await;
+    let imported = desk.call("imported", "look", "W1").await;
+    let other = desk.call("bob", "price", "W1").await;
+    let engine = desk.recorder.engine().clone();
+    let request = Request {
+        roots: vec![wrong],
+        reason: "the wrong order".to_owned(),
+        ..Request::default()
+    };
+    let plan = engine.plan_rollback(&request, &desk.catalogue, None).await;
+    let plan = plan.unwrap();
+    let affected: Vec<DecisionId> = plan.affected.iter().map(|a| a.decision).collect();
+    assert_eq!(affected, [wrong, looked, imported]);
+    assert_eq!(desk.reads(looked).await, [], "a plan writes nothing");
+
+    engine.propose_rollback(&plan).await.unwrap();
+    let size = engine.store().status().await.unwrap().durable;
+    engine.store().wait_indexed(size).await.unwrap();
+    for dependant in [looked, imported] {
+        assert_eq!(desk.reads(dependant).await, [(wrong, certain("/status"))]);
+    }
+    assert_eq!(desk.reads(other).await, []);
+    let blast = engine.blast(wrong, 10).await.unwrap();
+    let calls = blast
+        .certain
+        .into_iter()
+        .filter(|reached| reached.node.kind == "tool-call");
+    let mut certain: Vec<String> = calls.map(|reached| reached.node.id).collect();
+    certain.sort_unstable();
+    assert_eq!(certain, [looked.to_string(), imported.to_string()]);
+    let again = engine.plan_rollback(&request, &desk.catalogue, None).await;
+    let again = again.unwrap();
+    assert_eq!((again.affected.len(), again.linked.len()), (3, 0));
 }

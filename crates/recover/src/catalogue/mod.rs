@@ -247,6 +247,13 @@ impl Catalogue {
         self.tool(server, tool).is_some()
     }
 
+    /// Returns whether a tool touches records.
+    #[must_use]
+    pub fn touches(&self, server: &str, tool: &str) -> bool {
+        let tool = self.tool(server, tool);
+        tool.is_some_and(|tool| !tool.touches.is_empty())
+    }
+
     /// Returns every tool that the catalogue says something about, as (server, tool).
     pub fn tools(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tools

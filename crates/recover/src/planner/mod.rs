@@ -327,6 +327,7 @@ impl Planner<'_> {
             size: self.facts.size,
             affected: Vec::new(),
             possible: self.facts.possible.clone(),
+            linked: self.facts.linked.clone(),
             steps: Vec::new(),
             conflicts: restored.conflicts.clone(),
             torn: self.torn.clone(),

@@ -35,7 +35,11 @@ pub struct Dependant {
 /// Returns the later calls that some writes changed something for, each with the write that did.
 /// Those that are certain would have ended or answered otherwise without these writes.
 #[must_use]
-pub fn dependants(calls: &[Call], of: &[DecisionId], catalogue: &Catalogue) -> Vec<Dependant> {
+pub fn dependants<'a>(
+    calls: impl IntoIterator<Item = &'a Call>,
+    of: &[DecisionId],
+    catalogue: &Catalogue,
+) -> Vec<Dependant> {
     let timeline = Timeline::new(calls, catalogue, &NOW);
     let of: FxHashSet<DecisionId> = of.iter().copied().collect();
     let dropped = |item: &Item<'_>| of.contains(&item.call.decision) && !item.call.undone;

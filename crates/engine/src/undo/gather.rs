@@ -1,0 +1,329 @@
+//! The calls of an incident: those of its members, every later call that touched a record of
+//! theirs, and so on for what those touched.
+//!
+//! The store's index says which calls name a record, so that nothing else is opened. A call whose
+//! effects name none, because it was imported or nobody knew its tool then, is opened where the
+//! catalogue says today that its tool touches records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use ledger::DecisionRow;
+use model::{
+    Body, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind, Outcome,
+    RunId, Status, Touched,
+};
+use recover::plan::RecordRef;
+use recover::{Call, Catalogue, Claim, Images};
+use serde_json::Value;
+use wire::jsonrpc::Json;
+use wire::mcp::CallResult;
+
+use crate::content::Content;
+use crate::look::fold;
+use crate::{Engine, EngineError};
+
+/// Calls that are opened side by side.
+const AT_ONCE: usize = 16;
+
+type Opening<'a> = BoxFuture<'a, Result<Option<Seen>, EngineError>>;
+
+/// A call that was looked at.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Where it began.
+    at: u64,
+    pub(super) call: Call,
+    pub(super) effects: Vec<Effect>,
+    /// Whether it was revoked before.
+    pub(super) rescinded: bool,
+    records: Vec<RecordRef>,
+}
+
+/// The calls so far.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// In the order of the record.
+    pub(super) taken: Vec<Seen>,
+    /// Every record that they touched.
+    pub(super) records: BTreeMap<String, RecordRef>,
+    /// Calls that name no record and touch some all the same; none of those taken so far.
+    unnamed: Vec<Seen>,
+    known: HashSet<DecisionId>,
+    runs: HashMap<RunId, bool>,
+    /// Where the first of them began.
+    first: Option<u64>,
+}
+
+impl Gathered {
+    /// Takes a call, and returns the records that are new with it.
+    fn take(&mut self, seen: Seen) -> BTreeSet<String> {
+        let mut new = BTreeSet::new();
+        for record in &seen.records {
+            if !self.records.contains_key(&record.uri) {
+                new.insert(record.uri.clone());
+                self.records.insert(record.uri.clone(), record.clone());
+            }
+        }
+        self.taken.push(seen);
+        new
+    }
+
+    fn touches(&self, seen: &Seen) -> bool {
+        let mut uris = seen.records.iter().map(|record| &record.uri);
+        uris.any(|uri| self.records.contains_key(uri))
+    }
+}
+
+impl Engine {
+    /// Adds the calls of members, and of everybody who touched the same since the first of them.
+    pub(super) async fn gather(
+        &self,
+        gathered: &mut Gathered,
+        members: &[DecisionRow],
+        catalogue: &Catalogue,
+    ) -> Result<(), EngineError> {
+        let calls = members.iter().filter(|row| row.keys.kind == Kind::ToolCall);
+        let calls: Vec<&DecisionRow> = calls.filter(|row| gathered.known.insert(row.id)).collect();
+        let mut new = BTreeSet::new();
+        let mut first = gathered.first;
+        for seen in self.open_calls(calls, catalogue).await? {
+            first = Some(first.map_or(seen.at, |first| first.min(seen.at)));
+            new.extend(gathered.take(seen));
+        }
+        let Some(since) = first else { return Ok(()) };
+        if gathered.first != first && !gathered.records.is_empty() {
+            gathered.first = first;
+            new.extend(gathered.records.keys().cloned());
+            let others = self.unnamed(gathered, since, catalogue).await?;
+            gathered.unnamed.extend(others);
+        }
+        while !new.is_empty() {
+            let touched: Vec<Touched> = new.into_iter().map(Touched::Record).collect();
+            let found = self.store.touching(&touched, since).await?;
+            let others = self.others(gathered, found).await?;
+            let others = self.open_calls(others.iter().collect(), catalogue).await?;
+            new = BTreeSet::new();
+            for seen in others {
+                new.extend(gathered.take(seen));
+            }
+            loop {
+                let unnamed = std::mem::take(&mut gathered.unnamed);
+                let (more, rest): (Vec<Seen>, Vec<Seen>) =
+                    unnamed.into_iter().partition(|seen| gathered.touches(seen));
+                gathered.unnamed = rest;
+                if more.is_empty() {
+                    break;
+                }
+                for seen in more {
+                    new.extend(gathered.take(seen));
+                }
+            }
+        }
+        gathered.taken.sort_by_key(|seen| seen.at);
+        Ok(())
+    }
+
+    /// Opens the calls since an entry whose effects name no record, though their tools touch some.
+    async fn unnamed(
+        &self,
+        gathered: &mut Gathered,
+        since: u64,
+        catalogue: &Catalogue,
+    ) -> Result<Vec<Seen>, EngineError> {
+        let tools: BTreeSet<&str> = catalogue
+            .tools()
+            .filter(|(server, tool)| catalogue.touches(server, tool))
+            .map(|(_, tool)| tool)
+            .collect();
+        let unsaid = tools.iter().map(|tool| Touched::Unsaid((*tool).to_owned()));
+        let unsaid: Vec<Touched> = unsaid.collect();
+        let mut ids = self.store.touching(&unsaid, since).await?;
+        ids.extend(self.begun_since(since).await?);
+        let mut others = self.others(gathered, ids).await?;
+        others.retain(|row| {
+            let tool = row.keys.name.as_deref();
+            tool.is_some_and(|tool| tools.contains(tool))
+        });
+        let mut seen = self.open_calls(others.iter().collect(), catalogue).await?;
+        seen.retain(|seen| !seen.records.is_empty());
+        Ok(seen)
+    }
+
+    /// Those of these decisions that are calls, were not opened yet and are no rollback's.
+    async fn others(
+        &self,
+        gathered: &mut Gathered,
+        mut ids: Vec<DecisionId>,
+    ) -> Result<Vec<DecisionRow>, EngineError> {
+        ids.retain(|id| gathered.known.insert(*id));
+        let mut others = Vec::with_capacity(ids.len());
+        for row in self.store.rows(&ids).await? {
+            let is_call = row.keys.kind == Kind::ToolCall;
+            if is_call && !self.is_of_rollback(&row, &mut gathered.runs).await? {
+                others.push(row);
+            }
+        }
+        Ok(others)
+    }
+
+    /// Decisions that were proposed before an entry and began after it, because they waited.
+    async fn begun_since(&self, first: u64) -> Result<Vec<DecisionId>, EngineError> {
+        let started = self.store.events_named(&["started"]).await?;
+        let since = started.partition_point(|index| *index < first);
+        let mut ids = Vec::new();
+        for index in &started[since..] {
+            ids.extend(self.event(*index).await?.body.decision());
+        }
+        let mut rows = self.store.rows(&ids).await?;
+        rows.retain(|row| row.first < first);
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    async fn open_calls(
+        &self,
+        rows: Vec<&DecisionRow>,
+        catalogue: &Catalogue,
+    ) -> Result<Vec<Seen>, EngineError> {
+        // Boxed and in a list of their own: a closure that borrows would not be sent to other threads.
+        let mut opening: Vec<Opening<'_>> = Vec::with_capacity(rows.len());
+        for row in rows {
+            opening.push(Box::pin(self.seen(row, catalogue)));
+        }
+        let opened = futures_util::stream::iter(opening).buffered(AT_ONCE);
+        let seen: Vec<Option<Seen>> = opened.try_collect().await?;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    /// Reads a call, with what it touched; none if it never began, because it was held or refused,
+    /// or did nothing, because an earlier one answered it.
+    async fn seen(
+        &self,
+        row: &DecisionRow,
+        catalogue: &Catalogue,
+    ) -> Result<Option<Seen>, EngineError> {
+        let (decision, events) = self.folded(row.id).await?;
+        let Some(at) = self.began(row, &events).await? else {
+            return Ok(None);
+        };
+        if decision.outcome == Outcome::Replayed {
+            return Ok(None);
+        }
+        let texts = self.texts(&events).await?;
+        let tool = decision.proposal.name.clone().unwrap_or_default();
+        let environment: Environment = texts
+            .get(&Field::Environment)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let server = decision.proposal.server.clone();
+        let server = server.or_else(|| environment.0.get("mcp.server").cloned());
+        // Where the source does not say which server has a tool, the catalogue may know only one.
+        let server = server.or_else(|| said_by(catalogue, &tool));
+        let server = server.unwrap_or_default();
+        let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
+        let arguments = arguments.unwrap_or_default();
+        let result = texts.get(&Field::Result).map(|text| said(text));
+        let image = |field| {
+            let text = texts.get(field);
+            let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
+            images.unwrap_or_default()
+        };
+        let before = image(&Field::Before);
+        let footprint = catalogue.footprint(&server, &tool, &arguments, result.as_ref(), &before);
+        let records = footprint.touches.into_iter().map(|touch| touch.record);
+        let class = decision
+            .effects
+            .first()
+            .map_or(EffectClass::Unreviewed, |effect| effect.class);
+        Ok(Some(Seen {
+            at,
+            records: records.collect(),
+            rescinded: row.status.is_rescinded(),
+            call: Call {
+                decision: row.id,
+                server,
+                tool,
+                arguments,
+                result,
+                outcome: decision.outcome.clone(),
+                class,
+                claim: Claim::of(&environment),
+                before,
+                after: image(&Field::After),
+                undone: decision.position == Status::Compensated,
+            },
+            effects: decision.effects,
+        }))
+    }
+
+    /// Where in the record a call began; none if it never did. A call that waited for a person
+    /// happened when it began, and not when it was proposed.
+    async fn began(&self, row: &DecisionRow, events: &[Event]) -> Result<Option<u64>, EngineError> {
+        let begins = |event: &Event| {
+            matches!(
+                event.body,
+                Body::Begun { .. } | Body::Started { .. } | Body::Reconstructed { .. }
+            )
+        };
+        match events.iter().position(begins) {
+            None => Ok(None),
+            Some(0) => Ok(Some(row.first)),
+            Some(place) => Ok(self.store.events_of(row.id).await?.get(place).copied()),
+        }
+    }
+
+    pub(super) async fn folded(
+        &self,
+        id: DecisionId,
+    ) -> Result<(Decision, Vec<Event>), EngineError> {
+        let events = self.events_of(id).await?;
+        let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
+        Ok((fold(id, events.iter())?, events))
+    }
+
+    /// Opens what a decision's events sealed, as far as it is text that can be read.
+    async fn texts(&self, events: &[Event]) -> Result<BTreeMap<Field, String>, EngineError> {
+        let mut texts = BTreeMap::new();
+        for event in events {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
+                continue;
+            };
+            for field in fields {
+                if let Ok(text) = String::from_utf8(field.bytes) {
+                    texts.insert(field.role, text);
+                }
+            }
+        }
+        Ok(texts)
+    }
+}
+
+/// Returns the server whose tool this is, where the catalogue knows one such tool.
+pub(crate) fn said_by(catalogue: &Catalogue, tool: &str) -> Option<String> {
+    let mut of = catalogue.tools().filter(|(_, name)| *name == tool);
+    match (of.next(), of.next()) {
+        (Some((server, _)), None) => Some(server.to_owned()),
+        _ => None,
+    }
+}
+
+/// What a result says: of a tool over MCP what it holds, structured or as text; JSON where it is.
+pub(crate) fn said(text: &str) -> Value {
+    let value = json_or_text(text);
+    let of_mcp = value
+        .get("content")
+        .or_else(|| value.get("structuredContent"));
+    match Json::parse(text) {
+        Ok(json) if of_mcp.is_some() => CallResult::read(json).value(),
+        _ => value,
+    }
+}
+
+/// A text as JSON, or as it is.
+pub(crate) fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
