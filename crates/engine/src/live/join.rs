@@ -34,6 +34,17 @@ pub(super) struct Asked {
     pub(super) decision: DecisionId,
     pub(super) name: String,
     pub(super) id: Option<String>,
+    /// Whether something rescinded was taken out of what the model was sent.
+    pub(super) repaired: bool,
+}
+
+/// Who asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) run: RunId,
+    pub(super) agent: &'a str,
+    pub(super) decision: DecisionId,
+    pub(super) repaired: bool,
 }
 
 impl Default for Joins {
@@ -46,13 +57,7 @@ impl Default for Joins {
 
 impl Joins {
     /// Remembers what a model asked for.
-    pub(super) fn asked(
-        &mut self,
-        run: RunId,
-        agent: &str,
-        decision: DecisionId,
-        calls: &[OwnedCall],
-    ) {
+    pub(super) fn asked(&mut self, by: Asker<'_>, calls: &[OwnedCall]) {
         for call in calls {
             let key = key_of(&call.arguments);
             let same = self.asked.get_or_insert_mut(key, VecDeque::new);
@@ -60,11 +65,12 @@ impl Joins {
                 same.pop_front();
             }
             same.push_back(Asked {
-                run,
-                agent: agent.to_owned(),
-                decision,
+                run: by.run,
+                agent: by.agent.to_owned(),
+                decision: by.decision,
                 name: call.name.clone(),
                 id: call.id.clone(),
+                repaired: by.repaired,
             });
         }
     }
@@ -153,8 +159,15 @@ mod tests {
     fn a_call_is_joined_to_who_asked_for_it_once() {
         let mut joins = Joins::default();
         let asked = [call("mcp__desk__cancel", r#"{"order":"W1","why":"late"}"#)];
-        joins.asked(run(1), "ada", decision(1), &asked);
-        joins.asked(run(2), "bob", decision(2), &asked);
+        for (n, agent) in [(1, "ada"), (2, "bob")] {
+            let by = Asker {
+                run: run(n),
+                agent,
+                decision: decision(n),
+                repaired: false,
+            };
+            joins.asked(by, &asked);
+        }
         let arguments = r#"{ "why": "late", "order": "W1" }"#;
         let mut take = |agent| {
             joins

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::append::{RecordError, batch};
 use super::call::{Call, Ended, OwnedItem, Touches, What, snapshot};
 use super::flight::Flight;
+use super::join::Asker;
 use super::kept::{Answered, Continues, Held};
 use super::pass::{Made, Pass};
 use super::place::Place;
@@ -205,10 +206,11 @@ impl Inner {
                 arguments, call_id, ..
             } => {
                 let id = call_id.or(place.joined.as_ref().and_then(|asked| asked.id.as_deref()));
-                merge(
-                    &mut known,
-                    self.trace_call(&traced, Some(arguments), None, id),
-                );
+                let mut carried = self.trace_call(&traced, Some(arguments), None, id);
+                if place.joined.as_ref().is_some_and(|asked| asked.repaired) {
+                    self.rescinded.doubt(&mut carried);
+                }
+                merge(&mut known, carried);
                 None
             }
             What::Message { text, .. } => {
@@ -549,7 +551,7 @@ impl Open {
         };
         let mut said = inner.trace_end(&self.traced, &ended.output, &ended.asked);
         if let Some(repaired) = &self.repaired {
-            repaired.clear(&mut causes, &mut said);
+            repaired.clear(&mut causes, &mut said, &inner.rescinded);
         }
         self.remember(&ended, &causes);
         merge(&mut causes, said);
@@ -570,7 +572,13 @@ impl Open {
         let acts = !ended.asked.is_empty() && inner.options.tools_in_outage == InOutage::Block;
         let blocks = self.blocks || acts;
         if !ended.asked.is_empty() {
-            inner.joins().asked(*run, agent, *decision, &ended.asked);
+            let by = Asker {
+                run: *run,
+                agent,
+                decision: *decision,
+                repaired: self.repaired.is_some(),
+            };
+            inner.joins().asked(by, &ended.asked);
         }
         let heard = self.heard.unwrap_or_else(|| Heard::of(&ended.outcome));
         let status = model::Status::from(&ended.outcome).name();

@@ -15,7 +15,9 @@ use wire::llm::{self, Api};
 use super::Inner;
 use super::admit::exact_call;
 use super::call::{OwnedCall, OwnedItem};
+use super::join::Asker;
 use super::kept::{Answered, Continues, Held};
+use super::repair::is_repair;
 use super::trace::Traced;
 use crate::content::Content;
 use crate::undo::{json_or_text, said};
@@ -172,8 +174,13 @@ impl Inner {
                     self.trace_end(&traced, &output, &calls);
                     self.rescinded.said(&output, traced.decision);
                 }
-                self.joins()
-                    .asked(traced.run, &traced.agent, traced.decision, &calls);
+                let by = Asker {
+                    run: traced.run,
+                    agent: &traced.agent,
+                    decision: traced.decision,
+                    repaired: decision.causes.iter().any(is_repair),
+                };
+                self.joins().asked(by, &calls);
                 let held = Answered {
                     run: traced.run,
                     decision: traced.decision,

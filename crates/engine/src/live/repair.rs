@@ -84,14 +84,21 @@ impl Repaired {
 
     /// Takes out of an inference's causes what was taken out of its prompt. What its answer says
     /// it may have from elsewhere, and whether it does nobody knows.
-    pub(super) fn clear(&self, prompt: &mut Vec<Cause>, answer: &mut [Cause]) {
+    pub(super) fn clear(
+        &self,
+        prompt: &mut Vec<Cause>,
+        answer: &mut [Cause],
+        rescinded: &super::rescinded::Index,
+    ) {
         prompt.retain(|cause| !self.taken.contains(&cause.decision));
-        for cause in answer {
-            if self.taken.contains(&cause.decision) {
-                cause.strength = Strength::Possible;
-            }
-        }
+        rescinded.doubt(prompt);
+        rescinded.doubt(answer);
     }
+}
+
+/// Whether an edge says that something rescinded was taken out of what its decision was sent.
+pub(super) fn is_repair(cause: &Cause) -> bool {
+    matches!(&cause.evidence, Evidence::Explicit { by } if by == BY)
 }
 
 impl Inner {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use context::{Audience, Marks, Trace};
-use model::{DecisionId, RunId};
+use model::{Cause, DecisionId, RunId, Strength};
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Recorder};
@@ -109,6 +109,17 @@ impl Index {
         let mut known = self.known();
         for decision in decisions {
             known.reached(decision, run);
+        }
+    }
+
+    /// Makes edges to what is rescinded possible ones. Where it was taken out of what a model was
+    /// sent, the answer has what reminds of it from elsewhere, or it does not: nobody knows.
+    pub(super) fn doubt(&self, causes: &mut [Cause]) {
+        let known = self.known();
+        for cause in causes {
+            if known.numbers.contains_key(&cause.decision) {
+                cause.strength = Strength::Possible;
+            }
         }
     }
 

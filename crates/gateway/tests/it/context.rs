@@ -265,6 +265,61 @@ async fn c43_what_a_rescinded_tool_call_said_goes_and_what_was_asked_stays() {
 }
 
 #[tokio::test]
+async fn what_was_taken_out_of_a_request_makes_no_certain_edges_for_what_comes_of_it() {
+    let payment = "PAY-30552-XK91";
+    let arguments = json!({ "payment": payment }).to_string();
+    let call = json!({ "id": "call_2", "type": "function",
+        "function": { "name": "refund", "arguments": arguments } });
+    let asks = json!({ "id": "c-2", "model": "m-1", "choices": [{ "index": 0,
+        "finish_reason": "tool_calls",
+        "message": { "role": "assistant", "content": payment, "tool_calls": [call] } }] });
+    let wire = &WIRES[0];
+    let wrong = format!("The customer paid with {payment}.");
+    let scripts = vec![answer(&(wire.answer)(&wrong)), answer(&asks.to_string())];
+    let (desk, _stub) = Desk::open(scripts).await;
+    let headers = header("ada", "ticket-1");
+    let first = wire.body(&[("user", "How was it paid?")]);
+    let got = desk.send(wire.path, first, &headers).await;
+    let first = got.header("x-rescind-decision").unwrap().to_owned();
+    rescind(&desk, &first).await;
+    let turns = [
+        ("user", "How was it paid?"),
+        ("assistant", &wrong),
+        ("user", "Then refund it."),
+    ];
+    desk.send(wire.path, wire.body(&turns), &headers).await;
+    let begun = desk.recorder.begin(Call {
+        caller: Caller::default(),
+        what: What::ToolCall {
+            server: "desk",
+            tool: "refund",
+            arguments: &arguments,
+            class: EffectClass::Read,
+            by: ClassSource::Catalogue,
+            call_id: None,
+        },
+        asked: (Media::Json, &arguments),
+        environment: Environment::default(),
+        touches: None,
+    });
+    let open = begun.await.unwrap();
+    let ended = Ended::with(Outcome::Succeeded);
+    open.finish(ended).await.unwrap().durable().await.unwrap();
+    // Where the model had it from, if not from there, nobody knows.
+    let all = desk.decisions(4).await;
+    let of = |kind: &str| {
+        let view = all.iter().rev().find(|view| view.node.kind == kind);
+        let causes = view.unwrap().causes.iter();
+        let causes = causes.filter(|cause| cause.decision == first);
+        causes
+            .map(|c| format!("{} {}", c.strength, c.kind))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("inference"), ["possible value"]);
+    assert_eq!(of("tool-call"), ["possible value"]);
+}
+
+#[tokio::test]
 async fn c43_another_agent_that_was_told_is_told_no_more_and_strangers_are_left_alone() {
     let wire = &WIRES[0];
     let scripts = vec![
