@@ -46,7 +46,8 @@ pub struct IndexKeys {
 pub enum Touched {
     /// A record, by its URI.
     Record(String),
-    /// The event begins a call of this tool, and names no record.
+    /// The event begins a call of this tool, and names no record. Of a decision that waited before it
+    /// began the tool is empty: its first event names it.
     Unsaid(String),
 }
 
@@ -198,8 +199,12 @@ fn touches(body: &Body) -> Vec<Touched> {
         .collect();
     touches.sort_unstable();
     touches.dedup();
-    if let (true, Some(proposal)) = (touches.is_empty(), body.proposal()) {
-        let tool = proposal.name.clone().unwrap_or_default();
+    if touches.is_empty() {
+        let tool = match (body, body.proposal()) {
+            (_, Some(proposal)) => proposal.name.clone().unwrap_or_default(),
+            (Body::Started { .. }, None) => String::new(),
+            _ => return touches,
+        };
         touches.push(Touched::Unsaid(tool));
     }
     touches

@@ -137,10 +137,11 @@ impl Engine {
             .filter(|(server, tool)| catalogue.touches(server, tool))
             .map(|(_, tool)| tool)
             .collect();
-        let unsaid = tools.iter().map(|tool| Touched::Unsaid((*tool).to_owned()));
+        // Calls that waited and began since are found under no tool.
+        let names = tools.iter().chain([&""]);
+        let unsaid = names.map(|tool| Touched::Unsaid((*tool).to_owned()));
         let unsaid: Vec<Touched> = unsaid.collect();
-        let mut ids = self.store.touching(&unsaid, since).await?;
-        ids.extend(self.begun_since(since).await?);
+        let ids = self.store.touching(&unsaid, since).await?;
         let mut others = self.others(gathered, ids).await?;
         others.retain(|row| {
             let tool = row.keys.name.as_deref();
@@ -166,19 +167,6 @@ impl Engine {
             }
         }
         Ok(others)
-    }
-
-    /// Decisions that were proposed before an entry and began after it, because they waited.
-    async fn begun_since(&self, first: u64) -> Result<Vec<DecisionId>, EngineError> {
-        let started = self.store.events_named(&["started"]).await?;
-        let since = started.partition_point(|index| *index < first);
-        let mut ids = Vec::new();
-        for index in &started[since..] {
-            ids.extend(self.event(*index).await?.body.decision());
-        }
-        let mut rows = self.store.rows(&ids).await?;
-        rows.retain(|row| row.first < first);
-        Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
     async fn open_calls(

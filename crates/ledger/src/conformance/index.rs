@@ -252,6 +252,7 @@ pub(super) async fn finds_tool_calls_by_what_they_touch(store: &dyn Store) {
         make.propose(other, run, "a", &[]),
         make.touch(three, &["orders/3"]),
         make.touch(one, &["orders/1"]),
+        make.start(other),
     ];
     store.append(batch(leaves)).await.expect("appends");
     settle(store).await;
@@ -272,6 +273,7 @@ pub(super) async fn finds_tool_calls_by_what_they_touch(store: &dyn Store) {
         [two, three]
     );
     assert_eq!(touching(&[unsaid("make")], 0).await, [three]);
+    assert_eq!(touching(&[unsaid("")], 0).await, [other]);
     assert_eq!(touching(&[unsaid("read"), unsaid("a")], 0).await, []);
     assert_eq!(touching(&[record("make"), record("orders")], 0).await, []);
     assert_eq!(touching(&[], 0).await, []);
