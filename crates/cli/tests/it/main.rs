@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod crash;
 mod demo;
+mod reads;
 mod rollback;
 mod running;
 mod tampering;

@@ -172,7 +172,7 @@ fn certain(at: &str) -> String {
 const POSSIBLE: &str = "possible: looked at `orders/W1`, which was changed there";
 
 #[tokio::test]
-async fn who_looks_at_what_another_changed_depends_on_it_and_nobody_else_does() {
+async fn c4_who_looks_at_what_another_changed_depends_on_it_and_nobody_else_does() {
     let store = Arc::new(MemoryStore::default());
     let mut desk = Desk::over(&store, 1).await;
     let before = desk.call("bob", "look", "W1").await;

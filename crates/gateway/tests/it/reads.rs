@@ -28,7 +28,7 @@ fn status(orders: &Shared) -> Value {
 }
 
 #[tokio::test]
-async fn what_followed_through_a_record_is_in_every_view_of_it_and_ends_with_the_rollback() {
+async fn c4_what_followed_through_a_record_is_in_every_view_of_it_and_ends_with_the_rollback() {
     let (world, orders, _stub) = world().await;
     let engine = world.recorder.engine().clone();
     let wrong = call(&world, "ada", "cancel", None).await;
