@@ -148,13 +148,30 @@ impl Carrier {
         Ok(false)
     }
 
-    /// Finds what depends for certain on what is taken back, and is not named in the plan.
+    /// Finds what depends for certain on what is taken back, and is not named in the plan. What
+    /// followed from a torn call before the plan was made stays, as the plan says.
     async fn late(&self) -> Result<Late, EngineError> {
         let plan = &self.rollback.plan;
         let mut seen: HashSet<DecisionId> = plan.affected.iter().map(|a| a.decision).collect();
-        seen.extend(plan.torn.iter().map(|torn| torn.decision));
-        let mut front: Vec<DecisionId> = self.concerned.keys().copied().collect();
+        let torn: HashSet<DecisionId> = plan.torn.iter().map(|torn| torn.decision).collect();
+        seen.extend(&torn);
+        let (torn, others): (Vec<_>, Vec<_>) =
+            self.concerned.keys().partition(|id| torn.contains(*id));
         let mut late = Late::default();
+        self.spread_late(others, 0, &mut seen, &mut late).await?;
+        self.spread_late(torn, plan.size, &mut seen, &mut late)
+            .await?;
+        Ok(late)
+    }
+
+    /// Adds what depends on decisions, as far as it begins at an entry or after it.
+    async fn spread_late(
+        &self,
+        mut front: Vec<DecisionId>,
+        since: u64,
+        seen: &mut HashSet<DecisionId>,
+        late: &mut Late,
+    ) -> Result<(), EngineError> {
         let mut runs: HashMap<RunId, bool> = HashMap::new();
         while !front.is_empty() && seen.len() < LATE_MAX {
             let store = self.engine.store();
@@ -168,7 +185,8 @@ impl Carrier {
             front.clear();
             next.sort_unstable();
             for row in store.rows(&next).await? {
-                if is_about_recovery(row.keys.kind)
+                if row.first < since
+                    || is_about_recovery(row.keys.kind)
                     || self.engine.is_of_rollback(&row, &mut runs).await?
                     || row.status.is_rescinded()
                 {
@@ -181,7 +199,7 @@ impl Carrier {
                 }
             }
         }
-        Ok(late)
+        Ok(())
     }
 
     async fn outdated(mut self, late: Vec<DecisionId>) -> Result<(), EngineError> {

@@ -446,6 +446,44 @@ async fn c29_calls_in_flight_end_before_anything_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_followed_from_a_torn_call_before_the_plan_stays_and_what_came_later_does_not() {
+    for later in [false, true] {
+        let (scene, world) = (scene().await, world());
+        let class = EffectClass::Compensable;
+        // It touched a record of the cancelled order, and depends on nothing that is taken back.
+        let torn = called(&scene.recorder, "billing", class, &[]).await;
+        let kept = called(&scene.recorder, "billing", class, &[torn]).await;
+        scene.engine.caught_up(Duration::from_secs(1)).await;
+        let mut plan = plan_of(&scene, Tells::Key);
+        plan.size = scene.engine.store().status().await.unwrap().durable;
+        plan.affected.push(Affected {
+            decision: torn,
+            ring: Strength::Certain,
+            fate: Fate::NothingToUndo,
+            steps: Vec::new(),
+        });
+        plan.torn.push(Torn {
+            decision: torn,
+            relies_on: scene.cancelled,
+            why: "the order would not be there".to_owned(),
+        });
+        let id = approved(&scene.engine, &plan).await;
+        if later {
+            called(&scene.recorder, "billing", class, &[torn]).await;
+        }
+        let view = carried(&scene.engine, id, &world).await;
+        match later {
+            true => assert_eq!(view.state, State::Outdated),
+            false => {
+                assert_eq!(view.state, State::Succeeded, "{}", told(&view));
+                let kept = scene.engine.decision(kept).await.unwrap();
+                assert_eq!(kept.node.status, "succeeded");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_effect_makes_the_plan_outdated_and_nothing_is_undone() {
     let (scene, world) = (scene().await, world());
     let id = approved(&scene.engine, &plan_of(&scene, Tells::Key)).await;

@@ -18,7 +18,7 @@ use engine::{Engine, EngineError, ManualClock};
 use ledger::{SeededEntropy, Store};
 use model::{ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome, Strength};
 use recover::Plan;
-use recover::plan::{Act, Affected, Check, Fate, Incident, PutBack, Step};
+use recover::plan::{Act, Affected, Check, Fate, Incident, PutBack, Step, Torn};
 use serde_json::{Value, json};
 
 use world::{World, call, fields, record};
