@@ -19,4 +19,8 @@ mod real_runs;
 mod rescind;
 mod rests;
 mod support;
+#[path = "../../../recover/tests/it/systems.rs"]
+mod systems;
 mod undo;
+#[path = "../../../recover/tests/it/world.rs"]
+mod world;

@@ -39,16 +39,16 @@ impl Draw {
 
 /// A system after it ran.
 pub(crate) struct System {
-    begin: World,
+    pub(crate) begin: World,
     pub(crate) world: World,
-    agents: Vec<String>,
+    pub(crate) agents: Vec<String>,
     /// Of each decision: who took it.
-    by: Vec<usize>,
-    edges: Vec<Edge>,
+    pub(crate) by: Vec<usize>,
+    pub(crate) edges: Vec<Edge>,
     pub(crate) calls: Vec<Call>,
-    checkpoints: Vec<Checkpoint>,
+    pub(crate) checkpoints: Vec<Checkpoint>,
     /// Of each checkpoint: what the agent remembers.
-    remembers: BTreeMap<DecisionId, BTreeSet<DecisionId>>,
+    pub(crate) remembers: BTreeMap<DecisionId, BTreeSet<DecisionId>>,
     graph: Graph,
 }
 

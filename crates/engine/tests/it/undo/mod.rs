@@ -1,8 +1,10 @@
 //! Carrying plans out: once, in order, through crashes.
 
+mod across;
 mod carry;
 mod crash;
 mod disk;
+mod media;
 mod recorded;
 mod world;
 
