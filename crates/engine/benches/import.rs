@@ -13,6 +13,10 @@
 //! A decision costs about the same whatever it says, so throughput in bytes follows from how long
 //! messages are. The last lines therefore show the other formats of which there are recordings at
 //! hand, repeated to half as many megabytes, with the bytes of a decision beside the throughput.
+//!
+//! `-- embedded` measures the embedded store alone, `RESCIND_BENCH_ROUNDS` times (default 5), for
+//! whoever profiles it. What it writes stays until the end: file systems look for a while at every
+//! inode that was freed just before they hand out another.
 
 #![expect(
     clippy::print_stdout,
@@ -45,6 +49,15 @@ fn main() {
     let lines = text.lines().count();
     let mb = text.len() as f64 / 1e6;
     println!("{lines} runs, {mb:.1} MB of JSON Lines");
+    if std::env::args().any(|argument| argument == "embedded") {
+        let rounds = std::env::var("RESCIND_BENCH_ROUNDS").ok();
+        let rounds = rounds.and_then(|rounds| rounds.parse().ok());
+        let dirs: Vec<_> = (0..rounds.unwrap_or(5))
+            .map(|_| one_line(Format::OpenaiChat, &text))
+            .collect();
+        drop(dirs);
+        return;
+    }
     let parse = timed(|| {
         let options = wire::import::Options::default();
         let runs = wire::import::read(Format::OpenaiChat, text.as_bytes(), &options).unwrap();
@@ -72,6 +85,7 @@ fn main() {
         embedded / raw
     );
     println!("peak memory:        {:8.1} MB", peak_mb());
+    let mut dirs = vec![dir];
     let sets = [
         (Format::WhoAndWhen, "who-and-when"),
         (Format::Atif, "terminal-runs"),
@@ -81,13 +95,13 @@ fn main() {
     for (format, set) in sets {
         let text = repeated(format, set, megabytes.unwrap_or(32) << 19);
         if !text.is_empty() {
-            one_line(format, &text);
+            dirs.push(one_line(format, &text));
         }
     }
 }
 
-/// Measures the embedded store with a format.
-fn one_line(format: Format, text: &str) {
+/// Measures the embedded store with a format, and returns where it is.
+fn one_line(format: Format, text: &str) -> tempfile::TempDir {
     let options = wire::import::Options::default();
     let runs = wire::import::read(format, text.as_bytes(), &options).unwrap();
     let decisions = runs.iter().map(|run| run.steps.len()).sum::<usize>();
@@ -107,6 +121,7 @@ fn one_line(format: Format, text: &str) {
         text.len() as f64 / decisions as f64,
         wall * 1e6 / decisions as f64
     );
+    dir
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
