@@ -55,13 +55,6 @@ pub fn empty_root() -> Digest {
 
 /// Returns SHA-256 of `0x00 || entry`.
 pub fn leaf_hash(entry: &[u8]) -> Digest {
-    // A copy on the stack and one call are quicker than a hash in two steps.
-    const SMALL: usize = 4096;
-    if entry.len() < SMALL {
-        let mut bytes = [0; SMALL];
-        bytes[1..=entry.len()].copy_from_slice(entry);
-        return leaf_hash_prefixed(&bytes[..=entry.len()]);
-    }
     sha256_parts(&[&[0], entry])
 }
 

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use ledger::cosign::WitnessKey;
-use ledger::digest::sha256;
+use ledger::digest::{hmac_sha256, sha256, sha256_parts};
 use ledger::merkle::{
     Frontier, empty_root, leaf_hash, leaf_hashes, node_hash, verify_consistency, verify_inclusion,
 };
@@ -256,4 +256,53 @@ fn the_example_of_the_specification_verifies() {
                 u72IneyaQM=\n";
     let note = ledger::Note::parse(note.as_bytes()).unwrap();
     assert_eq!(note.verify(&[key]).unwrap().len(), 1);
+}
+
+/// RFC 4231, test cases 1, 2, 3 and 6.
+#[test]
+fn a_commitment_is_the_hmac_of_the_rfc() {
+    let cases: [(&[u8], &[u8], &str); 4] = [
+        (
+            &[0x0b; 20],
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe",
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            &[0xaa; 20],
+            &[0xdd; 50],
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+        ),
+        (
+            &[0xaa; 131],
+            b"Test Using Larger Than Block-Size Key - Hash Key First",
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+    ];
+    for (key, text, tag) in cases {
+        assert_eq!(hmac_sha256(key, text).to_string(), tag);
+    }
+}
+
+#[test]
+fn hashes_do_not_depend_on_how_they_are_computed() {
+    let text: Vec<u8> = (0..6_000u32).map(|n| (n * 7) as u8).collect();
+    let salt = [0x5a; 16];
+    let pad = |with: u8| [[with ^ 0x5a; 16].as_slice(), &[with; 48]].concat();
+    let lengths = [0, 1, 63, 64, 65, 1_471, 1_472, 1_473, 1_536, 1_537];
+    for len in lengths
+        .into_iter()
+        .chain([4_031, 4_032, 4_033, 4_096, 4_097, 6_000])
+    {
+        let text = &text[..len];
+        let (front, rear) = text.split_at(len / 3);
+        assert_eq!(sha256_parts(&[front, &[], rear]), sha256(text), "{len}");
+        let inner = sha256(&[&pad(0x36), text].concat());
+        let outer = sha256(&[&pad(0x5c), &inner.0[..]].concat());
+        assert_eq!(hmac_sha256(&salt, text), outer, "{len}");
+    }
 }
