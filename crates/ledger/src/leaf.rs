@@ -44,7 +44,8 @@ impl Leaf {
     /// # Errors
     /// [`LeafError::TooLong`].
     pub fn encode(event: &Event) -> Result<Self, LeafError> {
-        let mut bytes = Vec::with_capacity(1_024);
+        // Few are longer: to move one costs more than the room that the others leave.
+        let mut bytes = Vec::with_capacity(1_536);
         serde_json::to_writer(&mut bytes, event).map_err(LeafError::Form)?;
         if bytes.len() > LEAF_LEN_MAX {
             return Err(LeafError::TooLong { len: bytes.len() });

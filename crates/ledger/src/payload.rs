@@ -270,14 +270,13 @@ impl Sealer {
         aad: &[u8],
         fields: &[FieldIn<'_>],
     ) -> Result<Sealed, PayloadError> {
-        self.encode(fields)?;
-        let plain = &**self.fields;
-        let mut blob = Vec::with_capacity(HEAD_BYTES + 1 + plain.len() + TAG_BYTES);
+        let len = encoded_len(fields)?;
+        let mut blob = Vec::with_capacity(HEAD_BYTES + 1 + len + TAG_BYTES);
         blob.push(PAYLOAD_VERSION);
         blob.extend_from_slice(&nonce);
-        if !compress(self.compressor.as_mut(), plain, &mut blob) {
+        if len < COMPRESS_FROM || !self.compress(fields, &mut blob) {
             blob.push(0);
-            blob.extend_from_slice(plain);
+            encode(fields, &mut blob);
         }
         let (_, body) = blob.split_at_mut(HEAD_BYTES);
         let tag = key
@@ -298,31 +297,64 @@ impl Sealer {
         })
     }
 
-    fn encode(&mut self, fields: &[FieldIn<'_>]) -> Result<(), PayloadError> {
-        const LIMIT: usize = u32::MAX as usize / 2;
-        let too_large = |what, found, limit| PayloadError::TooLarge { what, found, limit };
-        let out = &mut *self.fields;
-        out.clear();
-        let count = u16::try_from(fields.len())
-            .map_err(|_| too_large("list of fields", fields.len(), 65_535))?;
-        out.extend_from_slice(&count.to_be_bytes());
-        for field in fields {
-            for (what, text) in [("role", field.role), ("media type", field.media)] {
-                let length =
-                    u8::try_from(text.len()).map_err(|_| too_large(what, text.len(), 255))?;
-                out.push(length);
-                out.extend_from_slice(text.as_bytes());
+    /// Appends the compressed body to `blob` and tells whether that was worth it; `blob` is as it
+    /// was otherwise.
+    fn compress(&mut self, fields: &[FieldIn<'_>], blob: &mut Vec<u8>) -> bool {
+        let Some(compressor) = &mut self.compressor else {
+            return false;
+        };
+        let plain = &mut *self.fields;
+        plain.clear();
+        encode(fields, plain);
+        let before = blob.len();
+        blob.push(1);
+        let length = u32::try_from(plain.len()).expect("checked before it is encoded");
+        blob.extend_from_slice(&length.to_be_bytes());
+        let start = blob.len();
+        // A frame that needs more room than this is no gain and fails for want of room.
+        blob.resize(before + plain.len(), 0);
+        let compressed = compressor.compress_to_buffer(plain, &mut blob[start..]);
+        blob.truncate(compressed.as_ref().map_or(before, |length| start + length));
+        compressed.is_ok()
+    }
+}
+
+/// The length of all fields as they are encoded.
+fn encoded_len(fields: &[FieldIn<'_>]) -> Result<usize, PayloadError> {
+    const LIMIT: usize = u32::MAX as usize / 2;
+    let too_large = |what, found, limit| PayloadError::TooLarge { what, found, limit };
+    if fields.len() > usize::from(u16::MAX) {
+        return Err(too_large("list of fields", fields.len(), 65_535));
+    }
+    let mut total: usize = 2;
+    for field in fields {
+        for (what, text) in [("role", field.role), ("media type", field.media)] {
+            if text.len() > usize::from(u8::MAX) {
+                return Err(too_large(what, text.len(), 255));
             }
-            out.extend_from_slice(&field.salt);
-            let total = out.len().saturating_add(field.bytes.len());
-            if total > LIMIT {
-                return Err(too_large("payload", total, LIMIT));
-            }
-            let length = u32::try_from(field.bytes.len()).expect("checked above");
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(field.bytes);
+            total += 1 + text.len();
         }
-        Ok(())
+        total = total.saturating_add(SALT_BYTES + 4 + field.bytes.len());
+        if total > LIMIT {
+            return Err(too_large("payload", total, LIMIT));
+        }
+    }
+    Ok(total)
+}
+
+/// Appends fields whose lengths were checked.
+fn encode(fields: &[FieldIn<'_>], out: &mut Vec<u8>) {
+    let count = u16::try_from(fields.len()).expect("checked before");
+    out.extend_from_slice(&count.to_be_bytes());
+    for field in fields {
+        for text in [field.role, field.media] {
+            out.push(u8::try_from(text.len()).expect("checked before"));
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(&field.salt);
+        let length = u32::try_from(field.bytes.len()).expect("checked before");
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(field.bytes);
     }
 }
 
@@ -336,28 +368,6 @@ impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealer").finish_non_exhaustive()
     }
-}
-
-/// Appends the compressed body to `blob` and tells whether that was worth it; `blob` is as it was
-/// otherwise.
-fn compress(
-    compressor: Option<&mut zstd::bulk::Compressor<'static>>,
-    plain: &[u8],
-    blob: &mut Vec<u8>,
-) -> bool {
-    let Some(compressor) = compressor.filter(|_| plain.len() >= COMPRESS_FROM) else {
-        return false;
-    };
-    let before = blob.len();
-    blob.push(1);
-    let length = u32::try_from(plain.len()).expect("checked when it was encoded");
-    blob.extend_from_slice(&length.to_be_bytes());
-    let start = blob.len();
-    // A frame that needs more room than this is no gain and fails for want of room.
-    blob.resize(before + plain.len(), 0);
-    let compressed = compressor.compress_to_buffer(plain, &mut blob[start..]);
-    blob.truncate(compressed.as_ref().map_or(before, |length| start + length));
-    compressed.is_ok()
 }
 
 fn bound(aad: &[u8]) -> Aad<Vec<u8>> {
