@@ -9,6 +9,7 @@ use model::{
     SubjectId, Touched,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Mark;
 use super::rows::Rows;
@@ -21,7 +22,9 @@ pub(super) const EDGE_LEN: usize = 17;
 /// the log: few rows for the usual cause, and none that grows without bound.
 const EFFECTS_SPAN: u64 = 1_024;
 
-/// Rows that share a statement. Wide rows share less of what it costs.
+/// Rows that share a statement. Wide rows share less of what it costs. Statements of several rows
+/// say `OR FAIL`: one that failed leaves what it did until then, which goes with the transaction,
+/// and SQLite need not keep a copy of every page before the statement changes it.
 const AT_ONCE: usize = 32;
 const DECISIONS_AT_ONCE: usize = 8;
 
@@ -58,16 +61,19 @@ struct Gathered<'k> {
     decisions_of_runs: Spans,
     payloads_of_subjects: Spans,
     touches: Vec<(i64, i64, DecisionId)>,
-    heads: HashMap<[u8; 16], EventId>,
-    statuses: HashMap<DecisionId, (RunId, Status, Status)>,
-    counts: HashMap<(RunId, Status), i64>,
+    heads: FxHashMap<[u8; 16], EventId>,
+    statuses: FxHashMap<DecisionId, (RunId, Status, Status)>,
+    counts: FxHashMap<(RunId, Status), i64>,
+    /// Not by a hash that others can foresee: names of agents and tools are theirs.
     agents: HashSet<(RunId, &'k str)>,
     /// By server and name: calls, where the first begins, and the last.
     tools: HashMap<(&'k str, &'k str), (i64, u64, u64)>,
-    runs: HashSet<RunId>,
-    subjects: HashSet<SubjectId>,
+    runs: FxHashSet<RunId>,
+    subjects: FxHashSet<SubjectId>,
     /// Whether each decision that begins is looked up first.
     careful: bool,
+    /// The first leaf of the transaction.
+    from: u64,
 }
 
 /// A decision and the first of its events.
@@ -149,7 +155,7 @@ impl Writer {
         let mut mark = self.mark;
         let mut words = self.words.clone();
         {
-            let mut gathered = Gathered::begin(&transaction, careful)?;
+            let mut gathered = Gathered::begin(&transaction, mark.size, careful)?;
             let mut statements = Statements::prepare(&transaction)?;
             for item in items {
                 let code = word(&transaction, &mut words, item.keys.what)?;
@@ -393,7 +399,7 @@ impl<'c> Statements<'c> {
 }
 
 impl Gathered<'_> {
-    fn begin(connection: &Connection, careful: bool) -> rusqlite::Result<Self> {
+    fn begin(connection: &Connection, from: u64, careful: bool) -> rusqlite::Result<Self> {
         Ok(Self {
             events: Vec::new(),
             effects: Vec::new(),
@@ -411,14 +417,15 @@ impl Gathered<'_> {
                  DO UPDATE SET last = excluded.last, count = excluded.count",
             )?,
             touches: Vec::new(),
-            heads: HashMap::new(),
-            statuses: HashMap::new(),
-            counts: HashMap::new(),
+            heads: FxHashMap::default(),
+            statuses: FxHashMap::default(),
+            counts: FxHashMap::default(),
             agents: HashSet::new(),
             tools: HashMap::new(),
-            runs: HashSet::new(),
-            subjects: HashSet::new(),
+            runs: FxHashSet::default(),
+            subjects: FxHashSet::default(),
             careful,
+            from,
         })
     }
 
@@ -460,14 +467,14 @@ impl Gathered<'_> {
         self.decisions_of_runs.write(connection)?;
         self.payloads_of_subjects.write(connection)?;
         self.events.sort_unstable();
-        Rows::prepare(connection, "INSERT INTO event", 2, AT_ONCE, "")?.put(
+        Rows::prepare(connection, "INSERT OR FAIL INTO event", 2, AT_ONCE, "")?.put(
             &self.events,
             |(id, seq), values| {
                 values.push(&id.as_bytes()[..])?;
                 values.push(seq)
             },
         )?;
-        write_effects(connection, self.effects)?;
+        write_effects(connection, self.effects, self.from / EFFECTS_SPAN)?;
         self.touches.sort_unstable();
         // Two names can have one key.
         Rows::prepare(connection, "INSERT OR IGNORE INTO touch", 3, AT_ONCE, "")?.put(
@@ -563,32 +570,44 @@ fn write_begun(connection: &Connection, begun: &[Begun<'_>]) -> rusqlite::Result
 }
 
 /// Writes edges under their causes. Those of one cause stay in the order of the log, so that its
-/// row is the same wherever transactions begin.
+/// row is the same wherever transactions begin. Of the spans only the first can have rows already.
 fn write_effects(
     connection: &Connection,
     mut effects: Vec<(DecisionId, u64, [u8; EDGE_LEN])>,
+    first: u64,
 ) -> rusqlite::Result<()> {
     effects.sort_by_key(|(cause, span, _)| (*cause, *span));
-    let rows: Vec<_> = effects.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).collect();
+    let rows = effects.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+    let (grown, new): (Vec<_>, Vec<_>) = rows.partition(|edges| edges[0].1 == first);
     let mut packed = Vec::new();
-    Rows::prepare(
-        connection,
-        "INSERT INTO effects",
-        3,
-        AT_ONCE,
-        // `||` makes text of whatever it joins.
-        "ON CONFLICT (cause, span) DO UPDATE SET edges = CAST(edges || excluded.edges AS BLOB)",
-    )?
-    .put(&rows, |edges, values| {
-        packed.clear();
-        edges
-            .iter()
-            .for_each(|(_, _, edge)| packed.extend_from_slice(edge));
-        let (cause, span, _) = &edges[0];
-        values.push(&cause.as_bytes()[..])?;
-        values.push(signed(*span))?;
-        values.push(&packed[..])
-    })?;
+    let mut put = |rows: &mut Rows<'_>, edges: &[_]| {
+        rows.put(
+            edges,
+            |edges: &&[(DecisionId, u64, [u8; EDGE_LEN])], values| {
+                packed.clear();
+                edges
+                    .iter()
+                    .for_each(|(_, _, edge)| packed.extend_from_slice(edge));
+                let (cause, span, _) = &edges[0];
+                values.push(&cause.as_bytes()[..])?;
+                values.push(signed(*span))?;
+                values.push(&packed[..])
+            },
+        )
+    };
+    // `||` makes text of whatever it joins.
+    let grow =
+        "ON CONFLICT (cause, span) DO UPDATE SET edges = CAST(edges || excluded.edges AS BLOB)";
+    // One at a time: of several in one statement that may give up halfway, SQLite first keeps a
+    // copy of every page that it touches.
+    put(
+        &mut Rows::prepare(connection, "INSERT INTO effects", 3, 1, grow)?,
+        &grown,
+    )?;
+    put(
+        &mut Rows::prepare(connection, "INSERT OR FAIL INTO effects", 3, AT_ONCE, "")?,
+        &new,
+    )?;
     Ok(())
 }
 
