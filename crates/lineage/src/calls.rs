@@ -65,7 +65,7 @@ fn best_by_values(output: &str, open: &[usize], run: &Run, options: &Options) ->
     let mut there = Vec::new();
     scan(output, options.seed, |_, cluster| {
         let segments = cluster.segments.iter();
-        there.extend(segments.chain(&cluster.words).map(|token| token.hash));
+        there.extend(segments.chain(cluster.words).map(|token| token.hash));
     });
     there.sort_unstable();
     let share = |place: usize| {

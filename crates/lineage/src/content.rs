@@ -78,7 +78,7 @@ pub(crate) fn read(
             realm.as_deref_mut(),
             &mut contents,
         );
-        for word in &cluster.words {
+        for word in cluster.words {
             if how.trace
                 && word.end - word.start >= TURN_WORD_LEN
                 && contents.words.len() < TURN_WORDS_MAX
@@ -185,13 +185,13 @@ impl Stretch {
 /// Remembers the values of a cluster and notes the rare ones that are not new.
 fn values(
     bytes: &[u8],
-    cluster: &Cluster,
+    cluster: Cluster<'_>,
     how: Reading,
     memory: &mut Memory,
     mut realm: Option<&mut Memory>,
     contents: &mut Contents,
 ) {
-    if let [word] = &cluster.words[..]
+    if let [word] = cluster.words
         && is_plain(word)
     {
         return;
@@ -227,10 +227,10 @@ fn values(
     if let Some(whole) = &cluster.whole {
         note(whole, compound_counts(whole, bytes));
     }
-    for segment in &cluster.segments {
+    for segment in cluster.segments {
         note(segment, compound_counts(segment, bytes));
     }
-    for word in &cluster.words {
+    for word in cluster.words {
         note(word, word_counts(word));
     }
 }
@@ -273,8 +273,8 @@ pub(crate) fn arguments(
             let tokens = cluster
                 .whole
                 .iter()
-                .chain(&cluster.segments)
-                .chain(&cluster.words);
+                .chain(cluster.segments)
+                .chain(cluster.words);
             for token in tokens {
                 let counts = if token.parts > 1 {
                     compound_counts(token, bytes)

@@ -52,25 +52,33 @@ pub(crate) struct Token {
 }
 
 /// Everything between two gaps of a text.
-#[derive(Debug, Default)]
-pub(crate) struct Cluster {
-    pub(crate) words: Vec<Token>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cluster<'c> {
+    pub(crate) words: &'c [Token],
     /// Only segments of more than one word.
-    pub(crate) segments: Vec<Token>,
+    pub(crate) segments: &'c [Token],
     /// Only where it has more than one segment.
     pub(crate) whole: Option<Token>,
+}
+
+/// The tokens of a cluster as they are collected.
+#[derive(Debug, Default)]
+struct Collected {
+    words: Vec<Token>,
+    segments: Vec<Token>,
+    whole: Option<Token>,
 }
 
 /// Calls `each` for every cluster of `text`, in order.
 ///
 /// Text that looks like JSON has its escapes skipped, so that `"\nA1"` holds `A1` and not `nA1`.
-pub(crate) fn scan(text: &str, seed: u64, mut each: impl FnMut(&[u8], &Cluster)) {
+pub(crate) fn scan(text: &str, seed: u64, mut each: impl FnMut(&[u8], Cluster<'_>)) {
     let bytes = text.as_bytes();
     let json = matches!(
         text.trim_ascii_start().as_bytes().first(),
         Some(b'{' | b'[' | b'"')
     );
-    let mut cluster = Cluster::default();
+    let mut several = Collected::default();
     let mut at = 0;
     while at < bytes.len() {
         let class = CLASS[usize::from(bytes[at])];
@@ -92,20 +100,28 @@ pub(crate) fn scan(text: &str, seed: u64, mut each: impl FnMut(&[u8], &Cluster))
         }
         if end == 0 {
             // A word by itself, as most are.
-            cluster.words.clear();
-            cluster.segments.clear();
-            cluster.whole = None;
-            cluster.words.push(Token {
+            let word = Token {
                 start,
                 end: at,
                 hash: hash(&bytes[start..at], seed),
                 bytes: seen,
                 parts: 1,
-            });
-        } else {
-            at = collect(bytes, start, seed, &mut cluster);
+            };
+            let cluster = Cluster {
+                words: &[word],
+                segments: &[],
+                whole: None,
+            };
+            each(bytes, cluster);
+            continue;
         }
-        each(bytes, &cluster);
+        at = collect(bytes, start, seed, &mut several);
+        let cluster = Cluster {
+            words: &several.words,
+            segments: &several.segments,
+            whole: several.whole,
+        };
+        each(bytes, cluster);
     }
 }
 
@@ -115,7 +131,7 @@ fn escape(bytes: &[u8]) -> usize {
 }
 
 /// Reads one cluster that begins with a word at `at`; returns where it ends.
-fn collect(bytes: &[u8], mut at: usize, seed: u64, cluster: &mut Cluster) -> usize {
+fn collect(bytes: &[u8], mut at: usize, seed: u64, cluster: &mut Collected) -> usize {
     cluster.words.clear();
     cluster.segments.clear();
     cluster.whole = None;

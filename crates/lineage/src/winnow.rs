@@ -12,11 +12,16 @@ pub(crate) const GRAM: usize = 4;
 /// K-grams in a window.
 pub(crate) const WINDOW: usize = 6;
 
+/// Room for the k-grams of a window, of a length by which numbers are divided fast.
+const ROOM: usize = WINDOW.next_power_of_two();
+
 /// Picks fingerprints from a stream of word hashes.
 #[derive(Debug)]
 pub(crate) struct Winnow {
-    words: [u64; GRAM],
-    grams: [u64; WINDOW],
+    /// The last word, and the last two pairs of neighbours.
+    word: u64,
+    pairs: [u64; GRAM - 2],
+    grams: [u64; ROOM],
     /// Words so far.
     count: usize,
     /// Index of the k-gram picked last, by its number.
@@ -26,8 +31,9 @@ pub(crate) struct Winnow {
 impl Winnow {
     pub(crate) const fn new() -> Self {
         Self {
-            words: [0; GRAM],
-            grams: [u64::MAX; WINDOW],
+            word: 0,
+            pairs: [0; GRAM - 2],
+            grams: [u64::MAX; ROOM],
             count: 0,
             picked: usize::MAX,
         }
@@ -35,17 +41,17 @@ impl Winnow {
 
     /// Takes the next word; calls `pick` with a fingerprint and the number of its first word.
     pub(crate) fn word(&mut self, hash: u64, mut pick: impl FnMut(u64, usize)) {
-        self.words[self.count % GRAM] = hash;
+        // A k-gram is two pairs, and each pair is in two k-grams.
+        let pair = mix(self.word ^ 0xa076_1d64_78bd_642f, hash);
+        let [front, between] = self.pairs;
+        self.word = hash;
+        self.pairs = [between, pair];
         self.count += 1;
         if self.count < GRAM {
             return;
         }
         let gram = self.count - GRAM;
-        // Two independent products instead of a chain of four.
-        let word = |back: usize| self.words[(self.count + back) % GRAM];
-        let front = mix(word(0) ^ 0xa076_1d64_78bd_642f, word(1));
-        let rear = mix(word(2) ^ 0xe703_7ed1_a0b4_28db, word(3));
-        self.grams[gram % WINDOW] = mix(front ^ 0x8ebc_6af0_9c88_c6e3, rear);
+        self.grams[gram % ROOM] = mix(front ^ 0x8ebc_6af0_9c88_c6e3, pair);
         if gram + 1 >= WINDOW {
             self.window(gram, &mut pick);
         }
@@ -62,19 +68,19 @@ impl Winnow {
         let first = (last + 1).saturating_sub(WINDOW);
         if self.picked != usize::MAX && self.picked >= first {
             // The old minimum is still inside: only a newcomer can beat it.
-            if self.grams[last % WINDOW] > self.grams[self.picked % WINDOW] {
+            if self.grams[last % ROOM] > self.grams[self.picked % ROOM] {
                 return;
             }
             self.picked = last;
         } else {
             let mut best = first;
             for gram in first..=last {
-                if self.grams[gram % WINDOW] <= self.grams[best % WINDOW] {
+                if self.grams[gram % ROOM] <= self.grams[best % ROOM] {
                     best = gram;
                 }
             }
             self.picked = best;
         }
-        pick(self.grams[self.picked % WINDOW], self.picked);
+        pick(self.grams[self.picked % ROOM], self.picked);
     }
 }
