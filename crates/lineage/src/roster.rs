@@ -33,6 +33,11 @@ impl Roster {
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.first = 0;
+        self.list.clear();
+    }
+
     pub(crate) fn push(&mut self, known: Known) -> u64 {
         if self.list.len() == self.max {
             self.list.pop_front();

@@ -179,6 +179,41 @@ impl Run {
         }
     }
 
+    /// Forgets everything, and keeps the room that it took.
+    pub(crate) fn clear(&mut self) {
+        let Self {
+            memory,
+            prefixes,
+            items,
+            calls,
+            askers,
+            pending,
+            turns,
+            recent,
+            inferences,
+            last,
+            addressed,
+            open,
+            used,
+            counted,
+        } = self;
+        memory.values.clear();
+        memory.prints.clear();
+        memory.texts.clear();
+        prefixes.clear();
+        items.clear();
+        calls.clear();
+        askers.clear();
+        pending.clear();
+        turns.clear();
+        recent.clear();
+        inferences.clear();
+        *last = None;
+        addressed.clear();
+        open.clear();
+        (*used, *counted) = (0, 0);
+    }
+
     /// Entries that it holds, as memory is counted.
     pub(crate) fn len(&self) -> usize {
         self.memory.len()

@@ -28,6 +28,9 @@ impl Hasher for AsIs {
 /// A map whose keys are hashes already.
 pub(crate) type Map<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
+/// Entries for which a table that is cleared keeps the room.
+const ROOM_KEPT: usize = 8_192;
+
 /// A bounded map from hashes.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
@@ -47,6 +50,17 @@ impl<V: Copy> Table<V> {
 
     pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
+    }
+
+    /// Forgets all entries. The room for few stays; clearing that for many takes longer than making
+    /// it anew.
+    pub(crate) fn clear(&mut self) {
+        self.old = Map::default();
+        if self.young.capacity() > ROOM_KEPT {
+            self.young = Map::default();
+        } else {
+            self.young.clear();
+        }
     }
 
     /// Makes room for so many more at once.

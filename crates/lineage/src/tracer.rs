@@ -72,6 +72,8 @@ pub struct Tracer {
     options: Options,
     roster: Roster,
     runs: FxHashMap<RunId, Box<Run>>,
+    /// A run that was cleared, whose room the next one takes.
+    spare: Option<Box<Run>>,
     /// Beginnings of histories in all runs.
     beginnings: Beginnings,
     /// Content of all runs, where runs are traced to each other.
@@ -99,6 +101,7 @@ impl Tracer {
         Self {
             roster: Roster::new(options.decisions_max),
             runs: FxHashMap::default(),
+            spare: None,
             beginnings: Beginnings::default(),
             realm: options
                 .across_runs
@@ -239,6 +242,20 @@ impl Tracer {
         }
     }
 
+    /// Forgets everything, and keeps room: what is observed next is traced as by a new tracer. For
+    /// many small runs that have nothing to do with each other.
+    pub fn clear(&mut self) {
+        if let Some((_, mut run)) = self.runs.drain().next() {
+            run.clear();
+            self.spare = Some(run);
+        }
+        self.roster.clear();
+        self.beginnings = Beginnings::default();
+        let max = self.options.entries_max / 10;
+        self.realm = self.options.across_runs.then(|| Memory::new(max));
+        (self.observed, self.held) = (0, 0);
+    }
+
     /// Returns how many hashes are remembered; at most
     /// [`entries_max`](Options::entries_max).
     #[must_use]
@@ -251,6 +268,7 @@ impl Tracer {
         let mut run = self
             .runs
             .remove(&id)
+            .or_else(|| self.spare.take())
             .unwrap_or_else(|| Box::new(Run::new(self.options.entries_max / 10)));
         run.used = self.observed;
         run

@@ -39,7 +39,7 @@ pub(super) struct Builder<'e, 'r> {
     asked: Vec<Vec<Asked<'r>>>,
     steps: std::slice::Iter<'r, Step<'r>>,
     /// What has been built, as it is shown.
-    pub(super) view: ImportedRunView,
+    view: ImportedRunView,
 }
 
 impl<'e, 'r> Builder<'e, 'r> {
@@ -48,6 +48,7 @@ impl<'e, 'r> Builder<'e, 'r> {
         engine: &'e Engine,
         next: &'e Prepared<'r>,
         key: &SubjectKey,
+        tracer: Tracer,
         sealer: &mut Sealer,
         leaves: &mut Vec<Leaf>,
     ) -> Result<(Self, Option<Payload>), EngineError> {
@@ -65,7 +66,7 @@ impl<'e, 'r> Builder<'e, 'r> {
             opened: &next.opened,
             environment: environment_digest(next.run)?,
             envelope,
-            tracer: Tracer::new(lineage::Options::default()),
+            tracer,
             ids: Vec::with_capacity(next.run.steps.len()),
             asked: calls_by_asker(next.run),
             steps: next.run.steps.iter(),
@@ -104,6 +105,12 @@ impl<'e, 'r> Builder<'e, 'r> {
             v: 1,
         };
         encode(&event, &self.view.part)
+    }
+
+    /// What is shown of the run once it is built, and the tracer, which knows nothing any more.
+    pub(super) fn done(mut self) -> (ImportedRunView, Tracer) {
+        self.tracer.clear();
+        (self.view, self.tracer)
     }
 
     /// Builds one step: its leaves, and the payload that they name.

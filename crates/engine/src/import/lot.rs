@@ -7,6 +7,7 @@
 
 use ledger::Batch;
 use ledger::payload::Sealer;
+use lineage::Tracer;
 use model::HybridTime;
 use wire::import::Step;
 
@@ -33,7 +34,8 @@ pub(super) struct Feed<'e, 'r> {
     todo: std::slice::Iter<'e, Prepared<'r>>,
     /// A run that the last round did not finish.
     long: Option<Lot<'e, 'r>>,
-    sealers: Vec<Sealer>,
+    /// What threads of earlier rounds built with.
+    tools: Vec<(Sealer, Tracer)>,
     lots: usize,
     pub(super) done: Vec<ImportedRunView>,
 }
@@ -44,7 +46,7 @@ impl<'e, 'r> Feed<'e, 'r> {
             engine,
             todo: prepared.iter(),
             long: None,
-            sealers: Vec::new(),
+            tools: Vec::new(),
             lots: cores().min(LOTS_MAX),
             done: Vec::new(),
         }
@@ -76,7 +78,7 @@ impl<'e, 'r> Feed<'e, 'r> {
                 lot.measure();
                 self.long = Some(lot);
             } else {
-                self.sealers.push(lot.sealer);
+                self.tools.push((lot.sealer, lot.tracer));
             }
         }
         Ok(Some((batch, taken)))
@@ -104,7 +106,14 @@ impl<'e, 'r> Feed<'e, 'r> {
             leaves += 2 + steps.iter().map(leaves_max).sum::<usize>();
         }
         self.todo = runs[count..].iter();
-        (count > 0).then(|| Lot {
+        if count == 0 {
+            return None;
+        }
+        let (sealer, tracer) = self.tools.pop().unwrap_or_else(|| {
+            let options = lineage::Options::default();
+            (Sealer::default(), Tracer::new(options))
+        });
+        Some(Lot {
             engine: self.engine,
             todo: runs[..count].iter(),
             current: None,
@@ -112,7 +121,8 @@ impl<'e, 'r> Feed<'e, 'r> {
             // What is not whole comes last in its round and needs nothing reserved.
             leaves_max: if whole { leaves } else { 0 },
             times: Times::of(self.engine),
-            sealer: self.sealers.pop().unwrap_or_default(),
+            sealer,
+            tracer,
             batch: Batch::default(),
             taken: 0,
             done: Vec::new(),
@@ -153,6 +163,8 @@ struct Lot<'e, 'r> {
     leaves_max: usize,
     times: Times<'e>,
     sealer: Sealer,
+    /// For the next run; while one is built, a new one in its place, which holds nothing.
+    tracer: Tracer,
     batch: Batch,
     taken: u64,
     done: Vec<ImportedRunView>,
@@ -181,8 +193,11 @@ impl<'r> Lot<'_, 'r> {
             let Some(step) = builder.next() else {
                 let end = builder.end(self.times.next())?;
                 self.batch.leaves.push(end);
-                self.done
-                    .extend(self.current.take().map(|builder| builder.view));
+                if let Some(builder) = self.current.take() {
+                    let (view, tracer) = builder.done();
+                    self.tracer = tracer;
+                    self.done.push(view);
+                }
                 continue;
             };
             let payload = builder.build(
@@ -210,10 +225,12 @@ impl<'e, 'r> Lot<'e, 'r> {
             self.done.push(view);
             return Ok(());
         };
+        let empty = Tracer::new(lineage::Options::default());
         let (builder, payload) = Builder::begin(
             self.engine,
             next,
             key,
+            std::mem::replace(&mut self.tracer, empty),
             &mut self.sealer,
             &mut self.batch.leaves,
         )?;
