@@ -4,6 +4,7 @@
 //! and why in [`follow`](crate::follow), and opening what was sealed in
 //! [`content`](crate::content).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{DecisionRow, Direction, Leaf, Page, RunRow};
@@ -310,7 +311,8 @@ pub(crate) fn edge_view(edge: Edge) -> EdgeView {
 }
 
 fn account_view(account: &Account) -> AccountView {
-    let named = |list: &[String], field: &str| list.iter().any(|name| name == field);
+    let named = |list: &[Cow<'_, str>], field: &str| list.iter().any(|name| name == field);
+    let listed = |list: &[Cow<'_, str>]| list.iter().map(|name| name.to_string()).collect();
     let known = Account::FIELDS
         .into_iter()
         .filter(|field| !named(&account.partly, field) && !named(&account.unknowable, field))
@@ -318,8 +320,8 @@ fn account_view(account: &Account) -> AccountView {
         .collect();
     AccountView {
         known,
-        partly: account.partly.clone(),
-        unknowable: account.unknowable.clone(),
+        partly: listed(&account.partly),
+        unknowable: listed(&account.unknowable),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is proposed: who decides, what kind of decision, on what grounds.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Cause, Digest, Effect, RunId, Sealed, Timestamp};
@@ -291,10 +293,10 @@ pub struct Approval {
 pub struct Account {
     /// Fields known in part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub partly: Vec<String>,
+    pub partly: Vec<Cow<'static, str>>,
     /// Fields that the source cannot tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unknowable: Vec<String>,
+    pub unknowable: Vec<Cow<'static, str>>,
 }
 
 impl Account {

@@ -308,7 +308,7 @@ impl Gaps {
         let named = |fields: u16| {
             let set = |(bit, _): &(usize, &&str)| fields & (1 << bit) != 0;
             let names = Account::FIELDS.iter().enumerate().filter(set);
-            names.map(|(_, name)| (*name).to_owned()).collect()
+            names.map(|(_, name)| Cow::Borrowed(*name)).collect()
         };
         Account {
             partly: named(self.partly),

@@ -220,7 +220,7 @@ langfuse the whole file
 fn account(step: &Step<'_>) -> String {
     let account = step.gaps.account();
     let known = model::Account::FIELDS.iter().filter(|field| {
-        let named = |list: &[String]| list.iter().any(|name| name == *field);
+        let named = |list: &[std::borrow::Cow<'_, str>]| list.iter().any(|name| name == *field);
         let (partly, unknowable) = (named(&account.partly), named(&account.unknowable));
         assert!(!(partly && unknowable), "{field} is in both lists");
         !partly && !unknowable
