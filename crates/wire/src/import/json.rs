@@ -391,8 +391,11 @@ pub(crate) fn is_valid(text: &str) -> bool {
 
 /// The content of a value that is a string.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    Some(unescape(inner))
+    match raw.as_bytes() {
+        // By bytes: to compare with a character is a call here, and this is asked of every value.
+        [b'"', .., b'"'] => Some(unescape(&raw[1..raw.len() - 1])),
+        _ => None,
+    }
 }
 
 /// The content of a string, or a number or boolean as it stands.
@@ -413,8 +416,9 @@ fn unescape(inner: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(inner.len());
     out.push_str(&inner[..first]);
     let mut rest = &inner[first..];
-    while let Some(after) = rest.strip_prefix('\\') {
-        let (character, len) = match after.as_bytes().first() {
+    while let [b'\\', escaped @ ..] = rest.as_bytes() {
+        let after = &rest[1..];
+        let (character, len) = match escaped.first() {
             Some(b'n') => ('\n', 1),
             Some(b't') => ('\t', 1),
             Some(b'r') => ('\r', 1),

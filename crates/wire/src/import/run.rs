@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use model::{Account, CauseKind, Evidence, Kind, Media, Outcome, Timestamp};
 
@@ -130,8 +130,16 @@ impl Position {
     pub fn at(&self, index: usize) -> Self {
         Self {
             line: self.line,
-            pointer: format!("{}/{index}", self.pointer).into(),
+            pointer: self.pointer_at(index),
         }
+    }
+
+    /// With room for it from the start: there is one for each message of a file.
+    fn pointer_at(&self, index: usize) -> Box<str> {
+        let mut pointer = String::with_capacity(self.pointer.len() + "/12345".len());
+        pointer.push_str(&self.pointer);
+        let _ = write!(pointer, "/{index}");
+        pointer.into()
     }
 }
 

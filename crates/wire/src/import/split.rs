@@ -7,7 +7,7 @@
 
 /// The elements of an array; none if the text is no array.
 pub(crate) fn elements(raw: &str) -> Option<Vec<&str>> {
-    let mut rest = raw.strip_prefix('[')?.strip_suffix(']')?;
+    let mut rest = inside(raw, b'[', b']')?;
     let mut elements = Vec::new();
     loop {
         rest = skip_space(rest);
@@ -22,26 +22,39 @@ pub(crate) fn elements(raw: &str) -> Option<Vec<&str>> {
 
 /// The keys, still quoted and escaped, and the values of an object; none if it is none.
 pub(crate) fn pairs(raw: &str) -> Option<Vec<(&str, &str)>> {
-    let mut rest = raw.strip_prefix('{')?.strip_suffix('}')?;
+    let mut rest = inside(raw, b'{', b'}')?;
     let mut pairs = Vec::with_capacity(8);
     loop {
         rest = skip_space(rest);
         if rest.is_empty() {
             return Some(pairs);
         }
-        if !rest.starts_with('"') {
+        if rest.as_bytes()[0] != b'"' {
             return None;
         }
         let (key, after) = rest.split_at(string_len(rest)?);
-        let after = skip_space(skip_space(after).strip_prefix(':')?);
+        let after = skip_space(after);
+        if after.as_bytes().first() != Some(&b':') {
+            return None;
+        }
+        let after = skip_space(&after[1..]);
         let (value, after) = after.split_at(value_len(after)?);
         pairs.push((key, value));
         rest = after_comma(after)?;
     }
 }
 
+/// What two brackets enclose. By bytes: to compare with a character is a call here.
+fn inside(raw: &str, open: u8, close: u8) -> Option<&str> {
+    let bytes = raw.as_bytes();
+    let whole = bytes.len() > 1 && bytes[0] == open && bytes[bytes.len() - 1] == close;
+    whole.then(|| &raw[1..raw.len() - 1])
+}
+
 fn skip_space(text: &str) -> &str {
-    text.trim_start_matches([' ', '\n', '\r', '\t'])
+    let space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    let len = text.bytes().take_while(|byte| space(byte)).count();
+    &text[len..]
 }
 
 fn after_comma(rest: &str) -> Option<&str> {
