@@ -122,7 +122,6 @@ impl<'e, 'r> Builder<'e, 'r> {
         leaves: &mut Vec<Leaf>,
     ) -> Result<Option<Payload>, EngineError> {
         let at = self.ids.len();
-        let position = step.position.to_string();
         let decision = DecisionId::new(self.opened.at.millis(), self.derive(b"decision", at));
         let event = EventId::new(self.opened.at.millis(), self.derive(b"event", at));
         self.ids.push(decision);
@@ -165,7 +164,7 @@ impl<'e, 'r> Builder<'e, 'r> {
             decision,
             ended: step.ended,
             outcome: step.outcome.clone(),
-            position: cut(&position, NAME_BYTES_MAX),
+            position: position_of(step),
             proposal,
         };
         let event = Event {
@@ -175,7 +174,7 @@ impl<'e, 'r> Builder<'e, 'r> {
             prev: None,
             v: 1,
         };
-        leaves.push(encode(&event, &position)?);
+        leaves.push(encode(&event, &step.position)?);
         let mut prev = event.id;
         for (n, causes) in later.chunks(CAUSES_PER_LINK).enumerate() {
             let body = Body::Linked {
@@ -191,7 +190,7 @@ impl<'e, 'r> Builder<'e, 'r> {
                 prev: Some(prev),
                 v: 1,
             };
-            leaves.push(encode(&linked, &position)?);
+            leaves.push(encode(&linked, &step.position)?);
             prev = id;
         }
         Ok(payload)
@@ -400,9 +399,18 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
     plain
 }
 
-fn encode(event: &Event, position: &str) -> Result<Leaf, EngineError> {
+/// Where a step lies, as its event says it.
+fn position_of(step: &Step<'_>) -> String {
+    let position = step.position.to_string();
+    match position.len() {
+        0..=NAME_BYTES_MAX => position,
+        _ => cut(&position, NAME_BYTES_MAX),
+    }
+}
+
+fn encode(event: &Event, position: &dyn std::fmt::Display) -> Result<Leaf, EngineError> {
     Leaf::encode(event).map_err(|source| EngineError::Unrecordable {
-        position: position.to_owned(),
+        position: position.to_string(),
         source,
     })
 }
