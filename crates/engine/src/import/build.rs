@@ -262,7 +262,9 @@ pub(super) fn leaves_max(step: &Step<'_>) -> usize {
 
 /// About how many bytes of content a step has.
 pub(super) fn weight(step: &Step<'_>) -> usize {
-    contents(step).iter().map(|plain| plain.text.len()).sum()
+    let texts = [&step.asked, &step.chosen, &step.reasoning, &step.result];
+    let texts = texts.into_iter().flatten().map(|text| text.text.len());
+    texts.chain(step.unsaid().map(str::len)).sum()
 }
 
 /// What is shown of a run before it is built.
@@ -376,26 +378,22 @@ fn contents<'s>(step: &'s Step<'_>) -> Vec<Plain<'s>> {
         (Field::Reasoning, &step.reasoning),
         (Field::Result, &step.result),
     ];
-    let mut plain: Vec<Plain<'s>> = texts
-        .into_iter()
-        .filter_map(|(role, text)| {
-            text.as_ref().map(|text| Plain {
-                base: None,
-                role,
-                media: text.media,
-                text: &text.text,
-            })
-        })
-        .collect();
-    // What the fields say already is not kept twice.
-    if !step.said {
-        plain.push(Plain {
+    let mut plain: Vec<Plain<'s>> = Vec::with_capacity(texts.len() + 1);
+    plain.extend(texts.into_iter().filter_map(|(role, text)| {
+        text.as_ref().map(|text| Plain {
             base: None,
-            role: Field::Source,
-            media: Media::Json,
-            text: &step.source,
-        });
-    }
+            role,
+            media: text.media,
+            text: &text.text,
+        })
+    }));
+    // What the fields say already is not kept twice.
+    plain.extend(step.unsaid().map(|text| Plain {
+        base: None,
+        role: Field::Source,
+        media: Media::Json,
+        text,
+    }));
     plain
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use model::{CauseKind, Evidence, FailureClass, Kind, Outcome};
 
 use super::error::ImportError;
-use super::json::Input;
+use super::json::{Input, Object};
 use super::openai_message::{Call, Message};
 use super::run::{Gaps, Link, Position, Run, Step, Text};
 
@@ -94,23 +94,29 @@ impl<'a> Conversation<'a> {
             step.name = Some(model);
             step.gaps.partly(Gaps::ENVIRONMENT);
         }
-        step.chosen = message
-            .content()
-            .filter(|content| !content.text.is_empty())
-            .or_else(|| fields.text("refusal").map(Text::plain))
-            .or_else(|| fields.any(&["tool_calls", "function_call"]).map(Text::json))
-            .or_else(|| message.content());
+        let spoken = message.content();
+        let (chosen, said) = match spoken.as_ref().is_some_and(|text| !text.text.is_empty()) {
+            true => (spoken, "content"),
+            false => instead(fields).unwrap_or((spoken, "content")),
+        };
+        step.chosen = chosen;
         if step.chosen.is_none() {
             step.gaps.unknowable(Gaps::CHOSEN);
         }
         let reasoning = fields.any(&["reasoning_content", "reasoning", "thinking"]);
         step.reasoned(reasoning.and_then(super::openai_message::content));
-        step.said = message.is_only(&[]);
+        step.unsaid = message.unsaid(source, &["role", said]);
         self.add(step, message)
     }
 
     fn words(&mut self, message: &Message<'a>, source: &'a str, position: Position) -> usize {
         let name = message.fields.filled("name");
+        let said: &[&str] = match (&name, &*message.role) {
+            (Some(_), _) => &["name"],
+            // Another agent than the role says.
+            (None, "developer" | "") => &[],
+            (None, _) => &["role"],
+        };
         let agent = name.unwrap_or_else(|| match &*message.role {
             "developer" => Cow::Borrowed("system"),
             _ if message.role.is_empty() => Cow::Borrowed("unknown"),
@@ -121,7 +127,7 @@ impl<'a> Conversation<'a> {
         if step.chosen.is_none() {
             step.gaps.unknowable(Gaps::CHOSEN);
         }
-        step.said = message.is_only(&[]) && message.role != "developer";
+        step.unsaid = message.unsaid(source, said);
         self.add(step, message)
     }
 
@@ -208,10 +214,16 @@ impl<'a> Conversation<'a> {
             return;
         };
         answer(&mut self.run.steps[step], message, source);
-        // Id and name stand in the call, which is in the source of the step that asked.
+        // Id and name stand in the call, which the step that asked has kept.
         let step = &mut self.run.steps[step];
         let named = name.is_none() || step.name == name;
-        step.said = id.is_some() && named && message.is_only(&["tool_call_id", "name"]);
+        if id.is_some() && named {
+            let key = match message.fields.filled("tool_call_id") {
+                Some(_) => "tool_call_id",
+                None => "id",
+            };
+            step.unsaid = message.unsaid(source, &["role", key, "name"]);
+        }
     }
 
     fn add(&mut self, mut step: Step<'a>, message: &Message<'a>) -> usize {
@@ -221,6 +233,18 @@ impl<'a> Conversation<'a> {
         self.run.steps.push(step);
         self.run.steps.len() - 1
     }
+}
+
+/// What an assistant chose without a word, and the key that says it.
+fn instead<'a>(fields: &Object<'a>) -> Option<(Option<Text<'a>>, &'static str)> {
+    if let Some(refusal) = fields.text("refusal") {
+        return Some((Some(Text::plain(refusal)), "refusal"));
+    }
+    let calls = ["tool_calls", "function_call"].into_iter();
+    let (key, raw) = calls
+        .filter_map(|key| Some((key, fields.get(key)?)))
+        .next()?;
+    Some((Some(Text::json(raw)), key))
 }
 
 /// Takes a result over into its call.

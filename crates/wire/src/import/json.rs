@@ -295,10 +295,13 @@ impl<'a> Object<'a> {
 
     /// The object without some keys, as JSON text; none if nothing is left.
     pub(crate) fn without(&self, keys: &[&str]) -> Option<String> {
-        let left: Vec<(&str, &str)> = self
-            .pairs()
-            .filter(|(key, _)| !keys.contains(key))
-            .collect();
+        self.left(|key, _| !keys.contains(&key))
+    }
+
+    /// The members that are to be left, as JSON text; none if there are none.
+    pub(crate) fn left(&self, keep: impl Fn(&str, &str) -> bool) -> Option<String> {
+        let left = self.pairs().filter(|(key, raw)| keep(key, raw));
+        let left: Vec<(&str, &str)> = left.collect();
         (!left.is_empty()).then(|| write_object(&left))
     }
 }

@@ -9,7 +9,8 @@
 //! what it caused. Text is borrowed from the bytes wherever JSON escapes allow it.
 //!
 //! *What is kept.* Every item of the source is some step's [`Step::source`], byte for byte, and
-//! whatever is no item is in [`Run::rest`]; so no unknown field is lost.
+//! whatever is no item is in [`Run::rest`]; so no unknown field is lost. Where a decoder has looked
+//! at every key of an item, [`Step::unsaid`] is what of it the step's fields do not say.
 //!
 //! *What is not done here.* Nothing is inferred from content: [`Step::links`] are only what the
 //! source states outright (ids, parents, calls inside a message). Ids, the record and inference
@@ -37,7 +38,7 @@ mod who_and_when;
 
 pub use error::{ImportError, Place};
 pub use format::{Format, UnknownFormat, detect};
-pub use run::{Gaps, Link, Marks, Position, Run, Step, Text};
+pub use run::{Gaps, Link, Marks, Position, Run, Step, Text, Unsaid};
 pub use spread::AtOnce;
 
 use spread::Spread;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::error::ImportError;
 use super::format::Format;
 use super::json::{self, Input, Object};
-use super::run::{Position, Text};
+use super::run::{Position, Text, Unsaid};
 
 /// A message, as far as a decision needs it; the rest stays in its source.
 #[derive(Debug)]
@@ -13,7 +13,11 @@ pub(crate) struct Message<'a> {
     pub(crate) role: Cow<'a, str>,
     pub(crate) calls: Vec<Call<'a>>,
     pub(crate) fields: Object<'a>,
+    raw: &'a str,
 }
+
+/// Keys that say nothing where they are `null`, as clients write out every field that they know.
+const SILENT: [&str; 4] = ["audio", "function_call", "refusal", "tool_calls"];
 
 /// A tool call inside a message.
 #[derive(Debug, PartialEq)]
@@ -59,6 +63,7 @@ impl<'a> Message<'a> {
             role,
             calls,
             fields,
+            raw,
         })
     }
 
@@ -67,14 +72,17 @@ impl<'a> Message<'a> {
         content(self.fields.get("content")?)
     }
 
-    /// Whether the message is nothing but its role, its content as one text, and `keys` (whose
-    /// meaning the caller keeps elsewhere).
-    pub(crate) fn is_only(&self, keys: &[&str]) -> bool {
-        self.fields.pairs().all(|(key, raw)| match key {
-            "role" => true,
-            "content" => raw.starts_with('"'),
-            _ => keys.contains(&key),
-        })
+    /// What is left of `source`, the item that the message stands in, where a step says its content
+    /// as one text, and `said`: keys whose meaning the step has too.
+    pub(crate) fn unsaid(&self, source: &str, said: &[&str]) -> Unsaid {
+        if !std::ptr::eq(source, self.raw) {
+            return Unsaid::All;
+        }
+        let left = self.fields.left(|key, raw| match key {
+            "content" => !raw.starts_with('"') && raw != "null",
+            _ => !said.contains(&key) && (raw != "null" || !SILENT.contains(&key)),
+        });
+        left.map_or(Unsaid::Nothing, Unsaid::Members)
     }
 
     /// The id of the call that this message answers. tau2 writes it as `id`.

@@ -51,9 +51,8 @@ pub struct Step<'a> {
     /// The item as it stood in the file, byte for byte. Of a tool call with a result in a
     /// message of its own, that message: the call stands in the source of the step that asked.
     pub source: Cow<'a, str>,
-    /// Whether the fields above say all that `source` says, so that it need not be kept as well.
-    /// Set only where the decoder has looked at every key.
-    pub said: bool,
+    /// What the fields above leave unsaid of `source`.
+    pub unsaid: Unsaid,
     /// The id of the call.
     pub call_id: Option<Cow<'a, str>>,
     /// Causes that the source states outright.
@@ -70,6 +69,18 @@ pub struct Step<'a> {
     pub gaps: Gaps,
     /// What is odd about it.
     pub marks: Marks,
+}
+
+/// What the fields of a step leave unsaid of its source, so that nothing need be kept twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unsaid {
+    /// Nobody has looked: all of it has to be kept.
+    #[default]
+    All,
+    /// These members of the item, as the text of an object. The decoder has looked at every key.
+    Members(String),
+    /// Nothing.
+    Nothing,
 }
 
 /// A content and how to read it.
@@ -193,7 +204,7 @@ impl<'a> Step<'a> {
             reasoning: None,
             result: None,
             source: source.into(),
-            said: false,
+            unsaid: Unsaid::All,
             call_id: None,
             links: Vec::new(),
             parent: None,
@@ -202,6 +213,18 @@ impl<'a> Step<'a> {
             ended: None,
             gaps: Gaps::of(kind),
             marks: Marks::default(),
+        }
+    }
+
+    /// What has to be kept of the source beside the fields: it stands for an item whose fields say
+    /// neither what was asked nor what was chosen.
+    #[must_use]
+    pub fn unsaid(&self) -> Option<&str> {
+        let told = self.asked.is_some() || self.chosen.is_some();
+        match &self.unsaid {
+            Unsaid::Members(members) if told => Some(members),
+            Unsaid::Nothing if told => None,
+            _ => Some(&self.source),
         }
     }
 

@@ -16,7 +16,7 @@ use super::error::ImportError;
 use super::format::Format;
 use super::json::{self, Input};
 use super::openai_message::content;
-use super::run::{Gaps, Position, Run, Step};
+use super::run::{Gaps, Position, Run, Step, Unsaid};
 use super::spread::Spread;
 
 /// Reads every run: one for each object with `history`.
@@ -83,11 +83,13 @@ fn step<'a>(input: &Input<'a>, raw: &'a str, position: Position) -> Result<Step<
     let item = input.item(raw, &position)?;
     let role = item.text("role").ok_or_else(unexpected)?;
     let name = item.text("name").filter(|name| !name.is_empty());
+    let named = name.is_some();
     let (speaker, aside) = match &name {
         // With a name the role is only `user` or `assistant`: whose turn it is, not who speaks.
         Some(_) => (name, None),
         None => split(role),
     };
+    let speaker_is_missing = speaker.is_none();
     let speaker = speaker.unwrap_or(Cow::Borrowed("unknown"));
     let to = aside.as_deref().and_then(|aside| aside.strip_prefix("->"));
     let to = to.map(|to| Cow::Owned(to.trim().to_owned()));
@@ -98,7 +100,16 @@ fn step<'a>(input: &Input<'a>, raw: &'a str, position: Position) -> Result<Step<
         (None, None | Some("thought"), _) => Kind::Inference,
         (None, Some(_), _) => Kind::Step,
     };
+    // Of a role without a name and without an aside, speaker is all that it says.
+    let whole = !named && aside.is_none() && !speaker_is_missing;
+    let left = item.left(|key, raw| match key {
+        "content" => !raw.starts_with('"'),
+        "name" => !named,
+        "role" => !whole,
+        _ => true,
+    });
     let mut step = Step::new(position, kind, speaker, raw);
+    step.unsaid = left.map_or(Unsaid::Nothing, Unsaid::Members);
     step.to = to;
     if kind == Kind::Step {
         step.name = aside.or(Some(Cow::Borrowed("code execution")));

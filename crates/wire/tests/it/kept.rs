@@ -162,6 +162,60 @@ fn c79_a_field_that_nobody_knows_is_kept_wherever_it_stands() {
 }
 
 #[test]
+fn c79_what_the_fields_of_a_message_say_is_kept_once_and_the_rest_beside_them() {
+    let call = r#"{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}"#;
+    let file = format!(
+        r#"{{"messages":[
+        {{"role":"user","content":"hi"}},
+        {{"role":"user","content":"hi","tool_calls":null,"turn_idx":3}},
+        {{"role":"user","name":"bob","content":"hi"}},
+        {{"role":"developer","content":"hi"}},
+        {{"role":"user","content":[{{"type":"text","text":"hi"}}]}},
+        {{"role":"assistant","content":null}},
+        {{"role":"assistant","content":"Look.","tool_calls":[{call}]}},
+        {{"role":"tool","tool_call_id":"c","name":"f","content":"1","x":[2.50]}},
+        {{"role":"assistant","content":null,"tool_calls":[{}]}}
+        ],"choices":[
+        {{"message":{{"role":"assistant","content":"no"}},"finish_reason":"stop"}}]}}"#,
+        call.replace(r#""c""#, r#""d""#),
+    );
+    let runs = read_checked(Format::OpenaiChat, &file);
+    let unsaid: Vec<&str> = runs[0]
+        .steps
+        .iter()
+        .map(|step| step.unsaid().unwrap_or("nothing"))
+        .collect();
+    insta::assert_snapshot!(unsaid.join("\n"), @r#"
+    nothing
+    {"turn_idx":3}
+    {"role":"user"}
+    {"role":"developer"}
+    {"content":[{"type":"text","text":"hi"}]}
+    {"role":"assistant","content":null}
+    {"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}
+    {"x":[2.50]}
+    nothing
+    {"id":"d","type":"function","function":{"name":"f","arguments":"{}"}}
+    {"message":{"role":"assistant","content":"no"},"finish_reason":"stop"}
+    "#);
+    let file = r#"{"history":[
+        {"role":"human","content":"go"},
+        {"role":"assistant","name":"Coder","content":"done"},
+        {"role":"Orchestrator (thought)","content":"next","k":1}]}"#;
+    let runs = read_checked(Format::WhoAndWhen, file);
+    let unsaid: Vec<&str> = runs[0]
+        .steps
+        .iter()
+        .map(|step| step.unsaid().unwrap_or("nothing"))
+        .collect();
+    insta::assert_snapshot!(unsaid.join("\n"), @r#"
+    nothing
+    {"role":"assistant"}
+    {"role":"Orchestrator (thought)","k":1}
+    "#);
+}
+
+#[test]
 fn c79_lines_keep_what_stands_around_their_messages() {
     let lines = [
         json!({"id": 1, "messages": [{"role": "user", "content": "a", "k": 1}]}),
