@@ -22,6 +22,12 @@ use super::options::{Clock, Paths};
 use super::witness::WitnessBox;
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{again, damaged, unavailable};
+use crate::worker;
+
+/// Files from which on they are synced so many at once: each waits for the disk and for nothing
+/// else, and a disk takes several requests at a time.
+const MANY: usize = 64;
+const AT_ONCE: usize = 4;
 
 /// Turns the log into its published form.
 pub(crate) struct Sealer {
@@ -472,8 +478,14 @@ impl Sealer {
     /// Makes everything written so far durable. A failed sync is never tried again: the pages may
     /// be gone.
     fn sync(&mut self) -> Result<(), StoreError> {
-        for file in self.unsynced.drain(..) {
-            file.sync().map_err(|e| StoreError::Poisoned {
+        let files = std::mem::take(&mut self.unsynced);
+        let parts = if files.len() < MANY { 1 } else { AT_ONCE };
+        let synced = worker::scatter(parts, |part| {
+            let mut files = files.iter().skip(part).step_by(parts);
+            files.try_for_each(|file| file.sync())
+        });
+        for result in synced {
+            result.map_err(|e| StoreError::Poisoned {
                 reason: format!("could not sync a tile: {e}"),
             })?;
         }
