@@ -5,6 +5,7 @@
 //! own. SQLite is always the bundled one: versions from 3.7.0 to 3.51.2 could corrupt a file that
 //! two connections checkpoint at once.
 
+mod effects;
 mod read;
 mod rows;
 mod spans;
