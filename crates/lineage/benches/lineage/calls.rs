@@ -12,7 +12,7 @@ use lineage::{Options, Tracer};
 use model::CauseKind;
 
 use crate::data::{Message, Recorded, Shown, asker, conversations, message_of, show};
-use crate::score::{self, Tally};
+use crate::score::Tally;
 
 pub(crate) fn report(root: &Path) {
     println!("\n(a) tool calls without ids, judged by the ids");
@@ -75,8 +75,8 @@ fn judge(name: &str, runs: &[Recorded], shown: Shown) {
         pairs.push(Tally::of(&found, &truth));
         edges.push(Tally::of(&found_edges, &truth_edges));
     }
-    score::print(&format!("{name}, result-call"), &pairs);
-    score::print(&format!("{name}, call-inference"), &edges);
+    crate::print(&format!("{name}, result-call"), &pairs);
+    crate::print(&format!("{name}, call-inference"), &edges);
 }
 
 /// Turns the order of neighbouring tool messages around.

@@ -11,7 +11,7 @@ use std::path::Path;
 use lineage::{Graph, Options, Touched, Tracer};
 
 use crate::data::{Shown, asker, conversations, files, halves, id, message_of, show};
-use crate::score::{self, Tally};
+use crate::score::Tally;
 
 pub(crate) fn report(root: &Path) {
     println!(
@@ -80,8 +80,8 @@ pub(crate) fn report(root: &Path) {
         }
         if !certain.is_empty() {
             let half = half.file_name().unwrap().to_string_lossy();
-            score::print(&format!("tau-effects {half}: certain ring"), &certain);
-            score::print(&format!("tau-effects {half}: both rings"), &both);
+            crate::print(&format!("tau-effects {half}: certain ring"), &certain);
+            crate::print(&format!("tau-effects {half}: both rings"), &both);
         }
     }
 }

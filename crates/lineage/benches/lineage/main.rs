@@ -19,6 +19,14 @@ mod speakers;
 mod speed;
 mod values;
 
+use score::Tally;
+
+/// Prints one line: name, how many are true, and the three measures with their intervals.
+fn print(name: &str, tallies: &[Tally]) {
+    let truth: usize = tallies.iter().map(|t| t.hit + t.missed).sum();
+    println!("{name:<58} n={truth:<5} {}", score::line(tallies));
+}
+
 fn main() {
     // `cargo test` runs benchmarks too, with `--test`: compiling them is enough there.
     if std::env::args().any(|arg| arg == "--test") {

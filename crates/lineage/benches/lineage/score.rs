@@ -1,6 +1,10 @@
-//! Precision, recall and F1, with 95 % intervals from a bootstrap over runs.
+//! Precision, recall and F1, with 95 % intervals from a bootstrap over cases.
+//!
+//! The tests of `recover` count with the same.
 
-/// Counts of one run.
+use std::collections::BTreeSet;
+
+/// Counts of one case.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// Found and true.
@@ -13,10 +17,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Compares two sets.
-    pub(crate) fn of<T: Ord>(
-        found: &std::collections::BTreeSet<T>,
-        truth: &std::collections::BTreeSet<T>,
-    ) -> Self {
+    pub(crate) fn of<T: Ord>(found: &BTreeSet<T>, truth: &BTreeSet<T>) -> Self {
         let hit = found.intersection(truth).count();
         Self {
             hit,
@@ -26,7 +27,9 @@ impl Tally {
     }
 }
 
-fn sum(tallies: impl Iterator<Item = Tally>) -> [f64; 3] {
+/// Precision, recall and F1 over all cases together.
+#[expect(clippy::cast_precision_loss, reason = "counts of calls are small")]
+pub(crate) fn measures(tallies: impl Iterator<Item = Tally>) -> [f64; 3] {
     let mut all = Tally::default();
     for tally in tallies {
         all.hit += tally.hit;
@@ -47,11 +50,9 @@ fn sum(tallies: impl Iterator<Item = Tally>) -> [f64; 3] {
     ]
 }
 
-/// Prints one line: name, counts, and the three measures with their intervals.
-pub(crate) fn print(name: &str, tallies: &[Tally]) {
-    let [precision, recall, f1] = sum(tallies.iter().copied());
-    // Runs differ more than the edges within one, so runs are drawn, a thousand times, with the
-    // same numbers every time.
+/// Precision, recall and F1 with intervals from cases drawn again a thousand times, with the same
+/// numbers every time: cases differ more than what is counted within one.
+pub(crate) fn line(tallies: &[Tally]) -> String {
     let mut state = 0x853c_49e6_748f_ea9b_u64;
     let mut draws: [Vec<f64>; 3] = Default::default();
     for _ in 0..1_000 {
@@ -59,22 +60,19 @@ pub(crate) fn print(name: &str, tallies: &[Tally]) {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            tallies[(state % tallies.len() as u64) as usize]
+            let at = state % tallies.len() as u64;
+            tallies[usize::try_from(at).unwrap()]
         });
-        for (list, value) in draws.iter_mut().zip(sum(sample)) {
+        for (list, value) in draws.iter_mut().zip(measures(sample)) {
             list.push(value);
         }
     }
-    let range = |list: &mut Vec<f64>| {
+    let [p, r, f] = measures(tallies.iter().copied());
+    let [of_p, of_r, of_f] = draws;
+    let range = |value: f64, mut list: Vec<f64>| {
         list.sort_by(f64::total_cmp);
-        format!("{:.3}–{:.3}", list[25], list[974])
+        format!("{value:.3} ({:.3}–{:.3})", list[25], list[974])
     };
-    let [p, r, f] = &mut draws;
-    let truth: usize = tallies.iter().map(|t| t.hit + t.missed).sum();
-    println!(
-        "{name:<58} n={truth:<5} P {precision:.3} ({})  R {recall:.3} ({})  F1 {f1:.3} ({})",
-        range(p),
-        range(r),
-        range(f)
-    );
+    let (p, r, f) = (range(p, of_p), range(r, of_r), range(f, of_f));
+    format!("P {p}  R {r}  F1 {f}")
 }

@@ -22,7 +22,7 @@ use model::{CauseKind, DecisionId, Kind, RunId};
 use serde_json::Value;
 
 use crate::data::{files, halves, id, message_of};
-use crate::score::{self, Tally};
+use crate::score::Tally;
 
 struct Entry {
     speaker: String,
@@ -44,12 +44,12 @@ pub(crate) fn report(root: &Path) {
             .iter()
             .map(|run| one_history(run, &addressing(run)))
             .collect();
-        score::print(&format!("Who&When {name}: addressing"), &within);
+        crate::print(&format!("Who&When {name}: addressing"), &within);
         let within: Vec<_> = generated
             .iter()
             .map(|run| one_history(run, &turn_order(run)))
             .collect();
-        score::print(&format!("Who&When {name}: turn order"), &within);
+        crate::print(&format!("Who&When {name}: turn order"), &within);
         let apart: Vec<_> = crafted
             .iter()
             .map(|run| {
@@ -59,8 +59,8 @@ pub(crate) fn report(root: &Path) {
             })
             .collect();
         let (entry, agent): (Vec<_>, Vec<_>) = apart.into_iter().unzip();
-        score::print(&format!("Who&When {name}: apart, exact entry"), &entry);
-        score::print(&format!("Who&When {name}: apart, other agent"), &agent);
+        crate::print(&format!("Who&When {name}: apart, exact entry"), &entry);
+        crate::print(&format!("Who&When {name}: apart, other agent"), &agent);
     }
 }
 

@@ -17,7 +17,7 @@ use model::{CauseKind, Strength};
 use serde_json::Value;
 
 use crate::data::{Message, Shown, asker, conversations, message_of, show};
-use crate::score::{self, Tally};
+use crate::score::Tally;
 
 pub(crate) fn report(root: &Path) {
     println!("\n(b) origins of the values in tool arguments, judged by exhaustive search");
@@ -88,8 +88,8 @@ pub(crate) fn report(root: &Path) {
             sure.push(Tally::of(&certain, &truth));
             broad.push(Tally::of(&any, &all));
         }
-        score::print(&format!("{name}: identifiers"), &sure);
-        score::print(&format!("{name}: every word, possible ones too"), &broad);
+        crate::print(&format!("{name}: identifiers"), &sure);
+        crate::print(&format!("{name}: every word, possible ones too"), &broad);
     }
 }
 

@@ -26,7 +26,7 @@ fn rollbacks_of_recorded_runs_come_to_the_state_of_the_right_calls() {
             assert_eq!(share.hit, share.of);
         }
         assert!(report.inverse.share() >= 0.98);
-        let [_, recall, f1] = score::measures(report.blast.iter().copied());
+        let [_, recall, f1] = score::counts::measures(report.blast.iter().copied());
         assert!(f1 >= 0.95 && recall >= 0.98, "F1 {f1}, recall {recall}");
     }
 }
