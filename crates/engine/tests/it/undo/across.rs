@@ -134,13 +134,14 @@ async fn act(
         reads.give(Some(image).filter(|image| !image.is_null()));
     }
     let before: Images = reads.finish();
+    let print = catalogue.footprint("world", tool, args, None, &before);
     let touches = Touches {
         server: "world".to_owned(),
         tool: tool.to_owned(),
         arguments: args.clone(),
-        identity: args.clone(),
-        reads: Vec::new(),
-        writes: Vec::new(),
+        reads: print.reads(),
+        writes: print.writes(),
+        identity: print.arguments,
         before: before.clone(),
     };
     let (class, by) = catalogue.class("world", tool, None);
@@ -176,11 +177,10 @@ async fn act(
     };
     let after: Images = writes.iter().map(image).collect();
     let mut ended = Ended::with(call.outcome.clone());
-    let said = answer.unwrap_or_else(Value::String);
-    ended
-        .kept
-        .push((Field::Result, model::Media::Json, said.to_string()));
-    open.touched((print.reads(), writes), said, after, &mut ended);
+    let result = answer.unwrap_or_else(Value::String);
+    let said = (Field::Result, model::Media::Json, result.to_string());
+    ended.kept.push(said);
+    open.touched((print.reads(), writes), result, after, &mut ended);
     (open, ended)
 }
 

@@ -49,10 +49,12 @@ impl fmt::Display for Tally {
         } = self;
         write!(
             f,
-            "{points} points, {duplicated} done twice, {lost} lost, {parked} parked, ended at most \
-             {} ms after a start",
-            slowest / 1_000
-        )
+            "{points} points, {duplicated} done twice, {lost} lost, {parked} parked"
+        )?;
+        match slowest / 1_000 {
+            0 => Ok(()),
+            ms => write!(f, ", ended at most {ms} ms after a start"),
+        }
     }
 }
 
