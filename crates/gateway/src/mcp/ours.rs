@@ -5,8 +5,8 @@
 //! is never sent again here, since it may have been carried out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use ::http::{HeaderMap, Method, StatusCode};
@@ -35,10 +35,14 @@ const STATELESS: &str = "2026-07-28";
 /// The code with which servers without sessions answer `initialize`.
 const METHOD_NOT_FOUND: i64 = -32601;
 
+/// Where our session with a server is, once there is one; locked while it is begun.
+type Seat = Arc<Mutex<Option<Arc<Session>>>>;
+
 /// Our sessions, by server.
 #[derive(Debug, Default)]
 pub(super) struct Ours {
-    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    /// Each has a lock of its own: a server that hangs while it is greeted holds up no other.
+    seats: SyncMutex<HashMap<String, Seat>>,
     asked: AtomicU64,
 }
 
@@ -131,15 +135,16 @@ impl Inner {
 
     /// Returns our session with a server, and begins one where there is none.
     async fn session(&self, server: &str) -> Result<Arc<Session>, Failed> {
-        let mut sessions = self.mcp.ours.sessions.lock().await;
-        if let Some(session) = sessions.get(server)
+        let not_sent = |reason: String, passes| Failed::NotSent { reason, passes };
+        let at = self.options.mcp.get(server);
+        let at = at.ok_or_else(|| not_sent(format!("there is no MCP server `{server}`"), false))?;
+        let seat = self.mcp.ours.seat(server);
+        let mut seat = seat.lock().await;
+        if let Some(session) = &*seat
             && session.lasts()
         {
             return Ok(Arc::clone(session));
         }
-        let not_sent = |reason: String, passes| Failed::NotSent { reason, passes };
-        let at = self.options.mcp.get(server);
-        let at = at.ok_or_else(|| not_sent(format!("there is no MCP server `{server}`"), false))?;
         let session = match at {
             McpServer::Http(endpoint) => self.begin_http(endpoint).await?,
             McpServer::Program(program) => {
@@ -154,7 +159,7 @@ impl Inner {
             }
         };
         let session = Arc::new(session);
-        sessions.insert(server.to_owned(), Arc::clone(&session));
+        *seat = Some(Arc::clone(&session));
         Ok(session)
     }
 
@@ -299,13 +304,20 @@ impl Inner {
 
 impl Ours {
     async fn forget(&self, server: &str, session: &Arc<Session>) {
-        let mut sessions = self.sessions.lock().await;
-        if sessions
-            .get(server)
+        let seat = self.seat(server);
+        let mut seat = seat.lock().await;
+        if seat
+            .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, session))
         {
-            sessions.remove(server);
+            *seat = None;
         }
+    }
+
+    /// Returns the place for our session with a configured server.
+    fn seat(&self, server: &str) -> Seat {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(seats.entry(server.to_owned()).or_default())
     }
 }
 

@@ -285,6 +285,15 @@ impl World {
         }
     }
 
+    /// In front of these servers.
+    pub(crate) async fn with_servers(
+        mcp: BTreeMap<String, McpServer>,
+        recording: live::Options,
+    ) -> Self {
+        let (a2a, timeouts) = (BTreeMap::new(), Timeouts::default());
+        Self::over(mcp, a2a, timeouts, (memory(), None), recording).await
+    }
+
     /// In front of one server of which it is known what its tools do.
     pub(crate) async fn with_catalogue(
         server: McpServer,

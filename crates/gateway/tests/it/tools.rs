@@ -9,8 +9,9 @@ use engine::view::{ToolView, ToolsView};
 use gateway::McpServer;
 use model::DecisionId;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use super::support_mcp::{Reply, Seen, Stub, World, json as answer};
+use super::support_mcp::{Piece, Reply, Seen, Stub, World, json as answer};
 
 /// What the server has, as it lists it for agents, and for us.
 #[derive(Debug, Default)]
@@ -315,4 +316,66 @@ writes = [{ order = "{args.id}" }]
     let read = r#"read_order {"id":"W1"}"#;
     let calls = desk.shop.lock().unwrap().calls.clone();
     assert_eq!(calls, [read, r#"cancel {"id":"W1"}"#, read]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_when_we_greet_it_holds_up_no_image_of_another() {
+    let catalogue = r#"
+[resources.slow]
+server = "slow"
+uri = "slow/{id}"
+read = { tool = "read", args = { id = "{id}" } }
+
+[resources.fast]
+server = "desk"
+uri = "fast/{id}"
+read = { tool = "read", args = { id = "{id}" } }
+
+[tools.wait]
+server = "desk"
+writes = [{ slow = "{args.id}" }]
+
+[tools.go]
+server = "desk"
+writes = [{ fast = "{args.id}" }]
+"#;
+    let (greeted, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (here, on) = (Arc::clone(&greeted), Arc::clone(&go_on));
+    let hangs = Stub::start(move |seen: &Seen| match seen.body.contains("clientInfo") {
+        true => Reply {
+            pieces: vec![Piece::Meet(Arc::clone(&here), Arc::clone(&on))],
+            ..answer("")
+        },
+        false => answer("").status(400),
+    })
+    .await;
+    let stub = Stub::start(server(&Shared::default())).await;
+    let of = |name: &str, stub: &Stub| {
+        let server = McpServer::Http(stub.endpoint("/mcp"));
+        (name.to_owned(), server)
+    };
+    let servers = BTreeMap::from([of("desk", &stub), of("slow", &hangs)]);
+    let recording = live::Options {
+        catalogue: Some(Arc::new(Catalogue::parse(catalogue).unwrap())),
+        ..live::Options::default()
+    };
+    let world = World::with_servers(servers, recording).await;
+    let call = |tool: &'static str| {
+        let params = json!({ "name": tool, "arguments": { "id": "1" } });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let world = &world;
+        async move { world.post("/mcp/desk", &[], &body.to_string()).await }
+    };
+    let waits = async {
+        let answered = call("wait").await;
+        assert_eq!(answered.status, 200, "it has no image, and goes on");
+    };
+    let goes = async {
+        greeted.notified().await;
+        // The other is being greeted all this time.
+        let answered = call("go").await;
+        assert_eq!(answered.status, 200);
+        go_on.notify_one();
+    };
+    tokio::join!(waits, goes);
 }
