@@ -51,6 +51,11 @@ impl Refusal {
             RecordError::Held { .. } => {
                 return Self::new("agent_held", format!("the call was refused: {error}"));
             }
+            RecordError::Resting { retry_at, .. } => {
+                let at = engine::stamp(*retry_at);
+                let message = format!("{error}; its approval holds, try again at {at}");
+                return Self::new("tool_resting", message);
+            }
             RecordError::Done { .. } => return Self::new("done_before", error.to_string()),
             _ => {}
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ledger::{Appended, Batch, Journal, Leaf, Place, Remedy, StoreError};
-use model::{Body, DecisionId, HybridTime};
+use model::{Body, DecisionId, HybridTime, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -60,6 +60,14 @@ pub enum RecordError {
         agent: String,
         /// The rollback that holds it, or who does.
         by: String,
+    },
+    /// What is called failed again and again, and is left alone.
+    #[error("`{target}` is left alone for a while, because it failed again and again")]
+    Resting {
+        /// What is called.
+        target: String,
+        /// When to try again.
+        retry_at: Timestamp,
     },
     /// The same call was made before its agent went back, and there is no answer to give again.
     #[error(

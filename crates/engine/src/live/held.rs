@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use guard::{Approvals, Breakers, Entry, Given, Loops, Standing};
+use guard::{Approvals, Breakers, Entry, Given, Loops, Standing, Target};
 use ledger::Direction;
 use model::{
     Approval, Body, Cause, DecisionId, Digest, Effect, EventId, Field, Media, Outcome, RunId,
@@ -232,18 +232,40 @@ impl Held {
         Told::Approved
     }
 
-    /// Begins the call, once it was told that it may: the intent uses the approval up. `touches` is
-    /// what it touches, as read now: the records may have changed while it waited.
+    /// Begins the call, once it was told that it may, through the breaker of its target: the intent
+    /// uses the approval up. `touches` is what it touches, as read now: the records may have changed
+    /// while it waited.
     ///
     /// # Errors
-    /// As [`Recorder::begin`]; the approval is then good for the next equal call.
-    pub fn begin(mut self, touches: Option<Touches>) -> Result<Open, RecordError> {
+    /// As [`Recorder::begin`], and [`RecordError::Resting`] if its target is left alone meanwhile;
+    /// the approval is then good for the next equal call.
+    pub fn begin(mut self, target: &Target, touches: Option<Touches>) -> Result<Open, RecordError> {
         self.settled = true;
         let claim = self.claim.take().ok_or_else(|| RecordError::Unfit {
             reason: "nobody approved it".to_owned(),
         })?;
         let inner = Arc::clone(&self.inner);
-        inner.start(claim, (Vec::new(), touches), None, true)
+        let (pass, change) = inner
+            .pass(target)
+            .map_err(|retry_at| RecordError::Resting {
+                target: target.as_str().to_owned(),
+                retry_at,
+            })?;
+        let judged = match change {
+            None => None,
+            Some(change) => {
+                let live = inner
+                    .book()
+                    .waiting
+                    .get(&self.decision)
+                    .map(|held| Arc::clone(&held.live));
+                let judged = live.map(|live| inner.change(&live, target, change, None));
+                judged.transpose()?
+            }
+        };
+        let mut open = inner.start(claim, (Vec::new(), touches), judged, true)?;
+        open.go_through(pass);
+        Ok(open)
     }
 
     /// Goes away without ending the wait: the caller was told to come again.

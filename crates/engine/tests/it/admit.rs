@@ -3,12 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::live::{Admitted, Call, Caller, Options, Told, Touches, What};
+use engine::live::{
+    Admitted, Call, Caller, Heard, Options, RecordError, Target, Told, Touches, What,
+};
 use engine::{EngineError, Ruling};
 use ledger::Batch;
 use model::{ClassSource, DecisionId, EffectClass, Environment, Media, Outcome, Resource};
 
 use crate::judged::{Asked, Desk, LOOK, ORDER, REFUND, call_of, end, names};
+
+fn refund() -> Target {
+    Target::tool("desk", "refund")
+}
 
 #[tokio::test]
 async fn c42_what_cannot_be_taken_back_begins_only_after_an_approval() {
@@ -22,7 +28,7 @@ async fn c42_what_cannot_be_taken_back_begins_only_after_an_approval() {
     assert_eq!(policy.enforced, "hold");
     desk.approve(decision).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
-    let mut open = held.begin(None).unwrap();
+    let mut open = held.begin(&refund(), None).unwrap();
     open.durable().await.unwrap();
     assert_eq!(open.decision(), decision);
     end(open, Outcome::Succeeded).await;
@@ -250,7 +256,7 @@ async fn c42_an_approval_whose_call_could_not_be_recorded_is_good_for_the_next()
     desk.approve(waited).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
     desk.full.0.store(true, Ordering::SeqCst);
-    assert!(held.begin(None).is_err());
+    assert!(held.begin(&refund(), None).is_err());
     desk.full.0.store(false, Ordering::SeqCst);
     assert_eq!(desk.opened(REFUND).await.decision(), decision);
     assert_eq!(desk.opened(other).await.decision(), waited);
@@ -431,4 +437,27 @@ async fn observing_holds_nothing_and_marks_everything() {
         .policy
         .unwrap();
     assert_eq!((&*policy.id, &*policy.verdict), ("observe", "allow"));
+}
+
+#[tokio::test]
+async fn c22_a_call_that_waited_goes_through_the_breaker_of_its_tool() {
+    let desk = Desk::enforcing().await;
+    let trip = || {
+        while let Ok(pass) = desk.recorder.pass(&refund(), None) {
+            pass.ended(Heard::Failed, None);
+        }
+    };
+    let mut held = desk.held(REFUND).await;
+    let decision = held.decision();
+    desk.approve(decision).await.unwrap();
+    assert_eq!(held.told().await, Told::Approved);
+    trip();
+    let refused = held.begin(&refund(), None).unwrap_err();
+    assert!(matches!(refused, RecordError::Resting { .. }), "{refused}");
+    // The approval is not used up, and the call that uses it is the probe.
+    desk.at(600);
+    let open = desk.opened(REFUND).await;
+    assert_eq!(open.decision(), decision);
+    end(open, Outcome::Succeeded).await;
+    assert!(desk.recorder.rests(&refund()).is_none());
 }

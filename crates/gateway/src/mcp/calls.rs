@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::{Response, StatusCode};
 use engine::live::{
-    Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, Replayed, What as Deed,
+    Admitted, Call, Caller, Ended, Held, Open, RecordError, Refused, Replayed, Target, What as Deed,
 };
 use engine::undo::Claim;
 use model::{DecisionId, Environment, Field, Media, Outcome, RunId};
@@ -216,7 +216,8 @@ impl Calls {
             // As they are now, after the wait.
             let reading = images::before(&self.inner, &self.origin.server, &tool, &arguments);
             let touches = Box::pin(reading).await;
-            match held.begin(touches) {
+            let target = Target::tool(&self.origin.server, &tool);
+            match held.begin(&target, touches) {
                 Ok(open) => self.open.push((id, open)),
                 Err(error) => return Err(self.unrecorded(&error).await),
             }
