@@ -53,6 +53,19 @@ pub(crate) async fn reject(
     rule(&app, &id, &headers, verdict, false).await
 }
 
+/// Who asks, by the token; none where no token says it.
+fn token_of(app: &App, headers: &HeaderMap) -> Option<String> {
+    let token = headers.get(AUTHORIZATION);
+    let token = token.and_then(|value| value.to_str().ok()).and_then(bearer);
+    app.access.name_of(token).map(str::to_owned)
+}
+
+/// Who decides: whose token it is, or who they say where there is none.
+pub(crate) fn decides(app: &App, headers: &HeaderMap, by: Option<String>) -> String {
+    let by = token_of(app, headers).or(by);
+    by.unwrap_or_else(|| OPERATOR.to_owned())
+}
+
 async fn rule(
     app: &App,
     id: &str,
@@ -64,13 +77,10 @@ async fn rule(
         Problem::bad("bad-body", "`call` is no digest")
             .with_hint("send the `call` of what `/api/v1/approvals` lists")
     })?;
-    let token = headers.get(AUTHORIZATION);
-    let token = token.and_then(|value| value.to_str().ok()).and_then(bearer);
-    let name = app.access.name_of(token).map(str::to_owned);
     let ruling = Ruling {
         approve,
-        known: name.is_some(),
-        by: name.or(verdict.by).unwrap_or_else(|| OPERATOR.to_owned()),
+        known: token_of(app, headers).is_some(),
+        by: decides(app, headers, verdict.by),
         reason: verdict.reason.filter(|reason| !reason.trim().is_empty()),
         shown,
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use engine::EngineError;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::undo::{Approve, CarryOptions, Catalogue, Include, Request, Service};
@@ -13,13 +14,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::App;
+use crate::approvals::decides;
 use crate::ask::{Address, Options};
 use crate::problem::Problem;
 
 type Answer<T> = Result<Json<T>, Problem>;
-
-/// Who decides where nobody says.
-const SOMEBODY: &str = "operator";
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -40,7 +39,7 @@ pub(crate) struct Incident {
 pub(crate) struct Approval {
     /// Digest of the plan that was shown.
     digest: String,
-    /// Who approves. Default: `operator`.
+    /// Who approves, where no token says it. Default: `operator`.
     by: Option<String>,
     /// Whether to answer at the end of the rollback and not at its beginning. Default: false.
     #[serde(default)]
@@ -55,7 +54,7 @@ pub(crate) struct Approval {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Again {
-    /// Who wants it. Default: `operator`.
+    /// Who wants it, where no token says it. Default: `operator`.
     by: Option<String>,
     /// Numbers of parked steps of which it was found that they were carried out.
     happened: Option<String>,
@@ -67,14 +66,8 @@ pub(crate) struct Again {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct By {
-    /// Who decides. Default: `operator`.
+    /// Who decides, where no token says it. Default: `operator`.
     by: Option<String>,
-}
-
-impl By {
-    fn name(&self) -> &str {
-        self.by.as_deref().unwrap_or(SOMEBODY)
-    }
 }
 
 /// Without a way to tools, what the record alone says of them.
@@ -121,6 +114,7 @@ pub(crate) async fn propose(
 pub(crate) async fn approve(
     State(app): State<App>,
     Address(id): Address<String>,
+    headers: HeaderMap,
     Options(approval): Options<Approval>,
 ) -> Answer<RollbackView> {
     let service = service(&app)?;
@@ -129,24 +123,29 @@ pub(crate) async fn approve(
         let what = format!("`{}` is no digest", approval.digest);
         Problem::bad("bad-option", what)
     })?;
-    let by = approval.by.as_deref().unwrap_or(SOMEBODY);
-    let waits = approval.queue;
-    let approve = Approve { digest, by, waits };
+    let approve = Approve {
+        digest,
+        by: &decides(&app, &headers, approval.by),
+        waits: approval.queue,
+    };
     Ok(Json(service.approve(id, approve, approval.wait).await?))
 }
 
 pub(crate) async fn reject(
     State(app): State<App>,
     Address(id): Address<String>,
+    headers: HeaderMap,
     Options(by): Options<By>,
 ) -> Answer<RollbackView> {
     let id = app.engine.resolve_decision(&id).await?;
-    Ok(Json(app.engine.reject_rollback(id, by.name()).await?))
+    let by = decides(&app, &headers, by.by);
+    Ok(Json(app.engine.reject_rollback(id, &by).await?))
 }
 
 pub(crate) async fn retry(
     State(app): State<App>,
     Address(id): Address<String>,
+    headers: HeaderMap,
     Options(again): Options<Again>,
 ) -> Answer<RollbackView> {
     let service = service(&app)?;
@@ -160,8 +159,8 @@ pub(crate) async fn retry(
             options.settled.insert(number, happened);
         }
     }
-    let by = again.by.as_deref().unwrap_or(SOMEBODY);
-    Ok(Json(service.retry(id, by, options).await?))
+    let by = decides(&app, &headers, again.by);
+    Ok(Json(service.retry(id, &by, options).await?))
 }
 
 pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
@@ -172,18 +171,22 @@ pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
 pub(crate) async fn quarantine(
     State(app): State<App>,
     Address(agent): Address<String>,
+    headers: HeaderMap,
     Options(by): Options<By>,
 ) -> Answer<QuarantineView> {
-    app.engine.hold(&agent, by.name()).await?;
+    let by = decides(&app, &headers, by.by);
+    app.engine.hold(&agent, &by).await?;
     held(State(app)).await
 }
 
 pub(crate) async fn release(
     State(app): State<App>,
     Address(agent): Address<String>,
+    headers: HeaderMap,
     Options(by): Options<By>,
 ) -> Answer<QuarantineView> {
-    app.engine.release(&agent, by.name()).await?;
+    let by = decides(&app, &headers, by.by);
+    app.engine.release(&agent, &by).await?;
     held(State(app)).await
 }
 

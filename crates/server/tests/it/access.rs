@@ -152,3 +152,19 @@ async fn tokens_are_asked_for_on_a_real_socket() {
         assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn who_decides_is_whose_token_it_is_whatever_they_say() {
+    let world = World::empty().await;
+    let access = Access::new(vec![Token::of("token-of-olga", "olga", Role::Operator)]);
+    let router = world.builder().access(local(access)).build();
+    let headers = [("authorization", "Bearer token-of-olga")];
+    let path = "/api/v1/quarantine/billing?by=mallory";
+    let held = ask(&router, request("POST", path, &headers)).await.json();
+    assert_eq!(held["held"][0]["by"], "olga");
+    // Where there are no tokens they say it themselves.
+    let router = world.router();
+    let path = "/api/v1/quarantine/orders?by=otto";
+    let held = ask(&router, request("POST", path, &[])).await.json();
+    assert_eq!(held["held"][1]["by"], "otto");
+}
