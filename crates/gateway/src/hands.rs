@@ -21,11 +21,15 @@ use model::{
 use serde_json::{Value, json};
 
 use crate::mcp::{Failed, value_of};
+use crate::notify::{self, Notify};
 use crate::upstream::{Endpoint, UpstreamError};
 use crate::{Gateway, Inner, rpc};
 
 /// Who makes the calls of rollbacks.
 const AGENT: &str = "rescind";
+
+/// What messages to the operator's webhook are recorded as being made to.
+const NOTIFY: &str = "notify";
 
 /// The header that carries the key of a step.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -116,12 +120,19 @@ impl Hands for Reach {
 
     async fn tell(
         &self,
-        _who: &[String],
-        _what: &str,
-        _cause: &Cause,
+        who: &[String],
+        what: &str,
+        cause: &Cause,
     ) -> Result<Vec<String>, HandsError> {
-        // There is no way yet: who must be told stands in the plan, and nobody was.
-        Ok(Vec::new())
+        let Some(notify) = &self.inner.options.notify else {
+            // Who must be told stands in the plan, and nobody was.
+            return Ok(Vec::new());
+        };
+        let body = notify::body(who, what, &cause.run.to_string(), &cause.step.to_string());
+        let class = (EffectClass::Irreversible, ClassSource::Nobody);
+        let open = self.begin(NOTIFY, "POST", &body, class, cause).await?;
+        let answer = self.post(notify, &body.to_string(), &cause.key).await;
+        self.end(open, answer, None).await.map(|_| who.to_vec())
     }
 }
 
@@ -226,13 +237,37 @@ impl Reach {
             headers: Vec::new(),
         };
         let body = Bytes::from(body.unwrap_or_default());
-        let sent = self
-            .inner
-            .client
-            .call(&endpoint, &method, url, &headers, body);
+        self.exchange(&endpoint, &method, url, &headers, body).await
+    }
+
+    /// Tells the operator's webhook.
+    async fn post(&self, notify: &Notify, body: &str, key: &str) -> Result<Value, Failed> {
+        let now = self.inner.recorder.engine().clock().wall();
+        let seconds = i64::try_from(now / 1_000_000).unwrap_or(i64::MAX);
+        let headers = notify.headers(key, seconds, body);
+        let (endpoint, url) = (&notify.endpoint, notify.endpoint.url.clone());
+        let body = Bytes::from(body.to_owned());
+        let posted = self.exchange(endpoint, &Method::POST, url, &headers, body);
+        // What it answers is nobody's business.
+        posted.await.map(|_| Value::Null)
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        method: &Method,
+        url: Uri,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Value, Failed> {
+        let not_sent = |reason: String| Failed::NotSent {
+            reason,
+            passes: true,
+        };
+        let sent = self.inner.client.call(endpoint, method, url, headers, body);
         let response = sent.await.map_err(|error| match error {
             UpstreamError::Unreachable { unsent: false, .. } => Failed::Unknown(error.to_string()),
-            error => not_sent(error.to_string(), true),
+            error => not_sent(error.to_string()),
         })?;
         let status = response.status();
         let max = self.inner.options.limits.body_bytes_max;
@@ -245,7 +280,7 @@ impl Reach {
                 Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Err(not_sent(format!("the answer was {status}"), true))
+                Err(not_sent(format!("the answer was {status}")))
             }
             status if status.is_server_error() => {
                 Err(Failed::Unknown(format!("the answer was {status}")))

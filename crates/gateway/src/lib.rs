@@ -21,6 +21,7 @@ mod hands;
 mod headers;
 mod llm;
 mod mcp;
+mod notify;
 mod parked;
 mod passing;
 mod reply;
@@ -43,6 +44,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::mcp::{McpServer, Program};
+pub use self::notify::{Notify, Secret};
 pub use self::reply::Body;
 pub use self::serve::{Sockets, serve};
 pub use self::upstream::{Endpoint, Pool, Upstream, UpstreamError, Wire, plain_client, root};
@@ -62,6 +64,8 @@ pub struct Options {
     pub only_ours: BTreeSet<String>,
     /// The agents, by the name in the URL: the address of each, or that of its card.
     pub a2a: BTreeMap<String, Endpoint>,
+    /// Where those are told who must hear of what cannot be taken back; none to tell nobody.
+    pub notify: Option<Notify>,
     /// How much is taken at once.
     pub limits: Limits,
     /// How long is waited.
@@ -180,6 +184,7 @@ impl Gateway {
         let upstreams = upstreams.map(|upstream| (upstream.host(), upstream.ca.as_deref()));
         let endpoints = options.mcp.values().filter_map(McpServer::endpoint);
         let endpoints = endpoints.chain(options.a2a.values());
+        let endpoints = endpoints.chain(options.notify.iter().map(|notify| &notify.endpoint));
         let endpoints = endpoints.map(|endpoint| (endpoint.host(), endpoint.ca.as_deref()));
         let client = Client::new(upstreams.chain(endpoints), options.timeouts.connect)?;
         let budget = Budget::new(options.retry.budget_percent);

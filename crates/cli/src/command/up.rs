@@ -430,6 +430,7 @@ pub(crate) fn carrying(
         mcp,
         only_ours,
         a2a,
+        notify: notify(config, environment)?,
         limits: gateway::Limits {
             body_bytes_max: size(config.limits.body_bytes_max),
             sse_line_bytes_max: size(config.limits.sse_line_bytes_max),
@@ -539,6 +540,26 @@ fn program(
         cwd: server.cwd.clone(),
         backoff_max: Duration::from_millis(server.restart_backoff_ms_max),
     })
+}
+
+/// Where those are told who must hear of what cannot be taken back.
+fn notify(config: &Config, environment: &Environment) -> Result<Option<gateway::Notify>, Failure> {
+    let notify = &config.notify;
+    let Some(url) = &notify.url else {
+        return Ok(None);
+    };
+    let wrong = |wrong: String| Failure::new(format!("`notify`: {wrong}"));
+    let ca_file = notify.ca_file.as_deref();
+    let endpoint = endpoint(url, ca_file, &notify.headers, environment).map_err(wrong)?;
+    let secret = match &notify.secret {
+        None => None,
+        Some(given) => {
+            let secret = given.text(environment).and_then(gateway::Secret::read);
+            let unfit = || wrong("the secret is not set, or none".to_owned());
+            Some(secret.ok_or_else(unfit)?)
+        }
+    };
+    Ok(Some(gateway::Notify { endpoint, secret }))
 }
 
 /// What is called by its whole URL.

@@ -58,6 +58,7 @@ pub(crate) fn examine(read: &Read) -> Vec<Finding> {
         let at = Path::keys(&["a2a", name]);
         examiner.called(&at, &agent.url, agent.ca_file.as_deref(), &agent.headers);
     }
+    examiner.notify();
     examiner.waits();
     examiner.findings
 }
@@ -108,6 +109,23 @@ impl Examiner<'_> {
                 let hint = "make one for each with `rescind config token`";
                 self.error(&at.index(number).key("sha256"), what, hint);
             }
+        }
+    }
+
+    /// Where people are told.
+    fn notify(&mut self) {
+        let notify = &self.config.notify;
+        let at = Path::keys(&["notify"]);
+        if let Some(url) = &notify.url {
+            self.called(&at, url, notify.ca_file.as_deref(), &notify.headers);
+        }
+        let Some(secret) = &notify.secret else { return };
+        let at = at.key("secret");
+        self.given(&at, "secret", secret);
+        let text = secret.text(self.environment);
+        if text.is_some_and(|text| gateway::Secret::read(text).is_none()) {
+            let what = format!("`{at}` is empty, or no base64 after `whsec_`");
+            self.error(&at, what, "give it as the receiver shows it");
         }
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) guard: Guard,
     /// How decisions are taken back.
     pub(crate) rollback: Rollback,
+    /// Where those are told who must hear of what a rollback cannot take back.
+    pub(crate) notify: Notify,
     /// Who may call: `rescind config token` makes a token and the section for it.
     pub(crate) tokens: Vec<Token>,
     /// Where the record is kept. Default: the directory `data_dir`.
@@ -108,6 +110,7 @@ impl Default for Config {
             approvals: Approvals::default(),
             guard: Guard::default(),
             rollback: Rollback::default(),
+            notify: Notify::default(),
             tokens: Vec::new(),
             store: Store::default(),
         }
@@ -509,6 +512,26 @@ impl Default for Rollback {
             in_flight: InFlight::Finish,
         }
     }
+}
+
+/// Where those are told who must hear of what a rollback cannot take back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Notify {
+    /// A webhook that is sent a message for each. Without it nobody is told, and the plan's steps
+    /// say so.
+    #[schemars(extend("x-form" = "url"))]
+    pub(crate) url: Option<String>,
+    /// What messages are signed with, as Standard Webhooks has it: `whsec_` and base64, or any
+    /// text; `{ env = "NAME" }`.
+    #[schemars(extend("x-form" = "given"))]
+    pub(crate) secret: Option<Given>,
+    /// Headers to set on every message: text, or `{ env = "NAME" }`. Never recorded.
+    #[schemars(extend("x-names" = "header"))]
+    pub(crate) headers: BTreeMap<String, Given>,
+    /// File with certificates (PEM) to trust beside those of the system.
+    #[schemars(extend("x-form" = "file"))]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// What becomes of calls in flight of agents that a rollback holds.

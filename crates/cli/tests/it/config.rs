@@ -464,3 +464,19 @@ fn times_of_the_guard_that_contradict_each_other_are_refused() {
     rescind.toml: 2 errors, 0 warnings
     ");
 }
+
+#[test]
+fn a_webhook_that_cannot_be_told_is_refused_and_its_secret_is_not_shown() {
+    let said = wrong("[notify]\nurl = \"https://hooks.example\"\nsecret = \"whsec_?\"\n");
+    assert!(said.contains("no base64 after `whsec_`"), "{said}");
+    let said = wrong("[notify]\nurl = \"hooks.example\"\nsecret = { env = \"NO_SUCH\" }\n");
+    assert!(
+        said.contains("`NO_SUCH` of the environment is not set"),
+        "{said}"
+    );
+    let said = right("[notify]\nurl = \"https://hooks.example\"\nsecret = \"hunter2\"\n");
+    assert!(
+        said.contains("is written out") && !said.contains("hunter2"),
+        "{said}"
+    );
+}

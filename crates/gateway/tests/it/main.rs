@@ -13,6 +13,7 @@ mod kept;
 mod killed_agents;
 mod mcp;
 mod mcp_program;
+mod notify;
 mod outage;
 mod pass;
 mod reads;

@@ -287,6 +287,7 @@ pub(crate) fn options(stubs: &[&Stub]) -> Options {
         mcp: std::collections::BTreeMap::new(),
         only_ours: std::collections::BTreeSet::new(),
         a2a: std::collections::BTreeMap::new(),
+        notify: None,
         upstreams: [
             ("openai".to_owned(), of(Wire::OpenAi)),
             ("anthropic".to_owned(), of(Wire::Anthropic)),

@@ -247,6 +247,7 @@ impl World {
             // Its name says it.
             only_ours: BTreeSet::from(["operator".to_owned()]),
             a2a,
+            notify: None,
             limits: Limits::default(),
             timeouts,
             retry: Retry::default(),
