@@ -160,7 +160,7 @@ impl Exchange {
                     child.forget(number);
                     return self.broken(client, &passing::stopping()).await;
                 }
-                () = sleep_until(until), if !listens => {
+                () = sleep_until(until), if !listens && !is_off => {
                     child.forget(number);
                     self.cancel(child).await;
                     let why = "the program did not answer in time (`timeouts.total_ms`); whether \
