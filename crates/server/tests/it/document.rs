@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, ask, get, request};
 
 /// What is designed, written down once more by hand.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 35] = [
     ("get", "/api/v1/approvals"),
     ("post", "/api/v1/approvals/{decision}/approve"),
     ("post", "/api/v1/approvals/{decision}/reject"),
@@ -37,6 +37,7 @@ const ROUTES: [(&str, &str); 34] = [
     ("get", "/api/v1/runs/{run}/decisions"),
     ("post", "/api/v1/runs/{run}/restore"),
     ("get", "/api/v1/status"),
+    ("get", "/api/v1/tools"),
     ("post", "/api/v1/verify"),
     ("get", "/api/v1/why/{earlier}/{later}"),
     ("get", "/healthz"),
