@@ -154,7 +154,7 @@ fn answer(recalled: &Recalled) -> (Vec<String>, String, Vec<OwnedCall>) {
     (told, text, calls)
 }
 
-fn called(call: OwnedCall) -> Called {
+pub(crate) fn called(call: OwnedCall) -> Called {
     Called {
         id: call.id,
         name: call.name,

@@ -10,17 +10,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use context::{Called, Marks, Repair, Turn, tell, whole};
+use context::{Marks, Repair, Turn, tell, whole};
 use model::{Cause, CauseKind, Decision, DecisionId, Evidence, RunId, Strength};
 use wire::llm::{Api, Layout};
 
+use super::Inner;
 use super::append::RecordError;
 use super::call::Caller;
 use super::place::Place;
 use super::recall::answer_of;
 use super::repair::{BY, Noted};
 use super::runs::Runs;
-use super::{Inner, OwnedCall};
+use crate::rescinded::called;
 use crate::{Engine, EngineError};
 
 /// How a call says which answer it continues.
@@ -269,12 +270,4 @@ pub(crate) fn continued(decision: &Decision) -> Option<DecisionId> {
 fn names_repair(cause: &Cause) -> bool {
     cause.kind == CauseKind::Context
         && matches!(&cause.evidence, Evidence::Explicit { by } if by == BY)
-}
-
-fn called(call: OwnedCall) -> Called {
-    Called {
-        id: call.id,
-        name: call.name,
-        arguments: call.arguments,
-    }
 }
