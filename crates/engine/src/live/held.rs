@@ -297,7 +297,8 @@ impl Drop for Held {
 }
 
 impl Recorder {
-    /// Approves or rejects a call that waits. The verdict is durable before the call is told.
+    /// Approves or rejects a call that waits. The verdict is durable before the call is told, and
+    /// the call is told also if whoever ruled goes away meanwhile.
     ///
     /// # Errors
     /// [`EngineError::NotHeld`], [`EngineError::Shown`], [`EngineError::Overdue`],
@@ -307,22 +308,9 @@ impl Recorder {
         decision: DecisionId,
         ruling: Ruling,
     ) -> Result<RuledView, EngineError> {
-        let inner = &self.inner;
-        inner.sweep();
-        let (by, reason) = (ruling.by.clone(), ruling.reason.clone());
-        let expire = inner.options.approvals.expire;
-        let ruled = inner.engine.rule(decision, ruling, expire).await?;
-        match &ruled {
-            Ruled {
-                event,
-                until: Some(until),
-                ..
-            } => inner.approved(decision, *event, *until),
-            Ruled { .. } => {
-                inner.over(decision, Told::Rejected { by, reason });
-            }
-        }
-        Ok(ruled.view)
+        let inner = Arc::clone(&self.inner);
+        let ruled = async move { inner.rule(decision, ruling).await };
+        self.to_its_end(ruled).await
     }
 
     /// Returns how long a call waits for an approval before it is answered that it still waits.
@@ -442,6 +430,28 @@ impl Book {
 }
 
 impl Inner {
+    async fn rule(
+        self: Arc<Self>,
+        decision: DecisionId,
+        ruling: Ruling,
+    ) -> Result<RuledView, EngineError> {
+        self.sweep();
+        let (by, reason) = (ruling.by.clone(), ruling.reason.clone());
+        let expire = self.options.approvals.expire;
+        let ruled = self.engine.rule(decision, ruling, expire).await?;
+        match &ruled {
+            Ruled {
+                event,
+                until: Some(until),
+                ..
+            } => self.approved(decision, *event, *until),
+            Ruled { .. } => {
+                self.over(decision, Told::Rejected { by, reason });
+            }
+        }
+        Ok(ruled.view)
+    }
+
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

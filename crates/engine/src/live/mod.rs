@@ -49,7 +49,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ledger::payload::Sealer;
-use ledger::{Journal, Store};
+use ledger::{Journal, Store, StoreError};
 use lineage::Tracer;
 use model::Timestamp;
 use recover::Catalogue;
@@ -281,6 +281,21 @@ impl Recorder {
     #[must_use]
     pub fn catalogue(&self) -> Option<&Arc<Catalogue>> {
         self.inner.options.catalogue.as_ref()
+    }
+
+    /// Does what must not stop half-way, such as when the connection that asked for it closes: what
+    /// is in the record then would not be known to this process.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        match self.inner.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(StoreError::Closed.into()),
+            },
+        }
     }
 
     /// Returns the set of tasks that [`stop`](Self::stop) waits for: the one home of tasks that

@@ -4,6 +4,7 @@
 //! being something to rely on.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{Batch, Leaf, StoreError};
@@ -47,24 +48,36 @@ impl Recorder {
         reason: &str,
     ) -> Result<Rescission, EngineError> {
         check_words("reason", reason)?;
+        let (inner, decisions) = (Arc::clone(&self.inner), decisions.to_vec());
+        let reason = reason.to_owned();
+        let rescinded = async move { inner.rescind(&decisions, incident, &reason).await };
+        self.to_its_end(rescinded).await
+    }
+}
+
+impl Inner {
+    async fn rescind(
+        &self,
+        decisions: &[DecisionId],
+        incident: Option<DecisionId>,
+        reason: &str,
+    ) -> Result<Rescission, EngineError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.inner.try_rescind(decisions, incident, reason).await {
+            match self.try_rescind(decisions, incident, reason).await {
                 // An outcome was on its way, or somebody else rescinds too.
                 Err(EngineError::Store(StoreError::Conflict { .. })) if tries < TRIES => {}
                 Err(error) => return Err(error),
                 Ok(told) => {
                     let all: Vec<DecisionId> = [&told.rescinded[..], &told.already].concat();
-                    self.inner.learn_rescinded(&all).await?;
+                    self.learn_rescinded(&all).await?;
                     return Ok(told);
                 }
             }
         }
     }
-}
 
-impl Inner {
     async fn try_rescind(
         &self,
         decisions: &[DecisionId],

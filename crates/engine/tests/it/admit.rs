@@ -138,6 +138,19 @@ async fn a_rejection_reaches_the_call_with_its_reason() {
 }
 
 #[tokio::test]
+async fn who_approves_and_goes_away_meanwhile_has_approved() {
+    let desk = Desk::enforcing().await;
+    let mut held = desk.held(REFUND).await;
+    let shown = held.call();
+    held.durable().await.unwrap();
+    let mut ruling = Box::pin(desk.rule(held.decision(), |ruling| ruling.shown = shown));
+    // The request has come, and its connection closes before the verdict is durable.
+    assert!(futures_util::poll!(&mut ruling).is_pending());
+    drop(ruling);
+    assert_eq!(held.told().await, Told::Approved);
+}
+
+#[tokio::test]
 async fn who_approves_must_have_seen_the_call_and_not_have_asked_for_it() {
     let desk = Desk::enforcing().await;
     let own = Asked {
