@@ -28,6 +28,7 @@ mod flight;
 mod held;
 mod join;
 pub(crate) mod kept;
+mod loaded;
 mod open;
 mod pass;
 mod place;

@@ -13,7 +13,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,13 +21,13 @@ use model::{
     Body, Cause, CauseKind, DecisionId, EffectClass, Event, Evidence, Field, Media, Outcome, RunId,
     Status, Strength,
 };
-use tokio_util::sync::CancellationToken;
 use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
 
 use super::admit::{arguments_text, has_long_number};
 use super::append::{Durable, RecordError, batch};
 use super::call::{Call, What};
+use super::loaded::Loaded;
 use super::place::Place;
 use super::touch::{canonical_of, canonical_text, identity};
 use super::trace::merge;
@@ -42,9 +41,6 @@ use crate::{Engine, EngineError};
 /// Agents that went back and find something again, at most; the least used are forgotten first.
 const REPLAYS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// How long a call waits until it is known who went back.
-const LOADING_MAX: Duration = Duration::from_secs(10);
-
 /// How long the index may take to hold what was recorded before.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -54,9 +50,7 @@ type Whose = (RunId, String);
 /// Who went back, and what they find again.
 #[derive(Debug)]
 pub(super) struct Replays {
-    any: AtomicBool,
-    /// Cancelled once what the record says is known.
-    loaded: CancellationToken,
+    loaded: Loaded,
     known: Mutex<Known>,
 }
 
@@ -170,13 +164,8 @@ impl Drop for Taken {
 impl Replays {
     /// Nobody is known to have gone back; `anything` says that somebody may have.
     pub(super) fn new(anything: bool) -> Self {
-        let loaded = CancellationToken::new();
-        if !anything {
-            loaded.cancel();
-        }
         Self {
-            any: AtomicBool::new(anything),
-            loaded,
+            loaded: Loaded::new(anything),
             known: Mutex::new(Known {
                 by: LruCache::new(REPLAYS_MAX),
                 follows: LruCache::new(REPLAYS_MAX),
@@ -186,16 +175,12 @@ impl Replays {
     }
 
     fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.loaded.any()
     }
 
-    /// Waits until it is known who went back. A store that cannot be read right after the start
-    /// stops no call for good.
+    /// Waits until it is known who went back.
     async fn loaded(&self) {
-        let loaded = tokio::time::timeout(LOADING_MAX, self.loaded.cancelled());
-        if loaded.await.is_err() {
-            metrics::counter!("rescind_replays_unchecked_total").increment(1);
-        }
+        self.loaded.wait("rescind_replays_unchecked_total").await;
     }
 
     /// Takes in who went back. What they found again before counts no more.
@@ -207,7 +192,7 @@ impl Replays {
             known.follows.put(follower, whose.clone());
         }
         known.by.put(whose, replay);
-        self.any.store(true, Ordering::Release);
+        self.loaded.set_any(true);
     }
 
     /// Takes note that a run goes on from a restore, because its caller names that as a cause.
@@ -291,9 +276,9 @@ impl Inner {
         }
         let known = self.replays.known();
         let any = !known.by.is_empty();
-        self.replays.any.store(any, Ordering::Release);
+        self.replays.loaded.set_any(any);
         drop(known);
-        self.replays.loaded.cancel();
+        self.replays.loaded.done();
     }
 
     /// Decides what becomes of a call of an agent that may have gone back.

@@ -4,14 +4,13 @@
 //! While nothing is rescinded it costs a look at one flag.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use context::{Audience, Marks, Trace};
 use model::{Cause, DecisionId, RunId, Strength};
-use tokio_util::sync::CancellationToken;
 
+use super::loaded::Loaded;
 use super::{Inner, Recorder};
 use crate::EngineError;
 use crate::rescinded::Rescinded;
@@ -25,18 +24,13 @@ const BYTES_MAX: usize = 32 << 20;
 /// Runs whose marks lie ready.
 const READY_MAX: usize = 1_024;
 
-/// How long a call waits until it is known what is rescinded.
-const LOADING_MAX: Duration = Duration::from_secs(10);
-
 /// How long a store that does not answer is left alone.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// What is looked for in histories.
 #[derive(Debug)]
 pub(super) struct Index {
-    any: AtomicBool,
-    /// Cancelled once what the record says is known.
-    loaded: CancellationToken,
+    loaded: Loaded,
     known: Mutex<Known>,
 }
 
@@ -66,29 +60,20 @@ struct Entry {
 impl Index {
     /// An index that still has to be filled if anything was ever rescinded.
     pub(super) fn new(anything: bool) -> Self {
-        let loaded = CancellationToken::new();
-        if !anything {
-            loaded.cancel();
-        }
         Self {
-            any: AtomicBool::new(anything),
-            loaded,
+            loaded: Loaded::new(anything),
             known: Mutex::default(),
         }
     }
 
     /// Whether anything is rescinded.
     pub(super) fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.loaded.any()
     }
 
-    /// Waits until it is known what is. A store that cannot be read right after the start stops no
-    /// call for good.
+    /// Waits until it is known what is.
     pub(super) async fn loaded(&self) {
-        let loaded = tokio::time::timeout(LOADING_MAX, self.loaded.cancelled());
-        if loaded.await.is_err() {
-            metrics::counter!("rescind_contexts_unchecked_total").increment(1);
-        }
+        self.loaded.wait("rescind_contexts_unchecked_total").await;
     }
 
     /// What is looked for in a run's histories: as its own, and as in all runs.
@@ -98,7 +83,7 @@ impl Index {
 
     fn add(&self, rescinded: Rescinded, anywhere: bool) {
         self.known().add(rescinded, anywhere);
-        self.any.store(true, Ordering::Release);
+        self.loaded.set_any(true);
     }
 
     /// Takes note that a run has something of decisions, of which some may be rescinded.
@@ -271,7 +256,7 @@ impl Inner {
                 () = tokio::time::sleep(AGAIN_AFTER) => {}
             }
         }
-        self.rescinded.loaded.cancel();
+        self.rescinded.loaded.done();
     }
 
     async fn try_load(&self) -> Result<(), EngineError> {
