@@ -30,7 +30,7 @@ use super::pass::recorded;
 use super::policy::GuardOptions;
 use super::runs::{LiveRun, from_record};
 use super::trace::{Traced, merge};
-use super::written::durably;
+use super::written::once;
 use super::{Inner, Recorder};
 use crate::approvals::{Ruled, Ruling};
 use crate::look::fold;
@@ -199,10 +199,7 @@ impl Held {
     /// # Errors
     /// [`RecordError`] if it is not.
     pub async fn durable(&mut self) -> Result<(), RecordError> {
-        match self.durable.take() {
-            Some(durable) => durably(durable, true, &self.inner).await,
-            None => Ok(()),
-        }
+        once(&mut self.durable, true, &self.inner).await
     }
 
     /// Waits for the end of the waiting. Given up and called again, it misses nothing.

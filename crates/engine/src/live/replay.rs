@@ -31,7 +31,7 @@ use super::loaded::Loaded;
 use super::place::Place;
 use super::touch::{canonical_of, canonical_text, identity};
 use super::trace::merge;
-use super::written::durably;
+use super::written::once;
 use super::{Inner, Recorder};
 use crate::record::Envelope;
 use crate::replay::{Effective, FORK, REPLAY, Replay};
@@ -104,10 +104,7 @@ impl Replayed {
     /// # Errors
     /// [`RecordError`] if it is not.
     pub async fn durable(&mut self) -> Result<(), RecordError> {
-        match self.durable.take() {
-            Some(durable) => durably(durable, true, &self.inner).await,
-            None => Ok(()),
-        }
+        once(&mut self.durable, true, &self.inner).await
     }
 }
 

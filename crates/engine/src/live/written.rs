@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::append::RecordError;
+use super::append::{Durable, RecordError};
 use super::open::Open;
 use super::{Durability, Inner};
 
@@ -12,7 +10,7 @@ use super::{Durability, Inner};
 #[derive(Debug)]
 pub struct Written {
     pub(super) inner: Arc<Inner>,
-    pub(super) durable: oneshot::Receiver<Result<(), RecordError>>,
+    pub(super) durable: Durable,
     pub(super) blocks: bool,
 }
 
@@ -39,7 +37,7 @@ impl Written {
 }
 
 pub(super) async fn durably(
-    durable: oneshot::Receiver<Result<(), RecordError>>,
+    durable: Durable,
     blocks: bool,
     inner: &Inner,
 ) -> Result<(), RecordError> {
@@ -58,6 +56,18 @@ pub(super) async fn durably(
     }
 }
 
+/// The same of what may have been waited for before.
+pub(super) async fn once(
+    durable: &mut Option<Durable>,
+    blocks: bool,
+    inner: &Inner,
+) -> Result<(), RecordError> {
+    match durable.take() {
+        Some(durable) => durably(durable, blocks, inner).await,
+        None => Ok(()),
+    }
+}
+
 impl Open {
     /// Waits until the intent is durable. Whoever is about to change the world waits for this.
     ///
@@ -65,10 +75,7 @@ impl Open {
     /// [`RecordError::Outage`] if it is not, and policy says that such calls then stop;
     /// [`RecordError::Unfit`].
     pub async fn durable(&mut self) -> Result<(), RecordError> {
-        match self.durable.take() {
-            Some(durable) => durably(durable, self.blocks, &self.inner).await,
-            None => Ok(()),
-        }
+        once(&mut self.durable, self.blocks, &self.inner).await
     }
 
     /// Waits until the intent is in the log, also where such calls may go on without it while the
@@ -77,9 +84,6 @@ impl Open {
     /// # Errors
     /// As [`durable`](Self::durable).
     pub async fn in_the_log(&mut self) -> Result<(), RecordError> {
-        match self.durable.take() {
-            Some(durable) => durably(durable, true, &self.inner).await,
-            None => Ok(()),
-        }
+        once(&mut self.durable, true, &self.inner).await
     }
 }
