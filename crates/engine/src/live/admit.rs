@@ -31,7 +31,6 @@ use super::place::Place;
 use super::replay::{Again, Replayed};
 use super::trace::merge;
 use super::{Inner, Recorder};
-use crate::record::Envelope;
 
 /// What became of a call that was judged.
 #[derive(Debug)]
@@ -321,10 +320,7 @@ impl Inner {
         };
         let draft = self.draft(place, call, self.policy.judged(&refused))?;
         let (decision, run) = (draft.traced.decision, draft.live.id);
-        let envelope = Envelope {
-            subject: draft.live.subject,
-            key: draft.live.key.clone(),
-        };
+        let envelope = draft.live.envelope();
         let rejected = |event| {
             let comment = [(Field::Comment, Media::Text, reason.as_str().into())];
             let (sealed, payload) = self.seal(&envelope, event, &comment, None)?;
@@ -435,10 +431,7 @@ impl Inner {
             .map(|text| (Field::Before, Media::Json, text.into()))
             .into_iter()
             .collect();
-        let envelope = Envelope {
-            subject: live.subject,
-            key: live.key.clone(),
-        };
+        let envelope = live.envelope();
         let (sealed, image) = self.seal(&envelope, id, &kept, None)?;
         let started = Event {
             at,

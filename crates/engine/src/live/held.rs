@@ -34,7 +34,6 @@ use super::written::once;
 use super::{Inner, Recorder};
 use crate::approvals::{Ruled, Ruling};
 use crate::look::fold;
-use crate::record::Envelope;
 use crate::view::RuledView;
 use crate::{Engine, EngineError};
 
@@ -611,10 +610,7 @@ impl Inner {
         let head = head.map_err(|error| outage(&error))?;
         let at = self.engine.next_time();
         let id = self.engine.event_id(at);
-        let envelope = Envelope {
-            subject: live.subject,
-            key: live.key.clone(),
-        };
+        let envelope = live.envelope();
         let (field, why) = match end {
             End::Cancelled(why) => (
                 Field::Result,

@@ -218,10 +218,7 @@ impl Inner {
                 None
             }
         };
-        let envelope = Envelope {
-            subject: place.run.subject,
-            key: place.run.key.clone(),
-        };
+        let envelope = place.run.envelope();
         let mut kept = vec![(Field::Asked, call.asked.0, Cow::Borrowed(call.asked.1))];
         let snapshot = snapshot(call.environment);
         let environment = snapshot
@@ -586,10 +583,7 @@ impl Open {
             .increment(1);
         let at = inner.engine.next_time();
         let id = inner.engine.event_id(at);
-        let envelope = Envelope {
-            subject: self.live.subject,
-            key: self.live.key.clone(),
-        };
+        let envelope = self.live.envelope();
         let kept = ended
             .kept
             .into_iter()

@@ -12,7 +12,6 @@ use super::append::{RecordError, batch};
 use super::open::Open;
 use super::runs::LiveRun;
 use super::{Inner, Recorder};
-use crate::record::Envelope;
 use crate::text::cut;
 
 /// Who judges, in the record.
@@ -150,10 +149,7 @@ impl Inner {
             .increment(1);
         let at = self.engine.next_time();
         let id = self.engine.event_id(at);
-        let envelope = Envelope {
-            subject: live.subject,
-            key: live.key.clone(),
-        };
+        let envelope = live.envelope();
         let said = serde_json::json!({
             "target": target.as_str(),
             "from": change.from.name(),

@@ -24,7 +24,6 @@ use super::Inner;
 use super::append::RecordError;
 use super::open::Ciphertext;
 use super::place::Place;
-use crate::record::Envelope;
 use crate::text::cut;
 
 /// Repairs that are remembered; one that was forgotten is recorded once more.
@@ -170,10 +169,7 @@ impl Inner {
         });
         let kept = vec![(Field::Asked, Media::Json, Cow::Owned(text.to_string()))];
         let kept = self.recordable(kept);
-        let envelope = Envelope {
-            subject: place.run.subject,
-            key: place.run.key.clone(),
-        };
+        let envelope = place.run.envelope();
         let (sealed, payload) = self.seal(&envelope, begun, &kept, None)?;
         let taken: BTreeSet<DecisionId> = repair.replaced.iter().map(|cut| cut.decision).collect();
         // The repair depends on them; who is sent it depends on them no more. So the way from one

@@ -33,7 +33,6 @@ use super::touch::{canonical_of, canonical_text, identity};
 use super::trace::merge;
 use super::written::once;
 use super::{Inner, Recorder};
-use crate::record::Envelope;
 use crate::replay::{Effective, FORK, REPLAY, Replay};
 use crate::view::RestoredView;
 use crate::{Engine, EngineError};
@@ -427,10 +426,7 @@ impl Inner {
         let (decision, run) = (draft.traced.decision, draft.live.id);
         self.rescinded.said(&output, decision);
         self.rescinded.reached([id], run);
-        let envelope = Envelope {
-            subject: draft.live.subject,
-            key: draft.live.key.clone(),
-        };
+        let envelope = draft.live.envelope();
         let begun = Event {
             at: draft.at,
             body: Body::Begun {

@@ -13,6 +13,7 @@ use model::{RunId, SubjectId};
 
 use super::call::Caller;
 use super::kept::{Answered, Held};
+use crate::record::Envelope;
 use crate::{Engine, EngineError, Page};
 
 /// Runs, and names of runs, that are remembered; the least used are forgotten first.
@@ -33,6 +34,16 @@ pub(crate) struct LiveRun {
     pub(crate) id: RunId,
     pub(crate) subject: SubjectId,
     pub(crate) key: SubjectKey,
+}
+
+impl LiveRun {
+    /// What contents of the run are sealed with.
+    pub(crate) fn envelope(&self) -> Envelope {
+        Envelope {
+            subject: self.subject,
+            key: self.key.clone(),
+        }
+    }
 }
 
 /// The runs that are known.
