@@ -187,11 +187,9 @@ fn result_text(result: &str) -> String {
     let Ok(json) = Json::parse(result) else {
         return result.to_owned();
     };
-    let read = CallResult::read(json);
-    match read.structured {
-        _ if !read.text.is_empty() => read.text,
-        Some(structured) => structured.text().to_owned(),
-        None => result.to_owned(),
+    match CallResult::read(json).words() {
+        "" => result.to_owned(),
+        words => words.to_owned(),
     }
 }
 

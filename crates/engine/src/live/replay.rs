@@ -504,9 +504,5 @@ fn output_of(result: &str) -> String {
     let Ok(json) = Json::parse(result) else {
         return String::new();
     };
-    let read = CallResult::read(json);
-    match read.structured.map(Json::text) {
-        Some(structured) if read.text.is_empty() => structured.to_owned(),
-        _ => read.text,
-    }
+    CallResult::read(json).words().to_owned()
 }

@@ -571,13 +571,8 @@ pub(super) fn cancellation(id: &Id<'_>) -> String {
 }
 
 fn of_result(json: Json<'_>, read: &CallResult<'_>, outcome: Outcome) -> Ended {
-    let structured = read.structured.map(Json::text);
-    let output = match structured {
-        Some(structured) if read.text.is_empty() => structured.to_owned(),
-        _ => read.text.clone(),
-    };
     let mut ended = Ended::with(outcome);
-    ended.output = output;
+    read.words().clone_into(&mut ended.output);
     let kept = json.text().to_owned();
     ended.kept.push((Field::Result, Media::Json, kept));
     ended

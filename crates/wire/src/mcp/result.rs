@@ -258,6 +258,16 @@ impl CallResult<'_> {
         })
     }
 
+    /// Returns what the result says, as an agent hands it to its model: the text, else the structured
+    /// content as JSON; empty if it has neither.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self.structured.map(Json::text) {
+            Some(structured) if self.text.is_empty() => structured,
+            _ => &self.text,
+        }
+    }
+
     /// The outcome of a task by the result in it: a result that says it is yet another task ends
     /// nothing.
     fn completed(&self) -> Outcome {
