@@ -142,11 +142,11 @@ impl Engine {
         while let Some(id) = next
             && turns.len() < TURNS_MAX
         {
-            let Some(turn) = self.turn(id).await? else {
+            let events = self.events_of(id).await?;
+            let Some(turn) = self.turn(&events).await? else {
                 break;
             };
             turns.push(turn);
-            let events = self.events_of(id).await?;
             next = continued(&fold(id, events.iter().map(|(_, event)| event))?);
         }
         turns.reverse();

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use context::{Marks, Repair, Turn, tell, whole};
-use model::{Cause, CauseKind, Decision, DecisionId, Evidence, RunId, Strength};
+use model::{Cause, CauseKind, Decision, DecisionId, Event, Evidence, RunId, Strength};
 use wire::llm::{Api, Layout};
 
 use super::Inner;
@@ -226,7 +226,8 @@ impl Inner {
         }
         let mut turns = Vec::with_capacity(stale.turns.len());
         for decision in &stale.turns {
-            turns.push(self.engine.turn(*decision).await.ok()??);
+            let events = self.engine.events_of(*decision).await.ok()?;
+            turns.push(self.engine.turn(&events).await.ok()??);
         }
         whole(layout, stale.before.as_deref(), &turns)
     }
@@ -235,8 +236,8 @@ impl Inner {
 impl Engine {
     /// Reads a turn of a history that the provider of *responses* keeps; none where its contents
     /// cannot be read.
-    pub(crate) async fn turn(&self, decision: DecisionId) -> Result<Option<Turn>, EngineError> {
-        let recalled = self.recalled(&self.events_of(decision).await?).await?;
+    pub(crate) async fn turn(&self, events: &[(u64, Event)]) -> Result<Option<Turn>, EngineError> {
+        let recalled = self.recalled(events).await?;
         if recalled.api != Some(Api::Responses) {
             return Ok(None);
         }
