@@ -365,21 +365,11 @@ impl Engine {
             let text = run.to_string();
             return Err(EngineError::NotFound { text });
         }
-        let mut saved = Vec::new();
-        let mut skip = 0;
-        loop {
-            let page = Page { skip, limit: 1_024 };
-            let rows = self.store.decisions(Some(run), page).await?;
-            skip += rows.len() as u64;
-            let last = (rows.len() as u64) < page.limit;
-            saved.extend(rows.into_iter().filter(|row| {
-                row.keys.kind == Kind::Checkpoint
-                    && agent.is_none_or(|agent| agent == row.keys.agent.name)
-            }));
-            if last {
-                return Ok(saved);
-            }
-        }
+        self.rows_of(run, |row| {
+            row.keys.kind == Kind::Checkpoint
+                && agent.is_none_or(|agent| agent == row.keys.agent.name)
+        })
+        .await
     }
 
     /// The recovery line of these checkpoints.

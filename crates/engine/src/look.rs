@@ -25,6 +25,9 @@ pub use crate::address::Named;
 /// How many characters of a run's title are shown.
 const TITLE_WIDTH: usize = 120;
 
+/// Rows that are read together.
+const ROWS: u64 = 4_096;
+
 impl Engine {
     /// Returns runs, newest first.
     ///
@@ -83,6 +86,27 @@ impl Engine {
             skipped: page.skip,
             more,
         })
+    }
+
+    /// The decisions of a run that `keeps` asks for, in the order of the log; the others are not held
+    /// in memory together.
+    pub(crate) async fn rows_of(
+        &self,
+        run: RunId,
+        keeps: impl Fn(&DecisionRow) -> bool + Send,
+    ) -> Result<Vec<DecisionRow>, EngineError> {
+        let mut found = Vec::new();
+        let mut skip = 0;
+        loop {
+            let page = Page { skip, limit: ROWS };
+            let rows = self.store.decisions(Some(run), page).await?;
+            let last = (rows.len() as u64) < ROWS;
+            found.extend(rows.into_iter().filter(&keeps));
+            if last {
+                return Ok(found);
+            }
+            skip += ROWS;
+        }
     }
 
     async fn run_view(&self, row: RunRow) -> Result<RunView, EngineError> {

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use ledger::{DecisionRow, Direction, Page};
+use ledger::{DecisionRow, Direction};
 use model::{
     Cause, CauseKind, Decision, DecisionId, Digest, Effect, EffectClass, Event, Evidence, Kind,
     Outcome, Provenance, RunId, Status,
@@ -285,23 +285,13 @@ impl Engine {
 
     /// The decisions of an agent in a run that matter here, in the order of the log.
     async fn of_agent(&self, run: RunId, agent: &str) -> Result<Vec<DecisionRow>, EngineError> {
-        let mut found = Vec::new();
-        let mut skip = 0;
-        loop {
-            let page = Page { skip, limit: 1_024 };
-            let rows = self.store.decisions(Some(run), page).await?;
-            skip += rows.len() as u64;
-            let last = (rows.len() as u64) < page.limit;
-            found.extend(rows.into_iter().filter(|row| {
-                let called =
-                    row.keys.kind == Kind::ToolCall && row.keys.known == Provenance::Observed;
-                (called || row.keys.kind == Kind::Checkpoint || is_restore(row))
-                    && row.keys.agent.name == agent
-            }));
-            if last {
-                found.drain(..found.len().saturating_sub(DECISIONS_MAX));
-                return Ok(found);
-            }
-        }
+        let found = self.rows_of(run, |row| {
+            let called = row.keys.kind == Kind::ToolCall && row.keys.known == Provenance::Observed;
+            (called || row.keys.kind == Kind::Checkpoint || is_restore(row))
+                && row.keys.agent.name == agent
+        });
+        let mut found = found.await?;
+        found.drain(..found.len().saturating_sub(DECISIONS_MAX));
+        Ok(found)
     }
 }

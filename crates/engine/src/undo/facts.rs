@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use ledger::{DecisionRow, Direction, Page};
+use ledger::{DecisionRow, Direction};
 use model::{Cause, DecisionId, Edge, Kind, RunId, Strength};
 use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
 use recover::{Catalogue, Facts, Images, Member, Plan};
@@ -26,9 +26,6 @@ const MEMBERS_MAX: usize = 100_000;
 
 /// The most possible dependants that are listed.
 const POSSIBLE_MAX: usize = 10_000;
-
-/// Rows that are read together.
-const ROWS: u64 = 4_096;
 
 /// Records that are read side by side.
 const READS_AT_ONCE: usize = 16;
@@ -295,19 +292,10 @@ impl Engine {
         let runs: BTreeSet<RunId> = members.iter().map(|row| row.keys.run).collect();
         let mut found = Vec::new();
         for run in runs {
-            let mut skip = 0;
-            loop {
-                let page = Page { skip, limit: ROWS };
-                let rows = self.store.decisions(Some(run), page).await?;
-                let last = (rows.len() as u64) < ROWS;
-                found.extend(rows.into_iter().filter(|row| {
-                    row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
-                }));
-                if last {
-                    break;
-                }
-                skip += ROWS;
-            }
+            let saved = self.rows_of(run, |row| {
+                row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
+            });
+            found.extend(saved.await?);
         }
         found.sort_by_key(|row| row.first);
         Ok(found)
