@@ -241,7 +241,8 @@ impl Known {
 
 impl Recorder {
     /// Gives an agent a state back, as [`Engine::restore`] does: its next calls know of it, and
-    /// approvals that it waits for or has not used are void.
+    /// approvals that it waits for or has not used are void, also if whoever asked goes away
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`Engine::restore`].
@@ -251,14 +252,19 @@ impl Recorder {
         agent: &str,
         forks: bool,
     ) -> Result<RestoredView, EngineError> {
-        let inner = &self.inner;
-        inner.appender.hurry();
-        let (view, replay) = inner.engine.go_back(run, agent, forks).await?;
-        if let Some(replay) = replay {
-            inner.replays.learn(replay);
-        }
-        self.void_approvals(run, Some(agent), "its agent went back to an earlier state");
-        Ok(view)
+        let (recorder, agent) = (self.clone(), agent.to_owned());
+        let restored = async move {
+            let inner = &recorder.inner;
+            inner.appender.hurry();
+            let (view, replay) = inner.engine.go_back(run, &agent, forks).await?;
+            if let Some(replay) = replay {
+                inner.replays.learn(replay);
+            }
+            let why = "its agent went back to an earlier state";
+            recorder.void_approvals(run, Some(&agent), why);
+            Ok(view)
+        };
+        self.to_its_end(restored).await
     }
 }
 

@@ -219,6 +219,29 @@ async fn a_call_made_again_gets_what_it_got_and_nothing_goes_out() {
 }
 
 #[tokio::test]
+async fn who_asks_to_go_back_and_goes_away_meanwhile_has_gone_back() {
+    let desk = Desk::open().await;
+    let recorder = &desk.world.recorder;
+    recorder.recalled().await;
+    tokio::task::yield_now().await;
+    let idle = recorder.tasks().len();
+    let run = begun(&desk).await;
+    let first = desk.call("cancel", &id("W1")).await;
+    // The request has come, and its connection closes at once.
+    tokio::select! {
+        biased;
+        _ = recorder.restore(run, "ada", false) => unreachable!("it takes longer"),
+        () = std::future::ready(()) => {}
+    }
+    while recorder.tasks().len() > idle {
+        tokio::task::yield_now().await;
+    }
+    let again = desk.call("cancel", &id("W1")).await;
+    assert_eq!(of(&again), Some(&*id_of(&first)));
+    assert_eq!(desk.carried_out(), ["cancel W1"]);
+}
+
+#[tokio::test]
 async fn reads_are_made_anew_and_so_is_what_comes_before_the_state() {
     let desk = Desk::open().await;
     let first = desk.call("cancel", &id("W1")).await;
