@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A call that was made before its agent went back is answered with what it got then, as it was
-//! recorded. Of the others, what the caller hears is the result of a tool that failed, because that is what a model reads
-//! and can act upon. Of a batch everything goes on or nothing. A client that asks for progress, and
-//! takes streams, hears meanwhile that its call waits.
+//! recorded. Of the others, what the caller hears is the result of a tool that failed, because that
+//! is what a model reads and can act upon. Of a batch everything goes on or nothing. A client that
+//! asks for progress, and takes streams, hears meanwhile that its call waits.
 
 use std::sync::Arc;
 use std::time::Duration;
