@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use ledger::{Page, ToolRow};
-use model::{ClassSource, Effect, EffectClass, Environment, Event, Field, Kind, ToolKeys};
+use model::{
+    ClassSource, Effect, EffectClass, Environment, Event, Field, HybridTime, Kind, ToolKeys,
+};
 use recover::catalogue::{KeyPlace, UndoWay};
 use recover::{Catalogue, Claim, Seen};
 use serde_json::{Map, Value};
@@ -35,8 +37,8 @@ const TEXT_MAX: usize = 256;
 #[derive(Debug, Default)]
 struct Known {
     calls: u64,
-    /// Index of the entry that begins the last call.
-    last: Option<u64>,
+    /// Index of the entry that begins the last call, and when that was.
+    last: Option<(u64, HybridTime)>,
     /// What the server said of it: now, else at the last call.
     said: Option<(EffectClass, ClassSource)>,
     claim: Option<Claim>,
@@ -83,7 +85,7 @@ impl Engine {
         }
         let mut views = Vec::with_capacity(tools.len());
         for ((server, tool), known) in &tools {
-            views.push(self.tool_view(server, tool, known, catalogue).await?);
+            views.push(tool_view(server, tool, known, catalogue));
         }
         let misfits = listings.iter().flat_map(|(server, listing)| {
             listing.problems.iter().map(|problem| MisfitView {
@@ -117,8 +119,8 @@ impl Engine {
         let effect = event.body.proposal().and_then(|p| p.effects.first());
         let known = tools.entry((server.unwrap_or_default(), name)).or_default();
         known.calls += row.calls;
-        if known.last < Some(row.last) {
-            known.last = Some(row.last);
+        if known.last.map(|(index, _)| index) < Some(row.last) {
+            known.last = Some((row.last, event.at));
             known.said = effect.and_then(of_server);
             known.claim = Claim::of(&environment);
         }
@@ -129,37 +131,6 @@ impl Engine {
         let text = self.opened_field(event, Field::Environment).await?;
         let read = text.and_then(|text| serde_json::from_str(&text).ok());
         Ok(read.unwrap_or_default())
-    }
-
-    async fn tool_view(
-        &self,
-        server: &str,
-        tool: &str,
-        known: &Known,
-        catalogue: &Catalogue,
-    ) -> Result<ToolView, EngineError> {
-        let (class, by) = catalogue.class(server, tool, known.said);
-        let last = match known.last {
-            Some(index) => Some(recorded(self.event(index).await?.at)),
-            None => None,
-        };
-        let key = catalogue.key(server, tool).map(|key| match key {
-            KeyPlace::Argument(at) => at.clone(),
-            KeyPlace::Meta(name) => format!("_meta.{name}"),
-        });
-        Ok(ToolView {
-            server: (!server.is_empty()).then(|| server.to_owned()),
-            name: tool.to_owned(),
-            class: class.name().to_owned(),
-            class_by: by.name().to_owned(),
-            undo: ways(server, tool, class, known, catalogue),
-            probe: catalogue.prober(server, tool).map(str::to_owned),
-            key,
-            tell: catalogue.tell(server, tool).to_vec(),
-            calls: known.calls,
-            last,
-            listed: known.listed,
-        })
     }
 
     /// Returns calls of tools, of the newest runs and in the order in which they were made, at most
@@ -227,6 +198,27 @@ impl Engine {
             calls.push(call);
         }
         Ok(calls)
+    }
+}
+
+fn tool_view(server: &str, tool: &str, known: &Known, catalogue: &Catalogue) -> ToolView {
+    let (class, by) = catalogue.class(server, tool, known.said);
+    let key = catalogue.key(server, tool).map(|key| match key {
+        KeyPlace::Argument(at) => at.clone(),
+        KeyPlace::Meta(name) => format!("_meta.{name}"),
+    });
+    ToolView {
+        server: (!server.is_empty()).then(|| server.to_owned()),
+        name: tool.to_owned(),
+        class: class.name().to_owned(),
+        class_by: by.name().to_owned(),
+        undo: ways(server, tool, class, known, catalogue),
+        probe: catalogue.prober(server, tool).map(str::to_owned),
+        key,
+        tell: catalogue.tell(server, tool).to_vec(),
+        calls: known.calls,
+        last: known.last.map(|(_, at)| recorded(at)),
+        listed: known.listed,
     }
 }
 

@@ -87,12 +87,16 @@ impl Writes {
 
     /// Notes that a call begins.
     pub(super) fn begin(&self, decision: DecisionId, effect: Option<&Effect>) -> View {
-        let written = effect.map_or(&[][..], |effect| &effect.writes);
+        let Some(effect) = effect else {
+            // Of a model's call nobody will ask what it met.
+            return View::default();
+        };
         let mut table = self.lock();
         table.tick += 1;
         let began = table.tick;
-        if !written.is_empty() {
-            let uris = written.iter().map(|written| written.uri.clone()).collect();
+        if !effect.writes.is_empty() {
+            let written = effect.writes.iter();
+            let uris = written.map(|written| written.uri.clone()).collect();
             table.put(began, Entry::new(decision, uris));
         }
         View { began, told: None }
