@@ -130,7 +130,13 @@ impl FaultDisk {
         self.state().journal.clone()
     }
 
-    /// Lets writes succeed again after [`Fault::Full`].
+    /// Fills the disk: every write from now on fails for lack of space, until
+    /// [`Self::free_space`]. What is synced meanwhile was written before, and has its space.
+    pub fn fill(&self) {
+        self.state().full = true;
+    }
+
+    /// Lets writes succeed again after [`Fault::Full`] or [`Self::fill`].
     pub fn free_space(&self) {
         self.state().full = false;
     }

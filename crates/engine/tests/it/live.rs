@@ -382,7 +382,7 @@ async fn c11_c53_while_the_disk_is_full_tools_stop_and_models_go_on_and_all_is_c
     )
     .await;
 
-    data.plan(data.operations(), Fault::Full);
+    data.fill();
     let mut open = tool(&recorder, agent("ada"), r#"{"n":1}"#).await.unwrap();
     let blocked = open.decision();
     let refused = open.durable().await.unwrap_err();

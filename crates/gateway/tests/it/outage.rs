@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::live::{InOutage, Options, Recorder};
 use engine::{Journal, SeededEntropy, Store};
 use gateway::{Endpoint, McpServer, Timeouts};
-use store::fault::{Fault, FaultDisk};
+use store::fault::FaultDisk;
 use store::{EmbeddedStore, FileJournal, OpenOptions};
 use tokio::sync::Notify;
 
@@ -59,7 +59,7 @@ impl Disks {
     }
 
     fn fill(&self) {
-        self.data.plan(self.data.operations(), Fault::Full);
+        self.data.fill();
     }
 }
 
@@ -97,7 +97,7 @@ async fn c11_c53_what_a_model_asks_to_be_done_stops_where_it_cannot_be_recorded_
     let stub = Stub::start(scripts).await;
     let (desk, data, _index) = desk(&stub, Options::default()).await;
     assert_eq!(desk.chat().await.status, 200);
-    data.plan(data.operations(), Fault::Full);
+    data.fill();
     assert_eq!(desk.chat().await.text(), ANSWER, "the journal keeps it");
     let got = desk.chat().await;
     assert_eq!(got.status, 503);
@@ -124,7 +124,7 @@ async fn c11_c53_calls_of_models_stop_too_where_policy_says_so() {
         ..Options::default()
     };
     let (desk, data, _index) = desk(&stub, blocking).await;
-    data.plan(data.operations(), Fault::Full);
+    data.fill();
     // The first call finds it out, and the journal has its record; from then on none is made.
     let _ = desk.chat().await;
     while desk.recorder.outage().is_none() {

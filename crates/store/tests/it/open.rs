@@ -246,7 +246,7 @@ async fn c75_a_full_disk_acknowledges_nothing_and_recovers_when_there_is_space()
     let mut make = Maker::default();
     let (run, subject) = (make.run(), make.subject());
     store.append(batch([make.filler(10)])).await.unwrap();
-    disk.plan(disk.operations(), Fault::Full);
+    disk.fill();
     let leaf = make.filler(200);
     for _ in 0..3 {
         let full = store.append(batch([leaf.clone()])).await;
