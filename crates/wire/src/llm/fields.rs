@@ -12,6 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::import::json;
 
+/// So many keys are held against each other one by one.
+const FEW: usize = 8;
+
 /// A JSON value as it stands in a body.
 pub type Raw<'a> = &'a str;
 
@@ -87,7 +90,15 @@ impl<'a> Fields<'a> {
 
     /// Whether a key occurs twice.
     pub(super) fn repeats(&self) -> bool {
-        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| &**key).collect();
+        let fields = &self.0;
+        if fields.len() <= FEW {
+            let before = |at: usize, key: &str| fields[..at].iter().any(|(other, _)| other == key);
+            return fields
+                .iter()
+                .enumerate()
+                .any(|(at, (key, _))| before(at, key));
+        }
+        let mut keys: Vec<&str> = fields.iter().map(|(key, _)| &**key).collect();
         keys.sort_unstable();
         keys.windows(2).any(|pair| pair[0] == pair[1])
     }
@@ -142,6 +153,10 @@ impl<'a> Body<'a> {
 /// The elements of an array.
 #[must_use]
 pub fn list(raw: &str) -> Option<Vec<&str>> {
+    if !raw.trim_start().starts_with('[') {
+        // The error that a parser gives quotes the whole value.
+        return None;
+    }
     let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
     Some(elements.into_iter().map(RawValue::get).collect())
 }
@@ -150,6 +165,9 @@ pub fn list(raw: &str) -> Option<Vec<&str>> {
 /// none of what is no array.
 #[must_use]
 pub fn elements(raw: &str) -> Vec<Result<Fields<'_>, &str>> {
+    if !raw.trim_start().starts_with('[') {
+        return Vec::new();
+    }
     match serde_json::from_str::<Vec<Fields<'_>>>(raw) {
         Ok(objects) => objects.into_iter().map(Ok).collect(),
         Err(_) => {
