@@ -8,11 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
-/// How many bytes are looked at together.
-pub(crate) const WINDOW: usize = 8;
-
-/// Where so many bytes stand, a window that begins at a multiple of eight is among them.
-const REGION: usize = 2 * WINDOW - 1;
+use crate::windows::{NARROW, WIDE, Window, Windows};
 
 /// As many bytes are compared, where there are so many.
 const REGION_MAX: usize = 32;
@@ -20,112 +16,110 @@ const REGION_MAX: usize = 32;
 /// How much of a text is searched for its most unusual bytes.
 const SEARCHED: usize = 4_096;
 
-/// Bits of a hash: a set of so many stays close to the processor.
-const HASH_BITS: u32 = 18;
-
-/// A set that may say yes where it should say no.
-#[derive(Debug)]
-pub(crate) struct Bits(Box<[u64; 1 << (HASH_BITS - 6)]>);
-
 /// A few bytes for each thing that is looked for.
 #[derive(Debug, Default)]
 pub(crate) struct Anchors {
-    bits: Bits,
-    /// Window → the regions that it is part of, and where in them.
-    regions: FxHashMap<u64, Vec<Region>>,
+    /// Bytes in a row, in order: first those that count everywhere, then those that count in what
+    /// the model said alone. None of either begins with another.
+    regions: Vec<Box<[u8]>>,
+    everywhere: usize,
+    windows: Windows,
 }
 
-/// Bytes in a row, and where in them a window lies.
-type Region = (usize, Box<[u8]>);
+/// What anchors are made of: bytes in a row, and whether they count in what the model said alone.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered(FxHashMap<Box<[u8]>, bool>);
 
-impl Default for Bits {
-    fn default() -> Self {
-        Self(Box::new([0; 1 << (HASH_BITS - 6)]))
-    }
-}
-
-impl Bits {
-    pub(crate) fn set(&mut self, window: u64) {
-        let (word, bit) = place(window);
-        self.0[word] |= 1 << bit;
-    }
-
-    pub(crate) fn has(&self, window: u64) -> bool {
-        let (word, bit) = place(window);
-        self.0[word] >> bit & 1 == 1
-    }
-}
-
-const fn place(window: u64) -> (usize, u32) {
-    let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - HASH_BITS);
-    ((hash >> 6) as usize, (hash & 63) as u32)
-}
-
-/// The windows of a text, one at each byte.
-pub(crate) fn windows(text: &[u8]) -> impl Iterator<Item = u64> {
-    text.windows(WINDOW).map(window)
-}
-
-fn window(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(
-        *bytes
-            .first_chunk()
-            .expect("a window is as long as a window"),
-    )
-}
-
-impl Anchors {
-    /// Takes in a text that is looked for; says no if it has no bytes to know it by.
+impl Gathered {
+    /// Takes in a text that is looked for, in what the model said alone or everywhere; says no if
+    /// it has no bytes to know it by.
     #[must_use]
-    pub(crate) fn add(&mut self, text: &str) -> bool {
-        let Some(region) = unusual(text) else {
+    pub(crate) fn add(&mut self, text: &str, of_model: bool) -> bool {
+        let Some(region) = unusual(text, WIDE).or_else(|| unusual(text, NARROW)) else {
             return false;
         };
-        self.region(region.as_bytes());
+        self.region(region.as_bytes(), of_model);
         if !region.is_ascii() {
-            self.region(escaped(region, false).as_bytes());
-            self.region(escaped(region, true).as_bytes());
+            self.region(escaped(region, false).as_bytes(), of_model);
+            self.region(escaped(region, true).as_bytes(), of_model);
         }
         true
     }
 
-    fn region(&mut self, region: &[u8]) {
-        for (at, window) in windows(region).take(WINDOW).enumerate() {
-            self.bits.set(window);
-            let same = self.regions.entry(window).or_default();
-            if same
-                .iter()
-                .all(|known| (known.0, &*known.1) != (at, region))
-            {
-                same.push((at, region.into()));
-            }
-        }
-    }
-
-    /// Whether a piece of a body may hold something.
-    pub(crate) fn hit(&self, raw: &str) -> bool {
-        let raw = raw.as_bytes();
-        if self.regions.is_empty() || raw.len() < REGION {
+    /// Takes in the id of a call, which stands between quotes. Ids begin alike and end differently.
+    #[must_use]
+    pub(crate) fn add_id(&mut self, id: &str) -> bool {
+        let quoted = format!("\"{id}\"");
+        if quoted.len() < NARROW || !id.chars().all(|c| c.is_ascii() && is_plain(c)) {
             return false;
         }
-        for (number, bytes) in raw.chunks_exact(WINDOW).enumerate() {
-            let window = window(bytes);
-            if self.bits.has(window) && self.stands(window, raw, number * WINDOW) {
-                return true;
-            }
-        }
-        false
+        let from = quoted.len().saturating_sub(REGION_MAX);
+        self.region(&quoted.as_bytes()[from..], true);
+        true
     }
 
-    #[cold]
-    fn stands(&self, window: u64, raw: &[u8], at: usize) -> bool {
-        let regions = self.regions.get(&window).into_iter().flatten();
-        let mut stands = regions.filter_map(|(before, region)| {
-            let from = at.checked_sub(*before)?;
-            raw.get(from..from + region.len())
-                .filter(|there| *there == &**region)
+    fn region(&mut self, region: &[u8], of_model: bool) {
+        let known = self.0.entry(region.into()).or_insert(of_model);
+        *known &= of_model;
+    }
+
+    /// Makes them ready.
+    pub(crate) fn anchors(self) -> Anchors {
+        let mut regions: Vec<(bool, Box<[u8]>)> = self
+            .0
+            .into_iter()
+            .map(|(bytes, of_model)| (of_model, bytes))
+            .collect();
+        regions.sort_unstable();
+        // What begins with another one is found with that.
+        regions.dedup_by(|(of_model, bytes), (before_of_model, before)| {
+            of_model == before_of_model && bytes.starts_with(before)
         });
-        stands.next().is_some()
+        let everywhere = regions.partition_point(|(of_model, _)| !of_model);
+        let regions: Vec<Box<[u8]>> = regions.into_iter().map(|(_, bytes)| bytes).collect();
+        let windows = Windows::of(regions.iter().map(|region| &**region));
+        Anchors {
+            regions,
+            everywhere,
+            windows,
+        }
+    }
+}
+
+impl Anchors {
+    /// Whether a piece of a body may hold something; `model` tells whether it is the model's.
+    pub(crate) fn hit(&self, raw: &str, model: bool) -> bool {
+        let raw = raw.as_bytes();
+        if raw.len() < NARROW {
+            return false;
+        }
+        let known = |at: usize, windows: &[Window]| {
+            let mut alike = windows.chunk_by(|one, other| one.at == other.at);
+            alike
+                .any(|alike| self.stands(raw, at, alike, model))
+                .then_some(())
+        };
+        self.windows.find(raw, known).is_some()
+    }
+
+    /// Whether one of some regions stands in a piece of a body, of which the same window begins
+    /// at a place.
+    fn stands(&self, raw: &[u8], at: usize, alike: &[Window], model: bool) -> bool {
+        let before = alike.first().map_or(0, |window| window.at.into());
+        let Some(there) = at.checked_sub(before).and_then(|from| raw.get(from..)) else {
+            return false;
+        };
+        let region = |window: &Window| &*self.regions[window.of as usize];
+        let (everywhere, of_model) =
+            alike.split_at(alike.partition_point(|window| (window.of as usize) < self.everywhere));
+        // They are in order, and none begins with another: only the last one before what stands
+        // there can be its beginning.
+        let begins = |among: &[Window]| {
+            let after = among.partition_point(|window| region(window) <= there);
+            let last = among[..after].last();
+            last.is_some_and(|window| there.starts_with(region(window)))
+        };
+        begins(everywhere) || model && begins(of_model)
     }
 }
 
@@ -138,8 +132,8 @@ fn is_plain(c: char) -> bool {
         )
 }
 
-/// The most unusual plain bytes in a row.
-fn unusual(text: &str) -> Option<&str> {
+/// The most unusual plain bytes in a row, at `least` so many.
+fn unusual(text: &str, least: usize) -> Option<&str> {
     let weight = |c: char| match c {
         '0'..='9' => 4_u32,
         'A'..='Z' | '_' | '-' | '#' => 3,
@@ -154,14 +148,14 @@ fn unusual(text: &str) -> Option<&str> {
         for (at, c) in run.char_indices() {
             sum += weight(c);
             let end = at + c.len_utf8();
-            if end - from < REGION {
+            if end - from < least {
                 continue;
             }
             if best.is_none_or(|(most, _)| sum > most) {
                 let to = run.ceil_char_boundary((from + REGION_MAX).min(run.len()));
                 best = Some((sum, &run[from..to.max(end)]));
             }
-            while end - from >= REGION {
+            while end - from >= least {
                 let Some((at, first)) = starts.next() else {
                     break;
                 };

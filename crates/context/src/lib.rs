@@ -38,6 +38,7 @@ mod passages;
 mod repair;
 mod responses;
 mod walk;
+mod windows;
 
 pub use edit::{Cut, Repair, Replaced};
 pub use kept::{Turn, tell, whole};

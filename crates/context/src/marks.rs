@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use model::DecisionId;
 
-use crate::anchors::Anchors;
+use crate::anchors::{Anchors, Gathered};
 use crate::mark::{Called, Mark, Trace};
 use crate::passages::{BEGINNING, Passage, Passages, sentences, words};
 
@@ -43,6 +43,13 @@ pub struct Marks {
     models: bool,
     /// Whether everything must.
     blind: bool,
+}
+
+/// What is gathered while marks are made ready.
+#[derive(Debug, Default)]
+struct LookedFor {
+    passages: Vec<Passage>,
+    gathered: Gathered,
 }
 
 /// What is said in the place of one decision's traces.
@@ -99,13 +106,18 @@ impl Marks {
             models: false,
             blind: false,
         };
-        let mut passages = Vec::new();
+        let mut looked_for = LookedFor::default();
         for mark in marks {
-            ready.add(mark, audience, &mut passages);
+            ready.add(mark, &mut looked_for);
         }
+        let LookedFor {
+            passages,
+            mut gathered,
+        } = looked_for;
         for passage in &passages {
-            ready.blind |= !ready.anchors.add(&passage.text);
+            ready.blind |= !gathered.add(&passage.text, false);
         }
+        ready.anchors = gathered.anchors();
         ready.passages = Passages::new(passages);
         ready.silence();
         ready
@@ -136,7 +148,7 @@ impl Marks {
         Some(mark.note.clone())
     }
 
-    fn add(&mut self, mark: &Mark, audience: Audience, passages: &mut Vec<Passage>) {
+    fn add(&mut self, mark: &Mark, looked_for: &mut LookedFor) {
         let number = self.marks.len();
         self.marks.push(Ready {
             decision: mark.decision,
@@ -145,7 +157,7 @@ impl Marks {
             passage: mark.passage(),
             note: mark.note(),
         });
-        let least = match audience {
+        let least = match self.audience {
             Audience::SameRun => PASSAGE_WORDS,
             Audience::AnyRun => PASSAGE_WORDS_ELSEWHERE,
         };
@@ -153,7 +165,7 @@ impl Marks {
             let text = text.trim();
             if words(text) >= least && text.len() >= BEGINNING {
                 let (mark, text) = (number, text.to_owned());
-                passages.push(Passage {
+                looked_for.passages.push(Passage {
                     mark,
                     text,
                     of_tool,
@@ -161,7 +173,7 @@ impl Marks {
                 });
             }
         };
-        let here = audience == Audience::SameRun;
+        let here = self.audience == Audience::SameRun;
         match &mark.trace {
             Trace::Output { text, calls, told } => {
                 let own = |text: &str| !told.iter().any(|told| told.contains(text));
@@ -183,7 +195,7 @@ impl Marks {
                 };
                 let after = told.last();
                 if !text.is_empty() && (sure || after.is_some()) {
-                    self.models |= !self.anchors.add(text);
+                    self.models |= !looked_for.gathered.add(text, true);
                     self.by_text
                         .entry(text.to_owned())
                         .or_default()
@@ -193,19 +205,26 @@ impl Marks {
                         });
                 }
                 for call in calls {
-                    self.call(number, call, true, None);
+                    self.call(number, call, true, None, looked_for);
                 }
             }
             Trace::Result { call, text } if here => {
                 pass(text, false, true);
-                self.call(number, call, false, Some(text));
+                self.call(number, call, false, Some(text), looked_for);
             }
             Trace::Words { texts } => texts.iter().for_each(|text| pass(text, false, false)),
             Trace::Result { .. } => {}
         }
     }
 
-    fn call(&mut self, mark: usize, call: &Called, asked: bool, result: Option<&str>) {
+    fn call(
+        &mut self,
+        mark: usize,
+        call: &Called,
+        asked: bool,
+        result: Option<&str>,
+        looked_for: &mut LookedFor,
+    ) {
         let arguments = one_form(&call.arguments);
         let known = Call {
             mark,
@@ -218,7 +237,7 @@ impl Marks {
         };
         match &call.id {
             Some(id) => {
-                self.blind |= !self.anchors.add(id);
+                self.models |= !looked_for.gathered.add_id(id);
                 self.by_call.entry(id.clone()).or_default().push(known);
             }
             // Without an id, only the result tells one call from others like it.
@@ -276,7 +295,7 @@ impl Marks {
     /// Whether a piece of a body may hold something that is looked for; `model` tells whether it
     /// is the model's.
     pub(crate) fn may_be_in(&self, raw: &str, model: bool) -> bool {
-        self.blind || model && self.models || self.anchors.hit(raw)
+        self.blind || model && self.models || self.anchors.hit(raw, model)
     }
 
     /// The mark of a message that says `text`; `before` tells what stands before it.

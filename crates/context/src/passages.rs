@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use crate::anchors::{Bits, windows};
+use crate::windows::{WIDE, Window, Windows};
 
 /// Bytes by which a passage's beginning is known. Shorter ones are not looked for.
 pub(crate) const BEGINNING: usize = 24;
+
+const _: () = assert!(BEGINNING >= WIDE, "a beginning is found");
 
 /// A text to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,33 +25,22 @@ pub(crate) struct Passage {
 /// Texts to look for.
 #[derive(Debug, Default)]
 pub(crate) struct Passages {
-    begins: Bits,
-    /// Those of each beginning, longest first.
-    by_beginning: FxHashMap<[u8; BEGINNING], Vec<Passage>>,
+    /// Longest first.
+    all: Vec<Passage>,
+    begins: Windows,
 }
 
 impl Passages {
     /// Makes passages ready. Of equal ones the first counts.
-    pub(crate) fn new(all: Vec<Passage>) -> Self {
-        let mut ready = Self::default();
+    pub(crate) fn new(mut all: Vec<Passage>) -> Self {
         let mut known = FxHashSet::default();
-        for passage in all {
-            let Some(beginning) = passage.text.as_bytes().first_chunk() else {
-                continue;
-            };
-            if !known.insert(passage.text.clone()) {
-                continue;
-            }
-            ready
-                .begins
-                .set(windows(beginning).next().unwrap_or_default());
-            let same = ready.by_beginning.entry(*beginning).or_default();
-            same.push(passage);
-        }
-        for same in ready.by_beginning.values_mut() {
-            same.sort_by_key(|passage| std::cmp::Reverse(passage.text.len()));
-        }
-        ready
+        all.retain(|passage| passage.text.len() >= BEGINNING && known.insert(passage.text.clone()));
+        all.sort_by_key(|passage| std::cmp::Reverse(passage.text.len()));
+        let beginnings = all
+            .iter()
+            .map(|passage| &passage.text.as_bytes()[..BEGINNING]);
+        let begins = Windows::of(beginnings);
+        Self { all, begins }
     }
 
     /// Finds the first passage in a text from `from` on that `fits`; of several that begin there,
@@ -61,22 +52,15 @@ impl Passages {
         fits: impl Fn(&Passage) -> bool,
     ) -> Option<(Range<usize>, &Passage)> {
         let rest = text.as_bytes().get(from..)?;
-        for (at, begins) in windows(rest).enumerate() {
-            if !self.begins.has(begins) {
-                continue;
-            }
-            let Some(beginning) = rest[at..].first_chunk() else {
-                break;
-            };
-            let same = self.by_beginning.get(beginning).into_iter().flatten();
-            let mut whole = same
-                .filter(|passage| rest[at..].starts_with(passage.text.as_bytes()) && fits(passage));
-            if let Some(passage) = whole.next() {
-                let start = from + at;
-                return Some((start..start + passage.text.len(), passage));
-            }
-        }
-        None
+        self.begins.find(rest, |at, windows| {
+            windows.iter().find_map(|window: &Window| {
+                let passage = &self.all[window.of as usize];
+                let start = at.checked_sub(window.at.into())?;
+                let stands = rest[start..].starts_with(passage.text.as_bytes()) && fits(passage);
+                let start = from + start;
+                stands.then(|| (start..start + passage.text.len(), passage))
+            })
+        })
     }
 }
 

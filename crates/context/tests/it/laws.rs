@@ -180,6 +180,38 @@ proptest! {
     }
 
     #[test]
+    fn a_quick_look_finds_calls_by_ids_of_any_length_and_beginning(
+        ids in prop::collection::hash_set("(call_)?(functions\\.find:)?[a-z0-9é]{1,24}", 1..12),
+        which in any::<prop::sample::Index>(),
+        api in prop::sample::select(Api::ALL.to_vec()),
+    ) {
+        let mut ids: Vec<String> = ids.into_iter().collect();
+        ids.sort_unstable();
+        let arguments = json!({ "order": "W7" });
+        let marks: Vec<_> = ids
+            .iter()
+            .map(|id| output(1, "", &[(id, "find", arguments.clone())], &[]))
+            .collect();
+        let turn = |id: &str| {
+            let calls = vec![(id.to_owned(), "find".to_owned(), arguments.clone())];
+            [
+                Turn::User("Is it there?".to_owned()),
+                Turn::Model { text: "I look.".to_owned(), calls },
+                Turn::Results(vec!["It is.".to_owned()]),
+            ]
+        };
+        let id: &String = which.get(&ids);
+        let known = body(api, &turn(id)).to_string();
+        let (after, _) = repaired(api, &known, &here(&marks)).unwrap();
+        prop_assert!(!after.contains("W7"), "{}", after);
+        let other = format!("{id}0");
+        if !ids.contains(&other) {
+            let unknown = body(api, &turn(&other)).to_string();
+            prop_assert_eq!(repaired(api, &unknown, &here(&marks)), None);
+        }
+    }
+
+    #[test]
     fn any_bytes_go_through(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for api in Api::ALL {
             if let Ok(layout) = wire::llm::Layout::read(api, &bytes) {
