@@ -98,17 +98,7 @@ impl<'a> Event<'a> {
     /// Reads a result.
     #[must_use]
     pub fn read(result: Json<'a>) -> Self {
-        let object = result.object();
-        // v1.0 names the member after what it is, and v0.3 says what it is in `kind`; the answer
-        // to `GetTask` of v1.0 says nothing.
-        let member = MEMBERS.iter().find_map(|(member, kind)| {
-            let inner = object.get(member).filter(|raw| raw.starts_with('{'));
-            inner.map(|raw| (Cow::Borrowed(*kind), Json::validated(raw)))
-        });
-        let (kind, json) = member.unwrap_or_else(|| {
-            let kind = object.text("kind").unwrap_or(Cow::Borrowed("task"));
-            (kind, result)
-        });
+        let (kind, json, _) = inner_of(result);
         let inner = json.object();
         let event = match &*kind {
             "task" => Task::of(&inner).map(Self::Task),
@@ -119,6 +109,21 @@ impl<'a> Event<'a> {
         };
         event.unwrap_or(Self::Other)
     }
+}
+
+/// What a result is, by the word of v0.3; the value that says so; and whether that is the member of
+/// another, as in v1.0.
+pub(super) fn inner_of(result: Json<'_>) -> (Cow<'_, str>, Json<'_>, bool) {
+    let object = result.object();
+    // v1.0 names the member after what it is, and v0.3 says what it is in `kind`; the answer to
+    // `GetTask` of v1.0 says nothing.
+    for (member, kind) in MEMBERS {
+        if let Some(raw) = object.get(member).filter(|raw| raw.starts_with('{')) {
+            return (Cow::Borrowed(kind), Json::validated(raw), true);
+        }
+    }
+    let kind = object.text("kind").unwrap_or(Cow::Borrowed("task"));
+    (kind, result, false)
 }
 
 /// The members of v1.0, and what v0.3 calls what they hold.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::import::json::Object;
+use crate::import::json::{Object, write_object};
 use crate::jsonrpc::Json;
 
 /// A message of one side.
@@ -96,6 +96,19 @@ impl<'a> Sent<'a> {
             message,
         }
     }
+}
+
+/// Returns what makes a message the same when it is sent again: its request without the id that each
+/// sending draws anew, and without how the answer is to come. None if it sends no message.
+#[must_use]
+pub fn identity(params: Json<'_>) -> Option<String> {
+    let object = params.object();
+    let message = Json::validated(object.get("message")?).object();
+    let message = message.without(&["messageId"])?;
+    let others = object.pairs();
+    let others = others.filter(|(key, _)| !matches!(*key, "message" | "configuration"));
+    let members = others.chain([("message", &*message)]);
+    Some(write_object(&members.collect::<Vec<_>>()))
 }
 
 impl<'a> Message<'a> {

@@ -309,6 +309,15 @@ pub fn error_reply(
     reply.into_bytes()
 }
 
+/// Returns the result in a reply, if it gives one.
+#[must_use]
+pub fn result_in(reply: &str) -> Option<Json<'_>> {
+    match read_text(reply) {
+        Ok(Body::One(Message::Response(response))) => response.result.ok(),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// Writes a reply that gives a result.
 #[must_use]
 pub fn result_reply(id: &Id<'_>, result: Json<'_>) -> Vec<u8> {

@@ -9,6 +9,7 @@
 
 mod a2a;
 mod a2a_card;
+mod a2a_whole;
 mod atif;
 mod bad_input;
 mod failure;
