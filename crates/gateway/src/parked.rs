@@ -40,6 +40,19 @@ impl<K: Hash + Eq, V> Parked<K, V> {
         self.all().pop(key).unwrap_or_default()
     }
 
+    /// Returns those calls of a key that are like this, which are no longer waited for.
+    pub(crate) fn take_those(&self, key: &K, like: impl Fn(&V) -> bool) -> Vec<V> {
+        let mut all = self.all();
+        let Some(parked) = all.get_mut(key) else {
+            return Vec::new();
+        };
+        let taken = parked.extract_if(.., |open| like(open)).collect();
+        if parked.is_empty() {
+            all.pop(key);
+        }
+        taken
+    }
+
     /// Waits for none any more.
     pub(crate) fn clear(&self) {
         self.all().clear();

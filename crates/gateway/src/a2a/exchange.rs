@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::live::{Open, RecordError};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method as Verb, Response};
+use http::{HeaderMap, Method as Verb, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use model::{Cause, FailureClass, Outcome};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
-use wire::a2a::{End, Event, Method, Step, TaskStream, read_event, rewrite_card_answer};
-use wire::jsonrpc::Id;
+use tokio_util::sync::CancellationToken;
+use wire::a2a::{End, Event, Method, Step, TaskStream, Version, read_event, rewrite_card_answer};
+use wire::jsonrpc::{Id, result_in, result_reply};
 use wire::mcp::http::is_stream;
 use wire::sse::Block;
 
@@ -22,6 +23,8 @@ use crate::upstream::{Endpoint, with_query};
 use crate::{Body, Inner, caller, headers, reply};
 
 use super::card;
+use super::shared::Waiting;
+use super::stop::{Way, has_ended};
 use super::told::Told;
 
 /// One request of a caller on its way to the agent.
@@ -38,6 +41,7 @@ pub(super) struct Exchange {
     pub(super) id: Option<Id<'static>>,
     /// The task that it is about.
     pub(super) task: Option<String>,
+    pub(super) tenant: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// The record of a message.
@@ -45,6 +49,13 @@ pub(super) struct Exchange {
     pub(super) causes: Vec<Cause>,
     /// The caller: gone once this is closed.
     pub(super) answer: oneshot::Sender<Response<Body>>,
+    /// How the agent is reached, once that is known.
+    pub(super) way: Option<Way>,
+    /// Until when an answer is awaited, once the message is called off.
+    pub(super) off: Option<Instant>,
+    /// Whether the agent was asked to stop its task, and what it says of that.
+    pub(super) asked_to_stop: bool,
+    pub(super) stopped: Option<oneshot::Receiver<String>>,
 }
 
 /// What came of waiting for the agent.
@@ -53,20 +64,25 @@ enum Waited<T> {
     Late,
     /// This process stops, and waits no longer.
     Stopping,
+    /// A rollback holds who asked, and no answer came since.
+    CalledOff,
+    /// It does, and the task has ended as this says.
+    Stopped(String),
 }
 
 impl Exchange {
     /// Sends it, and passes back what comes.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let until = now() + self.inner.options.timeouts.total;
-        let found = card::interface(
-            &self.inner,
-            &self.agent,
-            &self.endpoint,
-            &self.headers,
-            self.version.as_deref(),
-            &self.own,
+        let (inner, agent, endpoint) = (
+            Arc::clone(&self.inner),
+            self.agent.clone(),
+            self.endpoint.clone(),
         );
+        let (headers, version, own) =
+            (self.headers.clone(), self.version.clone(), self.own.clone());
+        let version = version.as_deref();
+        let found = card::interface(&inner, &agent, &endpoint, &headers, version, &own);
         let uri = match self.wait(found, until).await {
             Waited::Came(Ok(uri)) => {
                 let query = self.query.as_deref();
@@ -76,12 +92,25 @@ impl Exchange {
             Waited::Came(Err(refusal)) => return self.refuse(&refusal, &unsent()).await,
             Waited::Late => return self.late(&unsent()).await,
             Waited::Stopping => return self.refuse(&passing::stopping(), &unsent()).await,
+            Waited::CalledOff | Waited::Stopped(_) => {
+                let message = "the message was not sent, because its agent is quarantined";
+                let refusal = Refusal::new("agent_held", message);
+                return self.refuse(&refusal, &Outcome::Cancelled).await;
+            }
         };
+        self.way = Some(Way {
+            inner: Arc::clone(&self.inner),
+            endpoint,
+            uri: uri.clone(),
+            headers,
+            version: version.and_then(Version::parse).unwrap_or(Version::V0_3),
+            tenant: self.tenant.clone(),
+        });
         let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
-        let body = self.body.clone();
+        let (headers, body) = (self.headers.clone(), self.body.clone());
         let sending = inner
             .client
-            .call(&endpoint, &Verb::POST, uri, &self.headers, body);
+            .call(&endpoint, &Verb::POST, uri, &headers, body);
         let response = match self.wait(sending, until).await {
             Waited::Came(Ok(response)) => response,
             Waited::Came(Err(error)) => {
@@ -90,6 +119,8 @@ impl Exchange {
             }
             Waited::Late => return self.late(&Outcome::Unknown).await,
             Waited::Stopping => return self.stopping().await,
+            Waited::CalledOff => return self.called_off().await,
+            Waited::Stopped(answer) => return self.stopped(answer).await,
         };
         let (status, host) = (response.status(), self.endpoint.host());
         if let Err(refusal) = rpc::passable(status, response.headers(), host) {
@@ -102,14 +133,59 @@ impl Exchange {
         }
     }
 
-    async fn wait<T>(&self, coming: impl Future<Output = T>, until: Instant) -> Waited<T> {
+    /// Waits for something of the agent. Before it was sent anything, a message that is called off
+    /// is over at once.
+    async fn wait<T>(&mut self, coming: impl Future<Output = T>, until: Instant) -> Waited<T> {
         let gone = self.answer.is_closed();
-        tokio::select! {
-            came = coming => Waited::Came(came),
-            // What nobody is told of may still be heard, as long as the stop has patience.
-            () = self.inner.recorder.stopping().cancelled(), if !gone => Waited::Stopping,
-            () = sleep_until(until) => Waited::Late,
+        let stopping = self.inner.recorder.stopping().clone();
+        let off = self.open.as_ref().map(|open| open.called_off().clone());
+        tokio::pin!(coming);
+        loop {
+            let called_off = async {
+                match &off {
+                    Some(off) => off.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_off = self.off.is_some();
+            let until = self.off.map_or(until, |off| off.min(until));
+            tokio::select! {
+                came = &mut coming => return Waited::Came(came),
+                // What nobody is told of may still be heard, as long as the stop has patience.
+                () = stopping.cancelled(), if !gone => return Waited::Stopping,
+                () = sleep_until(until) => return match is_off {
+                    true => Waited::CalledOff,
+                    false => Waited::Late,
+                },
+                () = called_off, if !is_off && !stopping.is_cancelled() => {
+                    if self.way.is_none() {
+                        return Waited::CalledOff;
+                    }
+                    let task = self.task.clone();
+                    self.call_off(task);
+                }
+                answer = heard(&mut self.stopped) => return Waited::Stopped(answer),
+            }
         }
+    }
+
+    /// Nobody wants the message any more: its agent is asked to stop the task, as soon as that has a
+    /// name, and what it answers meanwhile is heard.
+    fn call_off(&mut self, task: Option<String>) {
+        let within = now() + self.inner.options.timeouts.cancelled;
+        let within = *self.off.get_or_insert(within);
+        let (Some(way), Some(task), false) = (&self.way, task, self.asked_to_stop) else {
+            return;
+        };
+        self.asked_to_stop = true;
+        let (tell, told) = oneshot::channel();
+        self.stopped = Some(told);
+        let stopping = way.clone().stop(task, within);
+        self.inner.recorder.tasks().spawn(async move {
+            if let Some(answer) = stopping.await {
+                let _ = tell.send(answer);
+            }
+        });
     }
 
     /// Passes back an answer in one piece.
@@ -131,6 +207,8 @@ impl Exchange {
             }
             Waited::Late => return self.late(&Outcome::Unknown).await,
             Waited::Stopping => return self.stopping().await,
+            Waited::CalledOff => return self.called_off().await,
+            Waited::Stopped(answer) => return self.stopped(answer).await,
         };
         let mut passed = body.clone();
         if self.method == Some(Method::ExtendedCard) {
@@ -146,12 +224,17 @@ impl Exchange {
         *back.status_mut() = parts.status;
         *back.headers_mut() = headers::back(&parts.headers);
         back.headers_mut().remove(CONTENT_LENGTH);
+        self.answered(back, &body).await;
+    }
+
+    /// Records what was answered in one piece, then passes it back.
+    async fn answered(mut self, mut back: Response<Body>, body: &[u8]) {
         self.name(&mut back);
-        let text = std::str::from_utf8(&body).unwrap_or_default();
+        let text = std::str::from_utf8(body).unwrap_or_default();
         let recorded = match read_event(text) {
             Ok(event) if !matches!(event, Event::Other) => {
                 let mut told = Told::default();
-                told.take(&event, max);
+                told.take(text, &event, self.inner.options.limits.body_bytes_max);
                 let mut state = TaskStream::new();
                 state.push(&event);
                 self.stands(&told, state.end()).await
@@ -159,7 +242,7 @@ impl Exchange {
             // Nothing that says how it went: the status is all there is.
             _ => {
                 if let Some(open) = self.open.take() {
-                    let _ = open.finish(rpc::answered_by(parts.status, &body)).await;
+                    let _ = open.finish(rpc::answered_by(back.status(), body)).await;
                 }
                 Ok(())
             }
@@ -176,6 +259,22 @@ impl Exchange {
         let _ = self.answer.send(back);
     }
 
+    /// Passes back how the task ended that was asked to stop, in place of what was waited for.
+    async fn stopped(self, answer: String) {
+        let body = self.renamed(&answer);
+        let back = rpc::answer(StatusCode::OK, body);
+        self.answered(back, answer.as_bytes()).await;
+    }
+
+    /// An answer to a request of ours, as one to the caller's.
+    fn renamed(&self, answer: &str) -> Vec<u8> {
+        match (&self.id, result_in(answer)) {
+            (Some(id), Some(result)) => result_reply(id, result),
+            // Nobody waits for a reply.
+            _ => Vec::new(),
+        }
+    }
+
     /// Passes back a stream, event by event, with one end.
     async fn stream(mut self, response: Response<Incoming>) {
         let host = self.endpoint.host().to_owned();
@@ -184,25 +283,57 @@ impl Exchange {
         let (unused, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.answer, unused).send(back);
         let (mut state, mut told) = (TaskStream::new(), Told::default());
+        source.watch(self.open.as_ref().map(|open| open.called_off().clone()));
         let why = loop {
             // Agents may think for long: what is limited is the silence, not the stream.
             let until = self.limit();
-            let block = match source.next(Some(&writer), For::Answer(until)).await {
+            let until = self.off.map_or(until, |off| off.min(until));
+            let next = tokio::select! {
+                next = source.next(Some(&writer), For::Answer(until)) => next,
+                answer = heard(&mut self.stopped) => {
+                    let mut data = b"data: ".to_vec();
+                    data.extend(self.renamed(&answer));
+                    data.extend_from_slice(b"\n\n");
+                    Next::Block(Block {
+                        data: Some(answer),
+                        raw: data,
+                        ..Block::default()
+                    })
+                }
+            };
+            let block = match next {
                 Next::Block(block) => block,
                 Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
+                Next::Late if self.off.is_some() => {
+                    let last = self
+                        .cut_short(&passing::called_off(), &told, state.end())
+                        .await;
+                    return passing::end(writer, last, now()).await;
+                }
                 Next::Late => break Some(late(&self.endpoint)),
                 Next::Gone => return self.gone(&told, state.end()).await,
-                Next::Ended | Next::Stopping | Next::CalledOff => {
+                Next::CalledOff => {
+                    self.call_off(told.task.clone().or(self.task.clone()));
+                    continue;
+                }
+                Next::Ended | Next::Stopping => {
                     let refusal = passing::stopping();
                     let last = self.cut_short(&refusal, &told, state.end()).await;
                     return passing::end(writer, last, now()).await;
                 }
             };
+            let ends = self.asked_to_stop && block.data.as_deref().is_some_and(has_ended);
             if let Some(piece) = self.pass(block, &mut state, &mut told).await
                 && passing::send(&writer, piece, self.limit()).await.is_err()
             {
                 // The agent goes on, whether nobody is there or nobody listens.
                 return self.gone(&told, state.end()).await;
+            }
+            if ends && state.has_ended() {
+                break None;
+            }
+            if self.off.is_some() {
+                self.call_off(told.task.clone());
             }
         };
         let last = self.end(why, &told, state.end(), source.rest()).await;
@@ -221,7 +352,7 @@ impl Exchange {
             End::Paused(_) | End::Truncated(_) => {
                 if let Some(open) = self.open.take() {
                     let causes = std::mem::take(&mut self.causes);
-                    let _ = open.finish(told.ended(Outcome::Unknown, causes)).await;
+                    let _ = open.finish(told.ended(BROKE_OFF, causes)).await;
                 }
                 refusal.event(self.id.as_ref())
             }
@@ -235,9 +366,9 @@ impl Exchange {
         state: &mut TaskStream,
         told: &mut Told,
     ) -> Option<Bytes> {
-        let event = block.data.as_deref().map(read_event);
+        let data = block.data.as_deref().unwrap_or_default();
         // What is no message passes as it came, and says nothing.
-        let Some(Ok(event)) = event else {
+        let Ok(event) = read_event(data) else {
             return Some(block.raw.into());
         };
         match state.push(&event) {
@@ -247,12 +378,12 @@ impl Exchange {
                 None
             }
             Step::Going | Step::Paused(_) => {
-                told.take(&event, self.inner.options.limits.body_bytes_max);
+                told.take(data, &event, self.inner.options.limits.body_bytes_max);
                 self.learn(told);
                 Some(block.raw.into())
             }
             Step::Terminal(_) | Step::Answered | Step::Refused => {
-                told.take(&event, self.inner.options.limits.body_bytes_max);
+                told.take(data, &event, self.inner.options.limits.body_bytes_max);
                 match self.stands(told, state.end()).await {
                     Ok(()) => Some(block.raw.into()),
                     Err(error) => {
@@ -301,15 +432,16 @@ impl Exchange {
         let mut ended = Vec::new();
         if let Some(open) = self.open.take() {
             let causes = std::mem::take(&mut self.causes);
-            ended.push((open, told.ended(end.outcome(), causes)));
+            ended.push((open, told.ended(end, causes)));
         }
         // An earlier message may have waited for the end of this task; an error says nothing of
         // it.
         if let (End::Terminal(_), Some(task)) = (end, &told.task) {
             let key = (self.agent.clone(), task.clone());
             let waited = self.inner.a2a.parked.take(&key);
-            let waited = waited.into_iter();
-            ended.extend(waited.map(|(open, causes)| (open, told.ended(end.outcome(), causes))));
+            for Waiting { open, causes, .. } in waited {
+                ended.push((open, told.ended(end, causes)));
+            }
         }
         for (open, ended) in ended {
             open.finish(ended).await?.durable().await?;
@@ -321,15 +453,21 @@ impl Exchange {
     async fn park(&mut self, told: &Told) {
         let Some(open) = self.open.take() else { return };
         let causes = std::mem::take(&mut self.causes);
-        match told.task.as_ref().or(self.task.as_ref()) {
-            Some(task) => {
-                let key = (self.agent.clone(), task.clone());
-                self.inner.a2a.parked.put(key, (open, causes));
-            }
-            None => {
-                let _ = open.finish(told.ended(Outcome::Unknown, causes)).await;
-            }
-        }
+        let task = told.task.as_ref().or(self.task.as_ref());
+        let (Some(task), Some(way)) = (task, &self.way) else {
+            let _ = open.finish(told.ended(BROKE_OFF, causes)).await;
+            return;
+        };
+        let (task, over) = ((self.agent.clone(), task.clone()), CancellationToken::new());
+        let called_off = open.called_off().clone();
+        let watching = way.clone().watch(task.clone(), called_off, over.clone());
+        let waiting = Waiting {
+            open,
+            causes,
+            _watched: over.drop_guard(),
+        };
+        self.inner.a2a.parked.put(task, waiting);
+        self.inner.recorder.tasks().spawn(watching);
     }
 
     /// The caller is gone; the agent goes on.
@@ -365,6 +503,10 @@ impl Exchange {
         self.refuse(&passing::stopping(), &Outcome::Unknown).await;
     }
 
+    async fn called_off(self) {
+        self.refuse(&passing::called_off(), &Outcome::Unknown).await;
+    }
+
     async fn late(self, outcome: &Outcome) {
         let refusal = late(&self.endpoint);
         self.refuse(&refusal, outcome).await;
@@ -382,6 +524,22 @@ impl Exchange {
             let _ = open.finish(ended).await;
         }
         let _ = self.answer.send(back);
+    }
+}
+
+/// How a message stands of which no more is heard.
+const BROKE_OFF: End = End::Truncated(None);
+
+/// What an agent says of a task that it was asked to stop.
+async fn heard(stopped: &mut Option<oneshot::Receiver<String>>) -> String {
+    let answer = match stopped {
+        Some(told) => told.await.ok(),
+        None => None,
+    };
+    *stopped = None;
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
     }
 }
 

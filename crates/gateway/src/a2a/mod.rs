@@ -8,7 +8,8 @@
 //!
 //! What one agent tells another is recorded, with what that one answers; everything else passes. A
 //! task that goes on after the first answer ends when it is asked about, or its stream is taken up.
-//! Who goes away cancels nothing.
+//! Who goes away cancels nothing. A rollback that holds who asked, and does not wait, [stops](stop)
+//! the task.
 //!
 //! *Where calls go.* To the configured address and nowhere else: an interface that the card puts on
 //! another host is refused, because who wrote the card would choose whom we call.
@@ -16,6 +17,7 @@
 mod card;
 mod exchange;
 mod shared;
+mod stop;
 mod told;
 
 use std::sync::Arc;
@@ -121,6 +123,7 @@ pub(super) async fn handle(
         };
     }
     let task = sent.task.map(std::borrow::Cow::into_owned);
+    let tenant = sent.tenant.map(std::borrow::Cow::into_owned);
     let (answer, answered) = oneshot::channel();
     let exchange = Exchange {
         inner: Arc::clone(&inner),
@@ -132,11 +135,16 @@ pub(super) async fn handle(
         method,
         id,
         task,
+        tenant,
         headers: onwards,
         body: body.clone(),
         open,
         causes,
         answer,
+        way: None,
+        off: None,
+        asked_to_stop: false,
+        stopped: None,
     };
     inner.recorder.tasks().spawn(async move {
         exchange.run().await;

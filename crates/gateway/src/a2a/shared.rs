@@ -9,6 +9,7 @@ use engine::live::Open;
 use lru::LruCache;
 use model::{Cause, DecisionId, RunId};
 use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 use wire::a2a::Rewritten;
 
 use crate::parked::Parked;
@@ -28,8 +29,18 @@ pub(crate) struct Shared {
     cards: Mutex<HashMap<String, (Arc<Rewritten>, Instant)>>,
     tasks: Mutex<LruCache<Named, DecisionId>>,
     contexts: Mutex<LruCache<Named, RunId>>,
-    /// Messages whose task goes on, and the causes that their ends will name.
-    pub(super) parked: Parked<Named, (Open, Vec<Cause>)>,
+    /// Messages whose task goes on.
+    pub(super) parked: Parked<Named, Waiting>,
+}
+
+/// A message whose task goes on.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) open: Open,
+    /// The causes that its end will name.
+    pub(super) causes: Vec<Cause>,
+    /// Nobody watches over it any more once it is waited for no longer.
+    pub(super) _watched: DropGuard,
 }
 
 impl Default for Shared {

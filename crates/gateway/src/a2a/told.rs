@@ -1,9 +1,9 @@
 //! What an agent has answered so far.
 
 use engine::live::Ended;
-use model::{Cause, Field, Media, Outcome};
+use model::{Cause, Field, Media};
 use serde_json::json;
-use wire::a2a::{Event, Task};
+use wire::a2a::{End, Event, Task, Whole};
 
 /// What an agent has answered so far, put together from one answer or from many events.
 #[derive(Debug, Default)]
@@ -17,11 +17,15 @@ pub(super) struct Told {
     /// Words that are not kept, in bytes.
     left_out: usize,
     error: Option<(i64, String)>,
+    /// Everything, as one result.
+    whole: Whole,
 }
 
 impl Told {
-    /// Takes in an answer or an event, keeping at most `max` bytes of words.
-    pub(super) fn take(&mut self, event: &Event<'_>, max: usize) {
+    /// Takes in an answer or an event, as it came and as it reads, keeping at most `max` bytes of
+    /// words.
+    pub(super) fn take(&mut self, data: &str, event: &Event<'_>, max: usize) {
+        self.whole.take(data, max);
         match event {
             Event::Task(task) => {
                 self.named(Some(&task.id), task.context.as_deref());
@@ -86,9 +90,10 @@ impl Told {
         self.text.push_str(text);
     }
 
-    /// Returns it as the end of a message.
-    pub(super) fn ended(&self, outcome: Outcome, causes: Vec<Cause>) -> Ended {
-        let mut ended = Ended::with(outcome);
+    /// Returns it as the end of a message. What was answered is kept as it came where it has its end:
+    /// who goes back is answered with it.
+    pub(super) fn ended(&self, end: End, causes: Vec<Cause>) -> Ended {
+        let mut ended = Ended::with(end.outcome());
         ended.output.clone_from(&self.text);
         let error = self.error.as_ref();
         let kept = json!({
@@ -99,9 +104,25 @@ impl Told {
             "bytes_left_out": self.left_out,
             "error": error.map(|(code, message)| json!({ "code": code, "message": message })),
         });
-        let kept = kept.to_string();
+        let mut kept = kept.to_string();
+        if is_answered(end)
+            && let Some(answer) = self.whole.result()
+        {
+            // As it came: a number that is read and written again may be another.
+            kept.pop();
+            kept.push_str(&format!(",\"answer\":{answer}}}"));
+        }
         ended.kept.push((Field::Result, Media::Json, kept));
         ended.causes = causes;
         ended
+    }
+}
+
+/// Whether a message has its answer: its task ended, or its agent waits for another message.
+fn is_answered(end: End) -> bool {
+    match end {
+        End::Terminal(_) | End::Answered => true,
+        End::Paused(state) => state.is_interrupted(),
+        End::Refused(_) | End::Truncated(_) => false,
     }
 }

@@ -20,6 +20,7 @@ mod reads;
 mod refused;
 mod replay;
 mod rest;
+mod stopped;
 mod streams;
 mod support;
 mod support_mcp;
