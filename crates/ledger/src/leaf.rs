@@ -1,14 +1,21 @@
 //! Leaves: an event as the bytes that are hashed, and the keys under which it is found.
 
+use std::sync::Arc;
+
 use model::{Event, IndexKeys};
 
 /// The longest leaf, in bytes: an entry bundle gives its entries a length of 16 bits
 /// (C2SP tlog-tiles).
 pub const LEAF_LEN_MAX: usize = 65_535;
 
-/// One event, ready to be appended.
+/// One event, ready to be appended. Cheap to clone: who appends keeps a copy until it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
     bytes: Vec<u8>,
     keys: IndexKeys,
 }
@@ -50,9 +57,9 @@ impl Leaf {
         if bytes.len() > LEAF_LEN_MAX {
             return Err(LeafError::TooLong { len: bytes.len() });
         }
+        let keys = IndexKeys::of(event);
         Ok(Self {
-            bytes,
-            keys: IndexKeys::of(event),
+            inner: Arc::new(Inner { bytes, keys }),
         })
     }
 
@@ -71,12 +78,12 @@ impl Leaf {
     /// Returns the exact bytes that are hashed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.inner.bytes
     }
 
     /// Returns the keys under which the event is found.
     #[must_use]
-    pub const fn keys(&self) -> &IndexKeys {
-        &self.keys
+    pub fn keys(&self) -> &IndexKeys {
+        &self.inner.keys
     }
 }

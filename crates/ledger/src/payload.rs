@@ -47,6 +47,7 @@
 //! section 8.3).
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
@@ -103,8 +104,14 @@ pub enum PayloadError {
 
 /// The key under which everything about one subject is sealed. Destroy it to erase the subject.
 ///
-/// `Debug` hides it, and it is wiped from memory on drop.
+/// `Debug` hides it. Clones share it, and it is wiped from memory when the last of them is dropped.
+#[derive(Clone)]
 pub struct SubjectKey {
+    /// To set a key up takes longer than to seal a short text with it.
+    inner: Arc<Key>,
+}
+
+struct Key {
     bytes: Zeroizing<[u8; 32]>,
     aead: LessSafeKey,
 }
@@ -114,8 +121,10 @@ impl SubjectKey {
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         let unbound = UnboundKey::new(&AES_256_GCM, bytes).expect("AES-256 takes 32 bytes");
         Self {
-            bytes: Zeroizing::new(*bytes),
-            aead: LessSafeKey::new(unbound),
+            inner: Arc::new(Key {
+                bytes: Zeroizing::new(*bytes),
+                aead: LessSafeKey::new(unbound),
+            }),
         }
     }
 
@@ -126,19 +135,13 @@ impl SubjectKey {
 
     /// Returns the bytes to keep in a key store.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.bytes
-    }
-}
-
-impl Clone for SubjectKey {
-    fn clone(&self) -> Self {
-        Self::from_bytes(&self.bytes)
+        &self.inner.bytes
     }
 }
 
 impl PartialEq for SubjectKey {
     fn eq(&self, other: &Self) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&*self.bytes, &*other.bytes).is_ok()
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.as_bytes(), other.as_bytes()).is_ok()
     }
 }
 
@@ -280,6 +283,7 @@ impl Sealer {
         }
         let (_, body) = blob.split_at_mut(HEAD_BYTES);
         let tag = key
+            .inner
             .aead
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), bound(aad), body)
             .expect("bodies of less than 4 GiB can be sealed");
@@ -392,6 +396,7 @@ pub fn open(key: &SubjectKey, aad: &[u8], sealed: &[u8]) -> Result<Vec<Field>, P
         .ok_or(PayloadError::Closed)?;
     let mut body = Zeroizing::new(body.to_vec());
     let body = key
+        .inner
         .aead
         .open_in_place(Nonce::assume_unique_for_key(*nonce), bound(aad), &mut body)
         .map_err(|_| PayloadError::Closed)?;
