@@ -1,9 +1,13 @@
 //! The journal in a directory: one write for each batch, no sync, and files that go away.
 //!
 //! ```text
-//!   put ──► journal-00000007 (grows) ──► done ──► the file is removed once nothing in it waits
+//!   put ──► journal-00000007 (grows) ──► done ──► the file is the next once nothing in it waits
 //!           journal-00000006 (closed, two batches wait)
 //! ```
+//!
+//! One file that nothing waits in is kept, and written over as the next: to make files and to remove
+//! them costs more than what is written into them. Each write ends what it wrote, so that nothing of
+//! the file before is read after it.
 //!
 //! A written batch survives the end of the process, because the system holds its bytes; that is
 //! all the journal is for (see [`ledger::journal`]). What an earlier process left is read back in
@@ -29,6 +33,12 @@ const MAGIC_ANY: &[u8] = b"rescind journal ";
 /// A file that has grown to this is closed, in bytes.
 const FILE_LEN: u64 = 1 << 20;
 
+/// What follows the last record: a length of none, which no record has.
+const END: [u8; 4] = [0; 4];
+
+/// The longest file that is written over, in bytes: few are longer, and they would stay as long.
+const KEPT_LEN: u64 = 2 * FILE_LEN;
+
 /// A journal in a directory.
 #[derive(Debug)]
 pub struct FileJournal {
@@ -43,6 +53,8 @@ pub struct FileJournal {
 #[derive(Debug)]
 struct State {
     current: Option<Current>,
+    /// A file that nothing waits in, to be written over.
+    spare: Option<u64>,
     /// Batches that wait, by file.
     waiting: BTreeMap<u64, Waiting>,
     next_file: u64,
@@ -95,6 +107,7 @@ impl FileJournal {
             limit,
             state: Mutex::new(State {
                 current: None,
+                spare: None,
                 waiting: BTreeMap::new(),
                 next_file: left.back().map_or(1, |last| last + 1),
                 left: left.clone(),
@@ -136,13 +149,15 @@ impl FileJournal {
 
     fn begin(&self, state: &mut State) -> io::Result<()> {
         let number = state.next_file;
-        let file = self.disk.open(&self.path(number), How::Secret)?;
+        let kept = state
+            .spare
+            .take()
+            .and_then(|spare| self.take_up(spare, number));
+        let file = match kept {
+            Some(file) => file,
+            None => self.make(number)?,
+        };
         state.next_file += 1;
-        if let Err(error) = file.write_at(0, MAGIC) {
-            // While the disk is full every call comes here; none may leave a file behind.
-            let _ = self.disk.remove(&self.path(number));
-            return Err(error);
-        }
         state.current = Some(Current {
             number,
             file,
@@ -156,6 +171,31 @@ impl FileJournal {
         Ok(())
     }
 
+    fn make(&self, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.open(&self.path(number), How::Secret)?;
+        if let Err(error) = file.write_at(0, MAGIC) {
+            // While the disk is full every call comes here; none may leave a file behind.
+            let _ = self.disk.remove(&self.path(number));
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Makes the spare file the next one. Where that fails, a new one is made.
+    fn take_up(&self, spare: u64, number: u64) -> Option<Arc<dyn DiskFile>> {
+        let path = self.path(spare);
+        let renamed = self.disk.rename(&path, &self.path(number));
+        if renamed.is_err() {
+            let _ = self.disk.remove(&path);
+        }
+        renamed.ok()?;
+        let opened = self.disk.open(&self.path(number), How::Write);
+        if opened.is_err() {
+            let _ = self.disk.remove(&self.path(number));
+        }
+        opened.ok()
+    }
+
     /// Lets nothing more into the file that is being written.
     fn close(&self, state: &mut State) {
         if let Some(current) = state.current.take() {
@@ -163,16 +203,29 @@ impl FileJournal {
         }
     }
 
-    /// A file is written or read no more; it goes once nothing in it waits.
+    /// A file is written or read no more; once nothing in it waits it is the spare, or goes.
     fn settle(&self, state: &mut State, number: u64) {
         let waiting = state.waiting.entry(number).or_default();
         waiting.open = false;
         if waiting.batches == 0 {
             state.waiting.remove(&number);
+            if state.spare.is_none() && self.empty(number).is_ok() {
+                state.spare = Some(number);
+                return;
+            }
             // One that cannot be removed is read again by the next process, which finds that the
             // log has all of it.
             let _ = self.disk.remove(&self.path(number));
         }
+    }
+
+    /// Makes a file read as one without records, and keeps its room.
+    fn empty(&self, number: u64) -> io::Result<()> {
+        let file = self.disk.open(&self.path(number), How::Write)?;
+        if file.len()? > KEPT_LEN {
+            file.truncate(FILE_LEN)?;
+        }
+        file.write_at(0, &[MAGIC, &END].concat())
     }
 
     /// Reads what is whole of an earlier process's file.
@@ -197,7 +250,7 @@ impl FileJournal {
 impl Journal for FileJournal {
     fn put(&self, batch: &Batch) -> Result<Place, StoreError> {
         let bytes = encode(batch);
-        let len = bytes.len() as u64;
+        let len = (bytes.len() - END.len()) as u64;
         let mut state = self.state();
         let full = || StoreError::Full {
             path: self.dir.clone(),
@@ -285,6 +338,9 @@ impl Drop for FileJournal {
     fn drop(&mut self) {
         let mut state = self.state();
         self.close(&mut state);
+        if let Some(spare) = state.spare.take() {
+            let _ = self.disk.remove(&self.path(spare));
+        }
     }
 }
 
@@ -296,11 +352,11 @@ fn number_of(name: &str) -> Option<u64> {
     name.strip_prefix("journal-")?.parse().ok()
 }
 
-/// Length and checksum, then the leaves, then the payloads.
+/// Length and checksum, then the leaves, then the payloads, and what ends the file.
 fn encode(batch: &Batch) -> Vec<u8> {
     let leaves: usize = batch.leaves.iter().map(|leaf| 4 + leaf.bytes().len()).sum();
     let payloads: usize = batch.payloads.iter().map(|(_, b)| 36 + b.len()).sum();
-    let mut bytes = Vec::with_capacity(16 + leaves + payloads);
+    let mut bytes = Vec::with_capacity(16 + leaves + payloads + END.len());
     bytes.extend_from_slice(&[0; 8]);
     put_len(&mut bytes, batch.leaves.len());
     for leaf in &batch.leaves {
@@ -317,6 +373,7 @@ fn encode(batch: &Batch) -> Vec<u8> {
     let crc = crc32fast::hash(&bytes[8..]);
     bytes[..4].copy_from_slice(&body.to_be_bytes());
     bytes[4..8].copy_from_slice(&crc.to_be_bytes());
+    bytes.extend_from_slice(&END);
     bytes
 }
 
@@ -327,7 +384,7 @@ fn put_len(bytes: &mut Vec<u8>, len: usize) {
 
 /// Takes one whole record off the front: its body, and what comes after.
 fn record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = take_len(bytes)?;
+    let (len, rest) = take_len(bytes).filter(|(len, _)| *len > 0)?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let (body, after) = rest.split_at_checked(len)?;
     (crc32fast::hash(body) == u32::from_be_bytes(*crc)).then_some((body, after))

@@ -81,7 +81,7 @@ fn what_was_put_and_not_done_is_left_in_order_and_what_was_done_goes() {
 }
 
 #[test]
-fn a_file_that_has_grown_is_closed_and_removed_once_nothing_in_it_waits() {
+fn a_file_that_has_grown_is_closed_and_of_those_that_nothing_waits_in_one_is_kept() {
     let disk = FaultDisk::default();
     let mut make = Maker::default();
     let journal = open(&disk).unwrap();
@@ -90,8 +90,37 @@ fn a_file_that_has_grown_is_closed_and_removed_once_nothing_in_it_waits() {
         .collect();
     assert_eq!(places.iter().map(|p| p.file).collect::<Vec<_>>(), [1, 2, 3]);
     journal.done(places[0]);
-    let names = disk.list(Path::new(DIR)).unwrap();
-    assert_eq!(names, ["journal-00000002", "journal-00000003"]);
+    let names = || disk.list(Path::new(DIR)).unwrap();
+    let of = |numbers: &[u32]| -> Vec<String> {
+        numbers.iter().map(|n| format!("journal-{n:08}")).collect()
+    };
+    assert_eq!(names(), of(&[1, 2, 3]));
+    journal.done(places[1]);
+    assert_eq!(names(), of(&[1, 3]));
+    journal.put(&batch(&mut make, 10)).unwrap();
+    assert_eq!(names(), of(&[3, 4]), "the first is written over");
+}
+
+#[test]
+fn nothing_of_the_file_before_is_read_in_one_that_is_written_over() {
+    // What a process that is killed leaves after so many batches more.
+    let found = |more: usize| {
+        let disk = FaultDisk::default();
+        let mut make = Maker::default();
+        let journal = open(&disk).unwrap();
+        // Of equal length, so that what is old lies where a record could begin.
+        let mut put = || journal.put(&batch(&mut make, 400_000)).unwrap();
+        let places = [put(), put(), put(), put()];
+        assert_ne!(places[2].file, places[3].file);
+        places[..3].iter().for_each(|place| journal.done(*place));
+        let last = (0..more).map(|_| put()).last();
+        let file = last.map_or(places[3].file, |place| place.file);
+        let disk = disk.after_power_loss(Loss::None);
+        (file, left(&open(&disk).unwrap()).len())
+    };
+    assert_eq!(found(0), (2, 1));
+    assert_eq!(found(2), (2, 3));
+    assert_eq!(found(3), (3, 4), "in the file that was the first");
 }
 
 #[test]
@@ -163,7 +192,8 @@ fn a_torn_record_is_passed_over_and_damage_hides_no_other_file() {
     drop(journal);
     let first = Path::new(DIR).join("journal-00000001");
     let file = disk.open(&first, How::Write).unwrap();
-    file.truncate(file.len().unwrap() - 1).unwrap();
+    // What ends the file, and the last byte of the record before it.
+    file.truncate(file.len().unwrap() - 5).unwrap();
     assert_eq!(left(&open(&disk).unwrap()).len(), 2);
 }
 
