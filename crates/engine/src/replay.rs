@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A projection of the record: [`Engine::replay_of`] folds the decisions of an agent, and every
-//! start makes it anew. Only calls of tools that change the world are found again, each once, and
-//! only while they stand: what was rescinded never is. What a call that goes out may have changed
-//! is not answered from the record any more.
+//! start makes it anew. Only calls of tools that change the world and messages to agents are found
+//! again, each once, and only while they stand: what was rescinded never is. What a call that goes
+//! out may have changed is not answered from the record any more.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -19,7 +19,10 @@ use model::{
     Outcome, Provenance, RunId, Status,
 };
 
+use wire::jsonrpc::Json;
+
 use crate::checkpoints::{is_proposed_restore, is_restore, restored_to};
+use crate::live::arguments_text;
 use crate::look::fold;
 use crate::{Engine, EngineError};
 
@@ -50,18 +53,27 @@ pub(crate) struct Replay {
     effects: Vec<Effective>,
 }
 
-/// An effect of a call.
+/// An effect of a call, or a message that was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Effective {
     pub(crate) decision: DecisionId,
     pub(crate) run: RunId,
-    pub(crate) tool: String,
+    /// The tool, or the agent that was told.
+    pub(crate) to: To,
     pub(crate) class: EffectClass,
+    /// Of a call the key of its effect, of a message what [`said`] makes of it.
     pub(crate) key: Digest,
     /// Who asked for it, as its key may say.
     pub(crate) askers: Vec<DecisionId>,
     /// The records that it writes; none where nobody says which.
     pub(crate) writes: BTreeSet<String>,
+}
+
+/// Where a call or a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Tool(String),
+    Agent(String),
 }
 
 impl Replay {
@@ -90,36 +102,58 @@ impl Replay {
     }
 
     /// A call that changes the world goes out: what it may have changed is not found again. Where
-    /// nobody says which records it writes, that is every call of the same tool.
-    pub(crate) fn diverge(&mut self, tool: &str, writes: &BTreeSet<String>) {
+    /// nobody says which records it writes, that is every call of the same tool; of a message, what
+    /// the same agent was told and answered.
+    pub(crate) fn diverge(&mut self, to: &To, writes: &BTreeSet<String>) {
         self.effects.retain(|effect| {
             let told = !writes.is_empty() && !effect.writes.is_empty();
             match told {
                 true => effect.writes.is_disjoint(writes),
-                false => effect.tool != tool,
+                false => effect.to != *to,
             }
         });
     }
 }
 
 impl Effective {
-    /// What of a call would have to be done again; none of one that did nothing, or failed.
-    fn of(row: &DecisionRow, decision: &Decision) -> Option<Self> {
-        let effect = decision.effects.first()?;
+    /// What of a call or a message would have to be done again; none of one that did nothing, or
+    /// failed. `said` is what a message said, where that can be read.
+    fn of(row: &DecisionRow, decision: &Decision, said: Option<Digest>) -> Option<Self> {
         let stands = matches!(
             row.status,
             Status::Succeeded | Status::Unknown | Status::Started
         );
-        (stands && effect.class != EffectClass::Read).then(|| Self {
+        let (class, key, writes) = match decision.effects.first() {
+            Some(effect) => (effect.class, effect.key, written(effect)),
+            // What cannot be read is not known to be the same as anything.
+            None => (EffectClass::Unreviewed, said?, BTreeSet::new()),
+        };
+        (stands && class != EffectClass::Read).then(|| Self {
             decision: row.id,
             run: row.keys.run,
-            tool: decision.proposal.name.clone().unwrap_or_default(),
-            class: effect.class,
-            key: effect.key,
+            to: to(decision),
+            class,
+            key,
             askers: askers(row.id, &decision.causes),
-            writes: written(effect),
+            writes,
         })
     }
+}
+
+/// Where a decision went.
+fn to(decision: &Decision) -> To {
+    let name = decision.proposal.name.clone().unwrap_or_default();
+    match decision.proposal.kind {
+        Kind::Message => To::Agent(name),
+        _ => To::Tool(name),
+    }
+}
+
+/// What a message says, so that it is known again: its parameters, without what is drawn anew each
+/// time. None if they cannot be read.
+pub(crate) fn said(params: &str) -> Option<Digest> {
+    let identity = wire::a2a::identity(Json::parse(params).ok()?)?;
+    Some(ledger::digest::sha256(arguments_text(&identity).as_bytes()))
 }
 
 /// The records that an effect writes, by their URIs.
@@ -177,22 +211,22 @@ impl Way {
         });
     }
 
-    fn called(&mut self, row: &DecisionRow, decision: &Decision) {
+    fn called(&mut self, row: &DecisionRow, decision: &Decision, said: Option<Digest>) {
         match (again(&decision.causes), &mut self.replay) {
             (Some((_, of)), Some(replay)) => replay.spend(of),
             (Some(_), None) => {}
-            (None, Some(replay)) if has_gone_out(decision) => {
-                if let Some(effect) = decision.effects.first()
-                    && effect.class != EffectClass::Read
-                {
-                    let tool = decision.proposal.name.as_deref().unwrap_or_default();
-                    replay.diverge(tool, &written(effect));
+            (None, Some(replay)) if has_gone_out(decision) => match decision.effects.first() {
+                Some(effect) if effect.class == EffectClass::Read => {}
+                Some(effect) => replay.diverge(&to(decision), &written(effect)),
+                None if decision.proposal.kind == Kind::Message => {
+                    replay.diverge(&to(decision), &BTreeSet::new());
                 }
-            }
+                None => {}
+            },
             (None, _) => {}
         }
         if decision.outcome != Outcome::Replayed {
-            let effect = Effective::of(row, decision);
+            let effect = Effective::of(row, decision, said);
             self.done.extend(effect.map(|effect| (row.first, effect)));
         }
     }
@@ -250,7 +284,11 @@ impl Engine {
                 let forks = self.forks(&events).await;
                 way.went_back(row.id, restored_to(&decision), forks);
             } else {
-                way.called(row, &decision);
+                let said = match row.keys.kind {
+                    Kind::Message => self.recalled(&events).await?.asked,
+                    _ => None,
+                };
+                way.called(row, &decision, said.as_deref().and_then(self::said));
             }
         }
         Ok(way.replay.map(|replay| Replay {
@@ -286,7 +324,8 @@ impl Engine {
     /// The decisions of an agent in a run that matter here, in the order of the log.
     async fn of_agent(&self, run: RunId, agent: &str) -> Result<Vec<DecisionRow>, EngineError> {
         let found = self.rows_of(run, |row| {
-            let called = row.keys.kind == Kind::ToolCall && row.keys.known == Provenance::Observed;
+            let called = matches!(row.keys.kind, Kind::ToolCall | Kind::Message)
+                && row.keys.known == Provenance::Observed;
             (called || row.keys.kind == Kind::Checkpoint || is_restore(row))
                 && row.keys.agent.name == agent
         });

@@ -508,7 +508,7 @@ pub(super) fn exact_call(
 
 /// Arguments in their canonical form, or as they came where that could take two for one: where
 /// they are no JSON, name something twice, or have more digits than a double holds.
-pub(super) fn arguments_text(arguments: &str) -> String {
+pub(crate) fn arguments_text(arguments: &str) -> String {
     let trimmed = arguments.trim();
     if trimmed.is_empty() || trimmed == "null" {
         return "{}".to_owned();

@@ -71,6 +71,7 @@ use self::runs::Runs;
 pub(crate) use self::runs::from_record;
 use self::subjects::Subjects;
 
+pub(crate) use self::admit::arguments_text;
 pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};

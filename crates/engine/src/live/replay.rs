@@ -8,8 +8,9 @@
 //!              └─► nobody knows, or nothing is kept ──► told so, and nothing is done
 //! ```
 //!
-//! Models are always asked anew, and reads too: neither changes anything. Nothing is kept here that
-//! the record does not say; while nobody went back it costs a look at one flag.
+//! Messages to agents are calls here. Models are always asked anew, and reads too: neither changes
+//! anything. Nothing is kept here that the record does not say; while nobody went back it costs a
+//! look at one flag.
 
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroUsize;
@@ -18,9 +19,11 @@ use std::time::Duration;
 
 use lru::LruCache;
 use model::{
-    Body, Cause, CauseKind, DecisionId, EffectClass, Event, Evidence, Field, Media, Outcome, RunId,
-    Status, Strength,
+    Body, Cause, CauseKind, DecisionId, Digest, EffectClass, Event, Evidence, Field, Kind, Media,
+    Outcome, RunId, Status, Strength,
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
 
@@ -33,7 +36,7 @@ use super::touch::{canonical_of, canonical_text, identity};
 use super::trace::merge;
 use super::written::once;
 use super::{Inner, Recorder};
-use crate::replay::{Effective, FORK, REPLAY, Replay};
+use crate::replay::{Effective, FORK, REPLAY, Replay, To, said};
 use crate::view::RestoredView;
 use crate::{Engine, EngineError};
 
@@ -92,7 +95,7 @@ impl Replayed {
         self.of
     }
 
-    /// Returns the answer as it was recorded: a result of MCP.
+    /// Returns the answer as it was recorded: a result of MCP, or of A2A in the version of its message.
     #[must_use]
     pub fn result(&self) -> &str {
         &self.result
@@ -121,6 +124,60 @@ pub(super) enum Again {
 pub(super) struct Recorded {
     taken: Taken,
     result: String,
+}
+
+/// What is looked for.
+struct Wanted {
+    to: To,
+    same: Same,
+    /// Whether the record does not have all of it.
+    hides: bool,
+}
+
+/// By what a call or a message is the same.
+enum Same {
+    Arguments(Vec<u8>),
+    Message(Digest),
+}
+
+impl Wanted {
+    fn is(&self, effect: &Effective) -> bool {
+        if effect.to != self.to {
+            return false;
+        }
+        match (&self.to, &self.same) {
+            (To::Tool(tool), Same::Arguments(same)) => {
+                let is_it =
+                    |asker: &DecisionId| identity(effect.run, *asker, tool, same) == effect.key;
+                effect.askers.iter().any(is_it)
+            }
+            (_, Same::Message(said)) => effect.key == *said,
+            (To::Agent(_), Same::Arguments(_)) => false,
+        }
+    }
+}
+
+/// What an agent answered, as the gateway keeps it.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    answer: Option<&'a RawValue>,
+    #[serde(default)]
+    text: String,
+}
+
+fn told(result: &str) -> Option<Told<'_>> {
+    serde_json::from_str(result).ok()
+}
+
+/// Where a call goes that can change something; none if it cannot.
+fn to(what: &What<'_>) -> Option<To> {
+    match what {
+        What::ToolCall { class, .. } if *class == EffectClass::Read => None,
+        What::ToolCall { tool, .. } => Some(To::Tool((*tool).to_owned())),
+        What::Message { to, .. } => Some(To::Agent((*to).to_owned())),
+        What::Inference { .. } => None,
+    }
 }
 
 /// An effect that is found again. Dropped before it is spent, it is there for the next.
@@ -209,10 +266,8 @@ impl Replays {
 
     /// A call that changes the world goes out, or waits for a person to let it.
     pub(super) fn diverge(&self, run: RunId, agent: &str, call: &Call<'_>) {
-        let What::ToolCall { tool, class, .. } = &call.what else {
-            return;
-        };
-        if !self.any() || *class == EffectClass::Read {
+        let Some(to) = to(&call.what) else { return };
+        if !self.any() {
             return;
         }
         let writes: BTreeSet<String> = match &call.touches {
@@ -222,7 +277,7 @@ impl Replays {
         let mut known = self.known();
         let whose = known.whose(run, agent);
         if let Some(replay) = known.by.get_mut(&whose) {
-            replay.diverge(tool, &writes);
+            replay.diverge(&to, &writes);
         }
     }
 
@@ -289,35 +344,28 @@ impl Inner {
         place: &Place,
         call: &Call<'_>,
     ) -> Result<Again, RecordError> {
-        let What::ToolCall {
-            server,
-            tool,
-            arguments,
-            class,
-            ..
-        } = &call.what
-        else {
-            return Ok(Again::No);
-        };
-        if !self.replays.any() || *class == EffectClass::Read {
+        if !self.replays.any() {
             return Ok(Again::No);
         }
-        self.replays.loaded().await;
-        let same = match &call.touches {
-            Some(touches) => canonical_of(&touches.identity),
-            None => canonical_text(arguments),
+        let Some(wanted) = self.wanted(call) else {
+            return Ok(Again::No);
         };
+        self.replays.loaded().await;
         // Calls to another server, or with arguments that only look the same.
         let mut others = Vec::new();
-        while let Some(taken) = self.take(place, tool, &same, &others) {
+        while let Some(taken) = self.take(place, &wanted, &others) {
             let id = taken.effect.decision;
-            let sent = (*server, *arguments);
-            let Some((status, result)) = self.recorded(id, sent).await? else {
+            let Some((status, result)) = self.recorded(id, &call.what).await? else {
                 others.push(id);
                 continue;
             };
             let known = match (status, result) {
+                _ if wanted.hides => {
+                    Err("it holds a secret, so whether it is the same is not known")
+                }
                 (Status::Succeeded, Some(result)) => Ok(result),
+                // Who was told waits for more, and has said so.
+                (Status::Unknown, Some(result)) if matches!(wanted.to, To::Agent(_)) => Ok(result),
                 (Status::Succeeded, None) => Err("what it got is not kept"),
                 (Status::Started, _) if self.engine.holds.in_flight(id) => {
                     Err("it is still being carried out")
@@ -344,12 +392,31 @@ impl Inner {
         Ok(Again::No)
     }
 
+    /// What is looked for, where a call or a message may have been made before.
+    fn wanted(&self, call: &Call<'_>) -> Option<Wanted> {
+        let to = to(&call.what)?;
+        let (same, hides) = match (&call.what, &call.touches) {
+            (What::ToolCall { arguments, .. }, None) => {
+                (Same::Arguments(canonical_text(arguments)), false)
+            }
+            (_, Some(touches)) => (Same::Arguments(canonical_of(&touches.identity)), false),
+            _ => {
+                // The record has it without its secrets.
+                let (asked, secrets) = match &self.options.redact {
+                    Some(redact) => redact(call.asked.1),
+                    None => (call.asked.1.into(), 0),
+                };
+                (Same::Message(said(&asked)?), secrets > 0)
+            }
+        };
+        Some(Wanted { to, same, hides })
+    }
+
     /// Takes the first effect that a call would have again.
     fn take(
         self: &Arc<Self>,
         place: &Place,
-        tool: &str,
-        same: &[u8],
+        wanted: &Wanted,
         others: &[DecisionId],
     ) -> Option<Taken> {
         let mut known = self.replays.known();
@@ -357,12 +424,9 @@ impl Inner {
         let Known { by, taken, .. } = &mut *known;
         let replay = by.get(&whose)?;
         let found = replay.effects().iter().find(|effect| {
-            let is_it =
-                |asker: &DecisionId| identity(effect.run, *asker, &effect.tool, same) == effect.key;
-            effect.tool == tool
-                && !taken.contains(&effect.decision)
+            !taken.contains(&effect.decision)
                 && !others.contains(&effect.decision)
-                && effect.askers.iter().any(is_it)
+                && wanted.is(effect)
         });
         let effect = found?.clone();
         let forks = replay.forks;
@@ -380,7 +444,7 @@ impl Inner {
     async fn recorded(
         &self,
         id: DecisionId,
-        (server, arguments): (&str, &str),
+        what: &What<'_>,
     ) -> Result<Option<(Status, Option<String>)>, RecordError> {
         let outage = |error: EngineError| RecordError::Outage {
             reason: crate::chain(&error),
@@ -395,7 +459,14 @@ impl Inner {
         };
         let (rows, recalled) = read.await.map_err(outage)?;
         let status = rows.first().map_or(Status::Unknown, |row| row.status);
-        if recalled.server.is_some_and(|other| other != server) {
+        let What::ToolCall {
+            server, arguments, ..
+        } = what
+        else {
+            let answered = |text: &String| told(text).is_some_and(|told| told.answer.is_some());
+            return Ok(Some((status, recalled.result.filter(answered))));
+        };
+        if recalled.server.is_some_and(|other| other != *server) {
             return Ok(None);
         }
         // More digits than the canonical form tells apart: then every character counts.
@@ -419,13 +490,17 @@ impl Inner {
     ) -> Result<Replayed, RecordError> {
         let Recorded { taken, result } = recorded;
         let id = taken.effect.decision;
+        let kind = match taken.effect.to {
+            To::Tool(_) => Kind::ToolCall,
+            To::Agent(_) => Kind::Message,
+        };
         place.causes.push(of(id, REPLAY, Strength::Certain));
         call.touches = None;
         let mut draft = self.draft(place, call, self.policy.unjudged())?;
         // It does nothing to the world.
         draft.effect = None;
         draft.proposal.effects.clear();
-        let output = output_of(&result);
+        let (answer, output) = answer_of(kind, &result);
         let mut causes = self.trace_end(&draft.traced, &output, &[]);
         causes.retain(|cause| !draft.known.contains(cause));
         merge(&mut draft.later, causes);
@@ -448,7 +523,7 @@ impl Inner {
         let at = self.engine.next_time();
         let ends = self.engine.event_id(at);
         let kept = [(Field::Result, Media::Json, result.as_str().into())];
-        let (sealed, answer) = self.seal(&envelope, ends, &kept, None)?;
+        let (sealed, beside) = self.seal(&envelope, ends, &kept, None)?;
         let finished = Event {
             at,
             body: Body::Finished {
@@ -469,17 +544,17 @@ impl Inner {
             .chain(&linked)
             .chain([&finished])
             .collect();
-        let payloads = draft.payload.into_iter().chain(answer).collect();
+        let payloads = draft.payload.into_iter().chain(beside).collect();
         let durable = self.write(batch(&events, payloads)?, blocks)?;
         taken.spent();
-        metrics::counter!("rescind_calls_total", "kind" => "tool-call", "outcome" => "replayed")
+        metrics::counter!("rescind_calls_total", "kind" => kind.name(), "outcome" => "replayed")
             .increment(1);
         Ok(Replayed {
             inner: Arc::clone(self),
             decision,
             run,
             of: id,
-            result,
+            result: answer,
             durable: Some(durable),
         })
     }
@@ -505,10 +580,17 @@ fn of(decision: DecisionId, by: &str, strength: Strength) -> Cause {
     }
 }
 
-/// What a result says, as a model reads it.
-fn output_of(result: &str) -> String {
-    let Ok(json) = Json::parse(result) else {
-        return String::new();
-    };
-    CallResult::read(json).words().to_owned()
+/// What is answered with a result as it was kept, and what that says, as a model reads it.
+fn answer_of(kind: Kind, result: &str) -> (String, String) {
+    if kind == Kind::Message {
+        let told = told(result);
+        let answer = told
+            .as_ref()
+            .and_then(|told| told.answer)
+            .map(RawValue::get);
+        let answer = answer.unwrap_or("{}").to_owned();
+        return (answer, told.map(|told| told.text).unwrap_or_default());
+    }
+    let words = Json::parse(result).map(|json| CallResult::read(json).words().to_owned());
+    (result.to_owned(), words.unwrap_or_default())
 }

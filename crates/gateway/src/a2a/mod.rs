@@ -9,20 +9,21 @@
 //! What one agent tells another is recorded, with what that one answers; everything else passes. A
 //! task that goes on after the first answer ends when it is asked about, or its stream is taken up.
 //! Who goes away cancels nothing. A rollback that holds who asked, and does not wait, [stops](stop)
-//! the task.
+//! the task; a message that was sent before its agent went back is [not sent again](replay).
 //!
 //! *Where calls go.* To the configured address and nowhere else: an interface that the card puts on
 //! another host is refused, because who wrote the card would choose whom we call.
 
 mod card;
 mod exchange;
+mod replay;
 mod shared;
 mod stop;
 mod told;
 
 use std::sync::Arc;
 
-use engine::live::{Admitted, Call, Caller, Open, What};
+use engine::live::{Admitted, Call, Caller, Open, Replayed, What};
 use http::header::{ALLOW, HOST, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method as Verb, Request, Response, StatusCode};
@@ -115,7 +116,11 @@ pub(super) async fn handle(
         let begun = intend(&inner, from, &below.name, &sent, &asked);
         // Boxed: the future is long, and few of its kind are under way.
         open = match Box::pin(begun).await {
-            Ok(open) => Some(open),
+            Ok(Begun::Open(open)) => Some(*open),
+            Ok(Begun::Replayed(before)) => {
+                let streams = method.is_some_and(Method::streams);
+                return replay::answer(&inner, &below.name, before, id.as_ref(), streams).await;
+            }
             Err(refusal) => {
                 let ids: Vec<_> = id.into_iter().collect();
                 return refusal.answer(&ids, false);
@@ -169,6 +174,13 @@ fn read(body: &[u8]) -> Result<Asked<'_>, Box<Response<Body>>> {
     }
 }
 
+/// What became of a message before it is sent.
+enum Begun {
+    Open(Box<Open>),
+    /// It was sent before, and is not sent again.
+    Replayed(Replayed),
+}
+
 /// Records that a message is about to be sent, and waits until that is durable; an agent that rests
 /// gets none.
 async fn intend(
@@ -177,7 +189,7 @@ async fn intend(
     to: &str,
     sent: &Sent<'_>,
     asked: &Asked<'_>,
-) -> Result<Open, Refusal> {
+) -> Result<Begun, Refusal> {
     let message = sent.message.as_ref();
     if let Some(context) = message.and_then(|message| message.context.as_deref()) {
         match inner.a2a.run_of(to, context) {
@@ -211,15 +223,11 @@ async fn intend(
             held.leave();
             return Err(Refusal::new("held", "the message waits for a person"));
         }
-        // Only calls of tools are answered with what they got before.
-        Admitted::Replayed(before) => {
-            let message = format!("the message was sent before, as {}", before.of());
-            return Err(Refusal::new("done_before", message));
-        }
+        Admitted::Replayed(before) => return Ok(Begun::Replayed(before)),
     };
     let durable = open.durable().await;
     durable.map_err(|error| Refusal::unrecorded(&error))?;
-    Ok(open)
+    Ok(Begun::Open(Box::new(open)))
 }
 
 /// What a message goes on with, as it says itself.
