@@ -16,6 +16,7 @@ use crate::rpc::{self, Refusal};
 use crate::{Body, Inner, reply};
 
 use super::shared::Key;
+use super::tasks::{Waiting, Way, end_of};
 use super::{Origin, images};
 
 /// A request, and what it is.
@@ -54,6 +55,8 @@ pub(super) struct Calls {
     batch: bool,
     /// Whether it is on its way to the server.
     sent: bool,
+    /// How the server is reached, once that is known.
+    way: Option<Way>,
 }
 
 impl Drop for Calls {
@@ -91,7 +94,13 @@ impl Calls {
             listens: false,
             batch: false,
             sent: false,
+            way: None,
         }
+    }
+
+    /// Says how the server is reached.
+    pub(super) fn go_by(&mut self, way: Way) {
+        self.way = Some(way);
     }
 
     /// Records the intents of the calls, and waits until they are durable. What a rule objects to
@@ -391,7 +400,7 @@ impl Calls {
         let Some(key) = self.key(id.clone()) else {
             return Ok(());
         };
-        for open in self.inner.mcp.parked.take(&key) {
+        for Waiting { open, .. } in self.inner.mcp.parked.take(&key) {
             self.close(Some(id.clone()), open, result).await?;
         }
         Ok(())
@@ -414,7 +423,7 @@ impl Calls {
                     && !task.status.is_terminal()
                 {
                     let key = self.task_key(&task.id);
-                    self.inner.mcp.parked.put(key, open);
+                    self.inner.park_task(self.way.clone(), key, open);
                     return Ok(());
                 }
                 let mut ended = of_result(*json, &read, read.outcome());
@@ -460,29 +469,15 @@ impl Calls {
         task: &Task<'_>,
         json: Option<Json<'_>>,
     ) -> Result<(), RecordError> {
-        use wire::mcp::TaskStatus::Completed;
-        // Up to 2025-11-25 a task that was completed says so before it tells its result, and the
-        // result may be that the tool failed.
-        if !task.status.is_terminal() || task.status == Completed && task.result.is_none() {
+        if end_of(task, json).is_none() {
             return Ok(());
         }
-        let ended = || match task.result {
-            Some(result) => of_result(result, &CallResult::read(result), task.outcome()),
-            None => {
-                let mut ended = Ended::with(task.outcome());
-                let said = json.map_or_else(
-                    || task.message.as_deref().unwrap_or_default().to_owned(),
-                    |json| json.text().to_owned(),
-                );
-                ended.kept.push((Field::Result, Media::Text, said));
-                ended
-            }
-        };
+        let ended = || end_of(task, json).unwrap_or_else(|| Ended::with(Outcome::Unknown));
         self.task_ended(&task.id, ended).await
     }
 
     async fn task_ended(&self, task: &str, ended: impl Fn() -> Ended) -> Result<(), RecordError> {
-        for open in self.inner.mcp.parked.take(&self.task_key(task)) {
+        for Waiting { open, .. } in self.inner.mcp.parked.take(&self.task_key(task)) {
             open.finish(ended()).await?.durable().await?;
         }
         Ok(())
@@ -492,7 +487,7 @@ impl Calls {
     pub(super) fn park(&mut self) {
         for (id, open) in std::mem::take(&mut self.open) {
             if let Some(key) = id.and_then(|id| self.key(id)) {
-                self.inner.mcp.parked.put(key, open);
+                self.inner.mcp.parked.put(key, open.into());
             }
         }
     }
@@ -570,7 +565,7 @@ pub(super) fn cancellation(id: &Id<'_>) -> String {
     )
 }
 
-fn of_result(json: Json<'_>, read: &CallResult<'_>, outcome: Outcome) -> Ended {
+pub(super) fn of_result(json: Json<'_>, read: &CallResult<'_>, outcome: Outcome) -> Ended {
     let mut ended = Ended::with(outcome);
     read.words().clone_into(&mut ended.output);
     let kept = json.text().to_owned();

@@ -27,6 +27,7 @@ mod listed;
 mod ours;
 mod shared;
 mod stdio;
+mod tasks;
 mod upkeep;
 
 use std::sync::Arc;
@@ -45,6 +46,8 @@ use crate::upstream::Endpoint;
 use crate::{Body, Inner, caller, headers, reply, rpc};
 
 use self::calls::{Calls, Said};
+use self::ours::Place;
+use self::tasks::Way;
 
 pub use self::child::Program;
 pub(crate) use self::ours::{Failed, value_of};
@@ -198,6 +201,11 @@ impl Onward {
         let tasks = inner.recorder.tasks().clone();
         match server {
             McpServer::Http(endpoint) => {
+                let mut calls = calls;
+                calls.go_by(Way::Http(Box::new(Place {
+                    endpoint: endpoint.clone(),
+                    headers: headers.clone(),
+                })));
                 let mut exchange = http::Exchange {
                     inner,
                     endpoint,

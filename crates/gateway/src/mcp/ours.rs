@@ -53,10 +53,10 @@ enum Session {
 }
 
 /// Where a server is, and what every request of the session says.
-#[derive(Debug)]
-struct Place {
-    endpoint: Endpoint,
-    headers: HeaderMap,
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) endpoint: Endpoint,
+    pub(super) headers: HeaderMap,
 }
 
 /// Why there is no result.
@@ -75,7 +75,7 @@ pub(crate) enum Failed {
 }
 
 /// What became of a request in a session.
-enum Asked {
+pub(super) enum Asked {
     Replied(Value),
     /// There is no such session any more, and the request was not carried out.
     Gone(String),
@@ -217,7 +217,7 @@ impl Inner {
         method: &str,
         params: &Value,
     ) -> Result<Asked, Failed> {
-        let number = self.mcp.ours.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.mcp.ours.number();
         let body = request(number, method, params);
         let Place { endpoint, headers } = match session {
             Session::Http(place) => &**place,
@@ -247,7 +247,7 @@ impl Inner {
     }
 
     /// Sends one message and waits for the reply to it; null where there is none.
-    async fn post(
+    pub(super) async fn post(
         &self,
         endpoint: &Endpoint,
         headers: &HeaderMap,
@@ -303,6 +303,11 @@ impl Inner {
 }
 
 impl Ours {
+    /// Returns a number that no other request of ours has.
+    pub(super) fn number(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     async fn forget(&self, server: &str, session: &Arc<Session>) {
         let seat = self.seat(server);
         let mut seat = seat.lock().await;
@@ -336,7 +341,7 @@ impl Session {
     }
 }
 
-async fn ask_child(child: &Child, number: u64, body: &[u8]) -> Result<Asked, Failed> {
+pub(super) async fn ask_child(child: &Child, number: u64, body: &[u8]) -> Result<Asked, Failed> {
     if let Some(how) = child.ended() {
         return Ok(Asked::Gone(how));
     }
@@ -407,7 +412,7 @@ fn hello() -> Value {
     })
 }
 
-fn request(number: u64, method: &str, params: &Value) -> Bytes {
+pub(super) fn request(number: u64, method: &str, params: &Value) -> Bytes {
     let message = json!({ "jsonrpc": "2.0", "id": number, "method": method, "params": params });
     message.to_string().into()
 }

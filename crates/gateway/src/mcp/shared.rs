@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::claim_of;
-use engine::live::Open;
 use engine::undo::Claim;
 use lru::LruCache;
 use model::{ClassSource, EffectClass};
@@ -19,6 +18,7 @@ use crate::parked::Parked;
 use super::children::Children;
 use super::listed::Checks;
 use super::ours::Ours;
+use super::tasks::Waiting;
 
 /// Tools that are remembered of one server.
 const TOOLS_MAX: usize = 4_096;
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     tools: Mutex<HashMap<String, HashMap<String, Known>>>,
     cancelled: Mutex<LruCache<Key, ()>>,
     cancels: Notify,
-    pub(super) parked: Parked<Key, Open>,
+    pub(super) parked: Parked<Key, Waiting>,
     children: Children,
     pub(super) ours: Ours,
     pub(super) checks: Checks,

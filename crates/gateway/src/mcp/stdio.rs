@@ -24,6 +24,7 @@ use super::Origin;
 use super::calls::{Calls, cancellation};
 use super::child::{Child, Program};
 use super::edge;
+use super::tasks::Way;
 
 /// The code with which servers say that there is no such session.
 const NO_SESSION: i64 = -32001;
@@ -64,6 +65,7 @@ impl Exchange {
                 return self.refuse(&refusal, &unavailable).await;
             }
         };
+        self.calls.go_by(Way::Program(Arc::clone(&child)));
         let ids = self.calls.ids().to_vec();
         if ids.is_empty() {
             if !child.tell(&self.body).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::live;
-use gateway::Timeouts;
+use gateway::{McpServer, Timeouts};
 use http::Method;
 use model::DecisionId;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::hold::{cancels, carried};
 use crate::support_mcp::{
-    Answer, Piece, Seen, Stub, World, content, json as answer, memory, next, stream, text,
+    Answer, Piece, Reply, Seen, Stub, World, content, json as answer, memory, next, stream, text,
 };
 
 fn asked(seen: &Seen) -> Value {
@@ -210,4 +210,75 @@ async fn of_a_task_that_goes_on_all_the_same_it_is_not_known_how_it_ended() {
     let working = working.unwrap();
     assert_eq!(working.outcome, "unknown");
     assert!(content(working, "result").contains("quarantined"));
+}
+
+/// A server whose calls go on as tasks, but for those of the tool `look`.
+fn slow(cancel: Result<&'static str, i64>, get: &'static str) -> impl Fn(&Seen) -> Reply + Clone {
+    move |seen| {
+        let asked = asked(seen);
+        let stands = |status: &str| json!({ "taskId": "t-1", "status": status });
+        let tool = asked["params"]["name"].as_str();
+        let result = match (asked["method"].as_str().unwrap_or_default(), tool) {
+            ("tools/call", Some("look")) => json!({ "content": [] }),
+            ("tools/call", _) => json!({ "task": stands("working") }),
+            ("tasks/cancel", _) => match cancel {
+                Ok(status) => stands(status),
+                Err(code) => return answer(refusal(&asked, code)),
+            },
+            ("tasks/get", _) => stands(get),
+            ("tasks/result", _) => json!({ "content": [{ "type": "text", "text": "shipped" }] }),
+            ("initialize", _) => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+            _ => return answer("").status(202),
+        };
+        answer(reply(&asked, &result)).with("mcp-session-id", "s-1")
+    }
+}
+
+const DESK: &str = "/agents/ada/mcp/desk";
+
+fn call(tool: &str) -> String {
+    let params = json!({ "name": tool, "arguments": {}, "task": {} });
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params }).to_string()
+}
+
+#[tokio::test]
+async fn c29_a_call_that_goes_on_as_a_task_is_cancelled_and_its_status_is_what_the_server_says() {
+    for (cancel, get, expected) in [
+        (Ok("cancelled"), "working", "cancelled"),
+        (Ok("working"), "cancelled", "cancelled"),
+        // It had ended already.
+        (Err(-32602), "completed", "succeeded"),
+        (Err(-32602), "failed", "failed: error"),
+    ] {
+        let stub = Stub::start(slow(cancel, get)).await;
+        let server = McpServer::Http(stub.endpoint("/mcp"));
+        let world = World::with_mcp(server).await;
+        let headers = [("mcp-session-id", "s-1"), HEADERS[0]];
+        let bad = id_of(&world.post(DESK, &headers, &call("look")).await);
+        let working = id_of(&world.post(DESK, &headers, &call("ship")).await);
+        let rollback = carried(&world, bad, cancels()).await;
+        assert_eq!(rollback.state.name(), "succeeded", "{rollback:?}");
+        assert_eq!(
+            outcome(&world, working).await,
+            expected,
+            "{cancel:?}, {get}"
+        );
+        let seen = &named(&stub, "tasks/cancel")[0];
+        assert_eq!(asked(seen)["params"]["taskId"], "t-1");
+        for (name, value) in headers {
+            assert_eq!(seen.header(name), Some(value));
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_call_whose_task_goes_on_all_the_same_it_is_not_known_how_it_ended() {
+    let stub = Stub::start(slow(Err(-32601), "working")).await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let world = World::impatient(server, "").await;
+    let bad = id_of(&world.post(DESK, &[], &call("look")).await);
+    let working = id_of(&world.post(DESK, &[], &call("ship")).await);
+    let rollback = carried(&world, bad, cancels()).await;
+    assert_eq!(rollback.state.name(), "succeeded", "{rollback:?}");
+    assert_eq!(outcome(&world, working).await, "unknown");
 }
