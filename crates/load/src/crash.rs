@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STACK: usize = 256 << 10;
 
 /// Statuses that a call may have when nothing runs any more.
-const ENDED: &[&str] = &["succeeded", "failed", "cancelled", "unknown"];
+const ENDED: &[&str] = &["succeeded", "failed", "cancelled", "replayed", "unknown"];
 
 /// What is done.
 #[derive(Clone, Copy, Debug)]
