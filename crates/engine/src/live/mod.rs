@@ -326,8 +326,9 @@ impl Recorder {
         self.inner.health.outage()
     }
 
-    /// Stops: says so to who carries calls, waits until every open call has ended or `patience` is over, appends what is left,
-    /// signs. Returns how many calls were still open; they read as unknown.
+    /// Stops: says so to who carries calls, waits until every open call has ended or `patience` is
+    /// over, appends what is left, signs. Returns how many calls were still open; they read as
+    /// unknown.
     ///
     /// # Errors
     /// [`EngineError::Store`] if what is left cannot be appended or signed; it stays in the
