@@ -12,7 +12,7 @@ use engine::live::{
 use engine::{Engine, ManualClock, Page};
 use ledger::{Journal, SeededEntropy, Store};
 use lineage::Role;
-use model::{ClassSource, EffectClass, Environment, Field, Media, Outcome};
+use model::{ClassSource, EffectClass, Environment, FailureClass, Field, Media, Outcome};
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{EmbeddedStore, FileJournal, MemoryStore, OpenOptions};
 
@@ -360,6 +360,59 @@ async fn c7_c63_what_was_let_out_before_a_crash_is_in_the_record_after_it() {
     assert!(seen.contains(&(false, false)), "{seen:?}");
     assert!(seen.contains(&(true, false)), "{seen:?}");
     assert!(seen.contains(&(true, true)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn c7_c63_an_outcome_that_is_only_in_the_journal_is_known_after_a_restart() {
+    let failed = || Outcome::Failed {
+        class: FailureClass::Denied,
+    };
+    for (outcome, status) in [
+        (Some(Outcome::Succeeded), "succeeded"),
+        (Some(failed()), "failed"),
+        (Some(Outcome::Cancelled), "cancelled"),
+        (Some(Outcome::Unknown), "unknown"),
+        // Only the intent is in the journal.
+        (None, "unknown"),
+    ] {
+        let (data, journal) = (FaultDisk::default(), FaultDisk::default());
+        let started = async |data: &FaultDisk, journal: &FaultDisk| {
+            let index = tempfile::tempdir().unwrap();
+            let mut open = OpenOptions::new(
+                "/data",
+                Arc::new(SeededEntropy::new(1)),
+                Arc::new(|| NOW / 1_000_000),
+            );
+            open.disk = Arc::new(data.clone());
+            open.index = Some(index.path().join("index.sqlite"));
+            let store = EmbeddedStore::open(open).unwrap();
+            let journal =
+                FileJournal::open(Arc::new(journal.clone()), Path::new("/journal"), 1 << 20);
+            let journal: Arc<dyn Journal> = Arc::new(journal.unwrap());
+            (over(Arc::new(store), Some(journal), quiet()).await, index)
+        };
+        let (recorder, _index) = started(&data, &journal).await;
+        // From here on nothing reaches the log any more.
+        data.plan(data.operations(), Fault::Die);
+        let open = tool(&recorder, agent("ada"), "{}").await.unwrap();
+        let decision = open.decision();
+        match outcome {
+            Some(outcome) => {
+                open.finish(Ended::with(outcome)).await.unwrap();
+            }
+            None => drop(open),
+        }
+        let (data, journal) = (
+            data.after_power_loss(Loss::None),
+            journal.after_power_loss(Loss::None),
+        );
+        let (recorder, _index) = started(&data, &journal).await;
+        let engine = recorder.engine();
+        engine.caught_up(Duration::from_secs(5)).await;
+        let view = engine.decision(decision).await.unwrap();
+        assert_eq!(view.node.status, status);
+        recorder.stop(Duration::from_secs(5)).await.unwrap();
+    }
 }
 
 #[tokio::test]
