@@ -84,9 +84,16 @@ impl<V: Copy> Table<V> {
     /// Enters a value, over whatever was there.
     pub(crate) fn put(&mut self, key: u64, value: V) {
         if self.young.len() >= self.max / 2 && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
+            self.turn();
         }
         self.young.insert(key, value);
+    }
+
+    /// Drops what is old, and makes what is young old. The room stays: to grow again would hold up
+    /// whoever comes then.
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.old, &mut self.young);
+        self.young.clear();
     }
 
     /// As [`get`](Self::get), and tells of each entry that had to go for it.
@@ -131,7 +138,7 @@ impl<V: Copy> Table<V> {
         {
             self.put(key, known);
         } else if self.young.len() >= self.max / 2 && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
+            self.turn();
         }
         self.young.entry(key).or_insert(value)
     }

@@ -5,6 +5,8 @@
 //! itself states. What only was in view is *possible*: the history before it, the previous turn,
 //! a value that anybody could have come up with. Rollback relies on that difference.
 
+use std::collections::VecDeque;
+
 use model::{Cause, CauseKind, DecisionId, Evidence, Kind, RunId, Strength};
 use rustc_hash::FxHashMap;
 
@@ -72,6 +74,8 @@ pub struct Tracer {
     options: Options,
     roster: Roster,
     runs: FxHashMap<RunId, Box<Run>>,
+    /// When each run was observed, oldest first; of a run the last time counts.
+    order: VecDeque<(u64, RunId)>,
     /// A run that was cleared, whose room the next one takes.
     spare: Option<Box<Run>>,
     /// Beginnings of histories in all runs.
@@ -91,6 +95,8 @@ const ADDRESSED_MAX: usize = 256;
 const OPEN_MAX: usize = 1_024;
 /// Runs remembered at most, however little each holds.
 const RUNS_MAX: usize = 16_384;
+/// Observations that are kept in order although their runs were observed since.
+const ORDER_MIN: usize = 64;
 /// Arguments of so many bytes are also read as text, for passages.
 const PROSE_MIN: usize = 64;
 
@@ -101,6 +107,7 @@ impl Tracer {
         Self {
             roster: Roster::new(options.decisions_max),
             runs: FxHashMap::default(),
+            order: VecDeque::new(),
             spare: None,
             beginnings: Beginnings::default(),
             realm: options
@@ -249,6 +256,7 @@ impl Tracer {
             run.clear();
             self.spare = Some(run);
         }
+        self.order.clear();
         self.roster.clear();
         self.beginnings = Beginnings::default();
         let max = self.options.entries_max / 10;
@@ -278,23 +286,27 @@ impl Tracer {
         let count = run.len();
         self.held = self.held - run.counted + count;
         run.counted = count;
+        self.order.push_back((run.used, id));
         self.runs.insert(id, run);
-        let over = |tracer: &Self, runs: usize, entries: usize| {
-            tracer.runs.len() > runs || tracer.entries() > entries
-        };
-        if over(self, RUNS_MAX, self.options.entries_max) {
-            // A good part at once, so that the search for the oldest is paid for by many runs.
-            let mut ages: Vec<(u64, RunId)> =
-                self.runs.iter().map(|(id, run)| (run.used, *id)).collect();
-            ages.sort_unstable();
-            ages.pop();
-            for (_, oldest) in ages {
-                if !over(self, RUNS_MAX / 4 * 3, self.options.entries_max / 4 * 3) {
-                    break;
-                }
+        // One after the other as others come: many at once would hold up whoever comes then.
+        while self.runs.len() > 1
+            && (self.runs.len() > RUNS_MAX || self.entries() > self.options.entries_max)
+            && let Some((used, oldest)) = self.order.pop_front()
+        {
+            if self.is_last(used, oldest) {
                 self.forget(oldest);
             }
         }
+        if self.order.len() > ORDER_MIN + self.runs.len() * 4 {
+            let mut order = std::mem::take(&mut self.order);
+            order.retain(|(used, run)| self.is_last(*used, *run));
+            self.order = order;
+        }
+    }
+
+    /// Whether a run was observed then and not since.
+    fn is_last(&self, used: u64, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.used == used)
     }
 
     /// Whoever was addressed by name depends on who addressed it.

@@ -221,3 +221,53 @@ fn hostile_text_costs_no_more_than_its_length() {
     }
     assert!(tracer.entries() < 100_000);
 }
+
+#[test]
+fn of_many_runs_those_are_forgotten_that_were_observed_longest_ago() {
+    let entries_max = 400;
+    let mut tracer = Tracer::new(Options {
+        entries_max,
+        ..options(false)
+    });
+    let run = |n: usize| RunId::new(n as u64 + 1, [0; 10]);
+    let says = |n: usize| format!("run number {n} is about the order O-{:04}", 1_000 + n);
+    let ask = |tracer: &mut Tracer, step: usize, n: usize| {
+        let text = says(n);
+        let items = [Item {
+            role: Role::User,
+            text: &text,
+            asked: &[],
+            call_id: None,
+        }];
+        let mut seen = Seen::new(id(step), run(n), "a", Kind::Inference);
+        seen.history = History::Sent(&items);
+        tracer.observe(&seen);
+    };
+    let known = |tracer: &Tracer, n: usize| {
+        let text = says(n);
+        let items = [Item {
+            role: Role::User,
+            text: &text,
+            asked: &[],
+            call_id: None,
+        }];
+        tracer.continues(&items).is_some_and(|(of, _)| of == run(n))
+    };
+    // The first is observed again and again, the others once.
+    for n in 1..1_000 {
+        ask(&mut tracer, 2 * n, n);
+        ask(&mut tracer, 2 * n + 1, 0);
+        assert!(tracer.entries() <= entries_max);
+    }
+    let left: Vec<usize> = (0..1_000).filter(|n| known(&tracer, *n)).collect();
+    assert!(left.len() > 4, "{left:?}");
+    assert_eq!(left[0], 0);
+    assert!(
+        left[1..]
+            .iter()
+            .rev()
+            .copied()
+            .eq((0..left.len() - 1).map(|n| 999 - n)),
+        "{left:?}"
+    );
+}
