@@ -22,6 +22,7 @@
 
 mod admit;
 mod append;
+mod aside;
 mod bodies;
 mod call;
 mod flight;
@@ -74,6 +75,7 @@ use self::subjects::Subjects;
 pub(crate) use self::admit::arguments_text;
 pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
+pub use self::aside::aside;
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};
 pub use self::held::{Held, Told};
 pub use self::open::Open;

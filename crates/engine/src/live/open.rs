@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::append::{RecordError, batch};
+use super::aside::aside;
 use super::call::{Call, Ended, OwnedItem, Touches, What, snapshot};
 use super::flight::Flight;
 use super::join::Asker;
@@ -159,9 +160,11 @@ impl Inner {
         let repaired = noted.as_ref().map(|noted| &noted.repaired);
         place.causes.extend(repaired.map(Repaired::cause));
         let policy = self.policy.unjudged();
-        let mut draft = self.draft(place, call, policy)?;
-        draft.noted = noted;
-        self.begin_draft(draft, None, None, blocks)
+        aside(call.asked.1.len(), || {
+            let mut draft = self.draft(place, call, policy)?;
+            draft.noted = noted;
+            self.begin_draft(draft, None, None, blocks)
+        })
     }
 
     /// Makes the proposal of a call, and everything that is written for it.
@@ -371,7 +374,8 @@ impl Inner {
         let (found, causes) = oneshot::channel();
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
-            let _ = found.send(inner.trace_prompt(&traced, &items));
+            let traced = aside(len_of(&items), || inner.trace_prompt(&traced, &items));
+            let _ = found.send(traced);
         });
         causes
     }
@@ -540,12 +544,18 @@ impl Open {
     /// [`RecordError::Outage`] if it cannot be written down at all: the call then reads as
     /// unknown, and the gap that follows counts it.
     pub async fn finish(mut self, ended: Ended) -> Result<Written, RecordError> {
-        let inner = Arc::clone(&self.inner);
         let none = Prompt::Traced(Vec::new());
-        let mut causes = match std::mem::replace(&mut self.prompt, none) {
+        let causes = match std::mem::replace(&mut self.prompt, none) {
             Prompt::Traced(causes) => causes,
             Prompt::Soon(causes) => causes.await.unwrap_or_default(),
         };
+        let bytes = ended.kept.iter().map(|(_, _, text)| text.len()).sum();
+        aside(bytes, || self.end(ended, causes))
+    }
+
+    /// Writes the end of a call down, which depends on `causes` by what it was sent.
+    fn end(mut self, ended: Ended, mut causes: Vec<Cause>) -> Result<Written, RecordError> {
+        let inner = Arc::clone(&self.inner);
         let mut said = inner.trace_end(&self.traced, &ended.output, &ended.asked);
         if let Some(repaired) = &self.repaired {
             repaired.clear(&mut causes, &mut said, &inner.rescinded);
@@ -653,7 +663,11 @@ impl Drop for Open {
 
 /// Whether tracing a prompt takes less time than handing it to another task.
 fn is_short(items: &[OwnedItem]) -> bool {
-    items.iter().map(|item| item.text.len()).sum::<usize>() <= TRACED_AT_ONCE
+    len_of(items) <= TRACED_AT_ONCE
+}
+
+fn len_of(items: &[OwnedItem]) -> usize {
+    items.iter().map(|item| item.text.len()).sum()
 }
 
 pub(super) fn explicit(decision: DecisionId, kind: CauseKind, by: &str) -> Cause {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::live::{Call, Open, RecordError, What};
+use engine::live::{Call, Open, RecordError, What, aside};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -104,15 +104,13 @@ pub(super) async fn handle(
         }
     };
     // Where nothing is rescinded, nothing has to be taken out.
-    let layout = target
-        .api
-        .filter(|_| inner.recorder.repairs())
-        .and_then(|api| Layout::read(api, &body).ok());
+    let repaired = target.api.filter(|_| inner.recorder.repairs());
+    let layout = repaired.and_then(|api| aside(body.len(), || Layout::read(api, &body).ok()));
     let read = match &layout {
         Some(layout) => layout.request().ok(),
         None => target
             .api
-            .and_then(|api| llm::read_request(api, &body).ok()),
+            .and_then(|api| aside(body.len(), || llm::read_request(api, &body).ok())),
     };
     let streams = read.as_ref().is_some_and(|read| read.stream);
     let mut model = String::new();

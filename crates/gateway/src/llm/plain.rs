@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::live::Ended;
+use engine::live::{Ended, aside};
 use http::Response;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
@@ -116,7 +116,7 @@ impl Tries {
         let server = Outcome::Failed {
             class: FailureClass::Server,
         };
-        let Ok(answer) = llm::read_answer(api, body) else {
+        let Ok(answer) = aside(body.len(), || llm::read_answer(api, body)) else {
             return Understood::Answer(said(body, server), false);
         };
         let nothing = answer.choices == 0 && answer.id.is_none() && answer.asked.is_empty();
