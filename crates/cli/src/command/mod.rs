@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod approvals;
+mod beside;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod graph;

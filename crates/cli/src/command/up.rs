@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use wire::redact::Redactor;
 
+use super::beside::Beside;
 use crate::Answer;
 use crate::args::{Global, Up};
 use crate::config::{self, Bodies, Config, Environment, Flag, OnOutage, Severity};
@@ -89,6 +90,7 @@ pub(super) struct Service {
     sockets: Sockets,
     patience: Duration,
     stopping: watch::Sender<bool>,
+    beside: Beside,
 }
 
 impl Service {
@@ -125,6 +127,7 @@ impl Service {
         // What an earlier process did not end.
         rollbacks.resume();
         let (stopping, stopped) = watch::channel(false);
+        let beside = Beside::start(recorder.tasks().clone())?;
         let server = server::Server::builder(engine)
             .recorder(recorder.clone())
             .realm(session.realm().clone())
@@ -147,6 +150,7 @@ impl Service {
             },
             patience: Duration::from_millis(config.timeouts.shutdown_ms),
             stopping,
+            beside,
         })
     }
 
@@ -177,14 +181,15 @@ impl Service {
         let stop = CancellationToken::new();
         let (gateway, server) = (self.gateway, self.server);
         let carrying = gateway.clone();
+        let beside = self.beside.threads();
         let answer = move |request: http::Request<hyper::body::Incoming>| {
-            let (gateway, server) = (gateway.clone(), server.clone());
+            let (gateway, server, beside) = (gateway.clone(), server.clone(), beside.clone());
             async move {
                 if gateway.takes(request.uri().path()) {
                     return gateway.handle(request).await;
                 }
-                let answered = server.oneshot(request.map(axum::body::Body::new)).await;
-                match answered {
+                let answering = server.oneshot(request.map(axum::body::Body::new));
+                match beside.run(answering).await {
                     Ok(response) => response.map(|body| {
                         use http_body_util::BodyExt as _;
                         body.map_err(Into::into).boxed_unsync()
