@@ -37,6 +37,12 @@ pub(crate) enum Answer {
     No,
 }
 
+/// Threads that carry calls, beside those of the store. Two that could do with one wake each other
+/// all the time, so there is a second only where cores are left for it.
+fn workers() -> usize {
+    if store::worker::cores() > 2 { 2 } else { 1 }
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -59,7 +65,7 @@ fn main() -> ExitCode {
     };
     let out = Out::new(cli.global.json, color, cli.global.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers())
         .enable_all()
         .build()
     {
