@@ -1,9 +1,10 @@
 //! The threads that keep keys and that seal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ledger::{Entropy, KeyState, StoreError};
+use ledger::{Entropy, KeyState, StoreError, SubjectKey};
 use model::SubjectId;
 
 use super::index::{Reader, open_reader};
@@ -19,15 +20,12 @@ pub(crate) fn keep_keys(shared: &Arc<Shared>) {
         let mut result = Ok(());
         for each in work {
             match each {
-                ToKeys::Keep(keys, reply) => {
-                    let mut keys = keys.iter();
-                    match keys.try_for_each(|(subject, key)| keep(shared, *subject, key)) {
-                        Ok(()) => kept.push(reply),
-                        Err(error) => {
-                            let _ = reply.send(Err(error));
-                        }
+                ToKeys::Keep(keys, reply) => match keep(shared, &keys) {
+                    Ok(()) => kept.push(reply),
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
                     }
-                }
+                },
                 ToKeys::Destroy(subject, reply) => {
                     // What was kept before comes first, so that order is as asked.
                     result = settle(shared, &mut kept, result);
@@ -58,15 +56,31 @@ fn settle(
     synced
 }
 
-fn keep(shared: &Shared, subject: SubjectId, key: &ledger::SubjectKey) -> Result<(), StoreError> {
+/// Keeps keys, all of them or, where one of them cannot be, none.
+fn keep(shared: &Shared, keys: &[(SubjectId, SubjectKey)]) -> Result<(), StoreError> {
     shared.check_writable()?;
-    let mut keys = shared.subject_keys();
-    match keys.get(subject)? {
-        KeyState::Kept(found) if found == *key => return Ok(()),
-        KeyState::Absent => {}
-        KeyState::Kept(_) | KeyState::Destroyed => return Err(StoreError::KeyExists { subject }),
+    let mut slots = shared.subject_keys();
+    let mut fresh: BTreeMap<SubjectId, &SubjectKey> = BTreeMap::new();
+    for (subject, key) in keys {
+        let exists = StoreError::KeyExists { subject: *subject };
+        match slots.get(*subject)? {
+            KeyState::Kept(found) if found == *key => continue,
+            KeyState::Absent => {}
+            KeyState::Kept(_) | KeyState::Destroyed => return Err(exists),
+        }
+        if fresh
+            .insert(*subject, key)
+            .is_some_and(|other| other != key)
+        {
+            return Err(exists);
+        }
     }
-    keys.put(&*shared.disk, subject, Slot::Kept, key.as_bytes())
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let fresh: Vec<(SubjectId, &SubjectKey)> = fresh.into_iter().collect();
+    slots
+        .add(&*shared.disk, &fresh)
         .map_err(|e| unkept(shared, e))
 }
 

@@ -192,15 +192,7 @@ impl SubjectKeys {
         state: Slot,
         key: &[u8; 32],
     ) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => Arc::clone(file),
-            None => {
-                disk::replace(disk, &self.path, &header(), true)?;
-                let file = disk.open(&self.path, How::Write)?;
-                self.file = Some(Arc::clone(&file));
-                file
-            }
-        };
+        let file = self.file(disk)?;
         let place = self
             .slots
             .get(&subject)
@@ -210,6 +202,37 @@ impl SubjectKeys {
         self.count = self.count.max(place + 1);
         self.slots.insert(subject, (place, Some(state)));
         Ok(())
+    }
+
+    /// Writes slots for subjects that have none, with one write. Durable after [`Self::sync`].
+    pub(crate) fn add(
+        &mut self,
+        disk: &dyn Disk,
+        keys: &[(SubjectId, &SubjectKey)],
+    ) -> io::Result<()> {
+        let file = self.file(disk)?;
+        let mut slots = zeroize::Zeroizing::new(Vec::with_capacity(keys.len() * SLOT));
+        for (subject, key) in keys {
+            let slot = zeroize::Zeroizing::new(Slot::Kept.encode(*subject, key.as_bytes()));
+            slots.extend_from_slice(&*slot);
+        }
+        file.write_at(HEADER as u64 + u64::from(self.count) * SLOT as u64, &slots)?;
+        for (subject, _) in keys {
+            self.slots.insert(*subject, (self.count, Some(Slot::Kept)));
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The file, made if it is not there.
+    fn file(&mut self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        disk::replace(disk, &self.path, &header(), true)?;
+        let file = disk.open(&self.path, How::Write)?;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
