@@ -91,6 +91,10 @@ pub use lineage::Role;
 pub type Redact =
     Arc<dyn for<'a> Fn(&'a str) -> (std::borrow::Cow<'a, str>, u32) + Send + Sync + 'static>;
 
+/// Decisions that are traced to at most. What the tracer remembers of their contents is bounded too,
+/// and of texts of a kilobyte goes long before, so to know more decisions only takes memory.
+const DECISIONS_MAX: usize = 262_144;
+
 /// What a person may tune.
 #[derive(Clone)]
 pub struct Options {
@@ -145,6 +149,7 @@ impl Default for Options {
             catalogue: None,
             lineage: lineage::Options {
                 across_runs: true,
+                decisions_max: DECISIONS_MAX,
                 ..lineage::Options::default()
             },
         }
