@@ -540,8 +540,8 @@ pub(crate) struct Notify {
 pub(crate) enum InFlight {
     /// They are awaited, for 30 s.
     Finish,
-    /// Tools are told that nobody waits, and streams of models are closed. Of a call that is not
-    /// answered all the same it is not known how it ended.
+    /// Tools are told that nobody waits, tasks are asked to stop, and streams of models are closed.
+    /// Of a call that is not answered all the same it is not known how it ended.
     Cancel,
 }
 
