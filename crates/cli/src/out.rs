@@ -6,14 +6,19 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use store::Indexing;
 
 use crate::failure::Failure;
 
 /// How many hexadecimal digits of an id's end stand for it in lists.
 const SHORT_ID_LEN: usize = 10;
+
+/// How many entries are indexed before a bar is worth showing: some tenths of a second.
+const INDEXED_AT_ONCE: u64 = 16_384;
 
 /// Where a command prints.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +52,7 @@ impl Out {
     /// A progress bar, where one may be shown: standard error is a terminal, and nobody said
     /// otherwise.
     pub(crate) fn bar(&self) -> Option<ProgressBar> {
-        if self.quiet || !io::stderr().is_terminal() {
+        if !self.shows_progress() {
             return None;
         }
         let bar = ProgressBar::new(0);
@@ -55,6 +60,36 @@ impl Out {
             ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {per_sec}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Some(bar)
+    }
+
+    fn shows_progress(self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// A progress bar for the index, where one may be shown. It shows itself once there is so much to
+    /// do that a person would wonder, and is gone once that is done.
+    pub(crate) fn indexing(self) -> Option<Indexing> {
+        if !self.shows_progress() {
+            return None;
+        }
+        let shown: Mutex<Option<ProgressBar>> = Mutex::default();
+        Some(Arc::new(move |done, total| {
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            if done >= total {
+                if let Some(bar) = shown.take() {
+                    bar.finish_and_clear();
+                }
+                return;
+            }
+            if shown.is_none() && total - done > INDEXED_AT_ONCE {
+                *shown = self.bar();
+            }
+            if let Some(bar) = &*shown {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message("index");
+            }
+        }))
     }
 
     /// Prints the command's answer: `object` as JSON, or else what `text` makes of it.

@@ -175,6 +175,7 @@ impl Session {
         OpenOptions {
             witness_dir: self.witness_dir(),
             realm: self.realm().clone(),
+            indexing: self.out.indexing(),
             ..OpenOptions::new(self.data_dir(), entropy, seconds)
         }
     }

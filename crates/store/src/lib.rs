@@ -20,6 +20,6 @@ pub mod random;
 pub mod verify;
 pub mod worker;
 
-pub use embedded::{Clock, Continue, EmbeddedStore, OpenOptions};
+pub use embedded::{Clock, Continue, EmbeddedStore, Indexing, OpenOptions};
 pub use journal::FileJournal;
 pub use memory::MemoryStore;

@@ -13,6 +13,7 @@ use model::IndexKeys;
 
 use super::index::{self, Blob, Item, Mark, Writer};
 use super::log::Log;
+use super::options::Indexing;
 use super::pack::Packs;
 use super::shared::{Group, Indexed, Shared, ToIndex};
 use crate::error::{damaged, unavailable};
@@ -72,7 +73,7 @@ impl Indexer {
             })
         };
         let (Some(last), Some(_)) = (groups.last(), follows(self.writer.mark().size)) else {
-            return catch_up(&mut self.writer, &self.shared.log, &self.shared.packs);
+            return catch_up(&mut self.writer, &self.shared.log, &self.shared.packs, None);
         };
         let items: Vec<Item<'_>> = groups
             .iter()
@@ -98,7 +99,8 @@ impl Indexer {
         name.push(".new");
         let fresh = PathBuf::from(name);
         index::remove(&fresh)?;
-        let writer = build(&fresh, &self.shared.log, &self.shared.packs)?;
+        let indexing = self.shared.indexing.as_ref();
+        let writer = build(&fresh, &self.shared.log, &self.shared.packs, indexing)?;
         let mark = writer.mark();
         // All of it into the one file, which can then be renamed.
         writer
@@ -119,10 +121,15 @@ impl Indexer {
 }
 
 /// Builds an index at `path` from the log.
-pub(crate) fn build(path: &Path, log: &Log, packs: &Packs) -> Result<Writer, StoreError> {
+pub(crate) fn build(
+    path: &Path,
+    log: &Log,
+    packs: &Packs,
+    indexing: Option<&Indexing>,
+) -> Result<Writer, StoreError> {
     let (connection, mark, _) = index::open(path)?;
     let mut writer = Writer::new(connection, mark);
-    catch_up(&mut writer, log, packs)?;
+    catch_up(&mut writer, log, packs, indexing)?;
     Ok(writer)
 }
 
@@ -136,20 +143,35 @@ pub(crate) fn rebuild_index(
 ) -> Result<rusqlite::Connection, StoreError> {
     let packs = Packs::look(disk, payloads);
     let mut writer = Writer::new(connection, Mark::default());
-    catch_up_to(&mut writer, log, &packs, size)?;
+    catch_up_to(&mut writer, log, &packs, size, None)?;
     Ok(writer.into_connection())
 }
 
-/// Reads the log from the watermark on.
-pub(crate) fn catch_up(writer: &mut Writer, log: &Log, packs: &Packs) -> Result<(), StoreError> {
-    catch_up_to(writer, log, packs, u64::MAX)
+/// Reads the log from the watermark on, and tells of it where somebody wants to know.
+pub(crate) fn catch_up(
+    writer: &mut Writer,
+    log: &Log,
+    packs: &Packs,
+    indexing: Option<&Indexing>,
+) -> Result<(), StoreError> {
+    catch_up_to(writer, log, packs, u64::MAX, indexing)
 }
 
-fn catch_up_to(writer: &mut Writer, log: &Log, packs: &Packs, size: u64) -> Result<(), StoreError> {
+fn catch_up_to(
+    writer: &mut Writer,
+    log: &Log,
+    packs: &Packs,
+    size: u64,
+    indexing: Option<&Indexing>,
+) -> Result<(), StoreError> {
     loop {
-        let left = size.saturating_sub(writer.mark().size).min(8_192);
+        let has = writer.mark().size;
+        if let Some(indexing) = indexing {
+            indexing(has, log.durable().min(size));
+        }
+        let left = size.saturating_sub(has).min(8_192);
         let left = usize::try_from(left).expect("at most 8,192");
-        let records = log.read(writer.mark().size, left, BATCH)?;
+        let records = log.read(has, left, BATCH)?;
         let Some(last) = records.last() else {
             return Ok(());
         };

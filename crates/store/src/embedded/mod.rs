@@ -62,7 +62,7 @@ use crate::disk::Guard;
 use crate::error::unavailable;
 use crate::worker::Worker;
 
-pub use options::{Clock, Continue, OpenOptions};
+pub use options::{Clock, Continue, Indexing, OpenOptions};
 
 /// A store in a directory.
 #[derive(Debug)]

@@ -113,7 +113,7 @@ fn open_to_write(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, St
         notices.push("the index was made from another log and is rebuilt".to_owned());
     }
     notices.extend(why);
-    catch_up(&mut writer, &log, &packs)?;
+    catch_up(&mut writer, &log, &packs, options.indexing.as_ref())?;
     let log = Arc::new(log);
     let keys = Arc::new(Mutex::new(keys));
     let witness = match &options.witness_dir {
@@ -246,7 +246,7 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
         None => {
             notices.push("the index cannot be used and was built anew in memory".to_owned());
             let mut writer = IndexWriter::new(index::in_memory()?, Mark::default());
-            catch_up(&mut writer, &log, &packs)?;
+            catch_up(&mut writer, &log, &packs, options.indexing.as_ref())?;
             (writer.mark(), vec![writer.into_connection()])
         }
     };
@@ -338,6 +338,7 @@ fn shared(
         to_seal: Queue::new(options.queue_len),
         to_keys: Queue::new(usize::MAX),
         to_read: Queue::new(usize::MAX),
+        indexing: options.indexing.clone(),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::disk::{Disk, RealDisk};
 /// Tells seconds since 1970, for the time in a witness's signature.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Is told how many entries the index holds, and of how many, while it is built or catches up.
+pub type Indexing = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
 /// How to open an embedded store.
 #[derive(Clone)]
 pub struct OpenOptions {
@@ -45,6 +48,8 @@ pub struct OpenOptions {
     pub pack_len: u64,
     /// How much may wait to be written, and to be indexed, in bytes each. Default: 32 MiB.
     pub queue_len: usize,
+    /// Is told how far the index is, when it is built or catches up, here and later. Default: none.
+    pub indexing: Option<Indexing>,
 }
 
 /// The end of a log that a new one continues.
@@ -75,6 +80,7 @@ impl OpenOptions {
             segment_len: 256 << 20,
             pack_len: super::pack::PACK_LEN,
             queue_len: 32 << 20,
+            indexing: None,
         }
     }
 }

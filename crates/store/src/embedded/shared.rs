@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::index::Blob;
 use super::keys::{LogKeys, SubjectKeys};
 use super::log::Log;
-use super::options::Paths;
+use super::options::{Indexing, Paths};
 use super::pack::Packs;
 use super::witness::WitnessBox;
 use crate::disk::Disk;
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) to_seal: Queue<ToSeal>,
     pub(crate) to_keys: Queue<ToKeys>,
     pub(crate) to_read: Queue<ReadJob>,
+    pub(crate) indexing: Option<Indexing>,
 }
 
 impl std::fmt::Debug for Shared {

@@ -1,5 +1,7 @@
 //! What the index holds does not depend on how leaves came together in its transactions.
 
+use std::sync::{Arc, Mutex};
+
 use ledger::conformance::sample::Maker;
 use ledger::{Batch, Direction, Leaf, Store};
 use model::{DecisionId, Strength};
@@ -49,6 +51,42 @@ async fn effects_that_come_one_by_one_are_found_like_those_that_come_together() 
     assert_eq!(effects(&store, cause).await, [first, second]);
     same_when_rebuilt(&store).await;
     assert_eq!(effects(&store, cause).await, [first, second]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn how_far_the_index_is_is_told_when_it_is_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let open = || {
+        let told = Arc::clone(&told);
+        let mut options = in_dir(dir.path());
+        options.indexing = Some(Arc::new(move |done, total| {
+            told.lock().unwrap().push((done, total));
+        }));
+        EmbeddedStore::open(options).unwrap()
+    };
+    let heard = || std::mem::take(&mut *told.lock().unwrap());
+    let store = open();
+    let mut make = Maker::default();
+    let (run, subject) = (make.run(), make.subject());
+    let decision = make.decision();
+    let leaves = vec![
+        make.open(run, subject),
+        make.propose(decision, run, "a", &[]),
+    ];
+    play(&store, leaves).await;
+    heard();
+    let size = store.reindex().await.unwrap();
+    assert_eq!(heard(), [(0, size), (size, size)]);
+    store.close().await.unwrap();
+    let size = store.status().await.map_or(size, |status| status.durable);
+    drop(store);
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(format!("index/default.sqlite{end}")));
+    }
+    let store = open();
+    assert_eq!(heard(), [(0, size), (size, size)]);
     store.close().await.unwrap();
 }
 
