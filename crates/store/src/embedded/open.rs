@@ -1,5 +1,6 @@
 //! Opening: what is on disk is checked, what a crash left is finished, then the threads start.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -523,6 +524,7 @@ fn create(disk: &dyn Disk, options: &OpenOptions, paths: &Paths) -> Result<LogKe
     }
     let keys = LogKeys::generate(&origin, &*options.entropy)?;
     let state = disk::parent(&paths.signed()).to_owned();
+    let mut above = BTreeSet::from([paths.dir.clone()]);
     for (dir, secret) in [
         (paths.log(), false),
         (paths.segments(), false),
@@ -530,16 +532,15 @@ fn create(disk: &dyn Disk, options: &OpenOptions, paths: &Paths) -> Result<LogKe
         (paths.keys(), true),
         (state, false),
     ] {
-        disk::create_dirs(disk, &dir, secret).map_err(failed("make", &dir))?;
-        // Also for a directory that an earlier attempt made and did not make durable.
-        let mut above = disk::parent(&dir);
-        loop {
-            disk.sync_dir(above).map_err(failed("sync", above))?;
-            if above == paths.dir {
-                break;
-            }
-            above = disk::parent(above);
+        let kind = disk::parent(&dir);
+        for dir in [kind, &dir] {
+            disk.create_dir(dir, secret).map_err(failed("make", dir))?;
         }
+        above.insert(kind.to_owned());
+    }
+    // Once each, and also those that an earlier attempt made and did not make durable.
+    for dir in above {
+        disk.sync_dir(&dir).map_err(failed("sync", &dir))?;
     }
     let mark = TreeMark {
         origin,

@@ -93,15 +93,22 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
 }
 
 fn create(path: &Path) -> Result<(Connection, Mark), StoreError> {
-    let failed = |e| unavailable(format!("make the index `{}`", path.display()), e);
+    let failed =
+        |e: rusqlite::Error| unavailable(format!("make the index `{}`", path.display()), e);
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)
             .map_err(|e| unavailable(format!("make the directory `{}`", dir.display()), e))?;
     }
-    let connection = Connection::open(path).map_err(failed)?;
-    tune(&connection).map_err(failed)?;
-    fill_schema(&connection).map_err(failed)?;
-    Ok((connection, Mark::default()))
+    let make = || {
+        let connection = Connection::open(path)?;
+        // What a crash tears of an empty index is not read as one, and made anew.
+        connection.pragma_update(None, "synchronous", "off")?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        fill_schema(&connection)?;
+        tune(&connection)?;
+        Ok(connection)
+    };
+    Ok((make().map_err(failed)?, Mark::default()))
 }
 
 /// An index that no file holds, for looking into a log without writing.
