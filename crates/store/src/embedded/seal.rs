@@ -24,9 +24,13 @@ use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{again, damaged, unavailable};
 use crate::worker;
 
-/// Files from which on they are synced so many at once: each waits for the disk and for nothing
-/// else, and a disk takes several requests at a time.
+/// Files that are synced together as soon as there are so many of them, before anybody publishes:
+/// whoever publishes waits for the disk.
 const MANY: usize = 64;
+/// Directories from which on several are synced at once.
+const MANY_DIRS: usize = 4;
+/// How many of them at once: each waits for the disk and for nothing else, and a disk takes several
+/// requests at a time.
 const AT_ONCE: usize = 4;
 
 /// Turns the log into its published form.
@@ -299,8 +303,13 @@ impl Sealer {
             }
             Ok(())
         })();
+        let written = result.and_then(|()| self.write_waiting());
+        let synced = written.and_then(|()| match self.unsynced.len() < MANY {
+            true => Ok(()),
+            false => self.sync_files(),
+        });
         // A full disk is met again, and told, when somebody publishes.
-        if let Err(error) = result.and_then(|()| self.write_waiting())
+        if let Err(error) = synced
             && !passes(&error)
         {
             self.refused = Some(error);
@@ -475,26 +484,26 @@ impl Sealer {
         Ok(note)
     }
 
-    /// Makes everything written so far durable. A failed sync is never tried again: the pages may
-    /// be gone.
+    /// Makes everything written so far durable, and its names.
     fn sync(&mut self) -> Result<(), StoreError> {
-        let files = std::mem::take(&mut self.unsynced);
-        let parts = if files.len() < MANY { 1 } else { AT_ONCE };
-        let synced = worker::scatter(parts, |part| {
-            let mut files = files.iter().skip(part).step_by(parts);
-            files.try_for_each(|file| file.sync())
-        });
-        for result in synced {
-            result.map_err(|e| StoreError::Poisoned {
-                reason: format!("could not sync a tile: {e}"),
-            })?;
-        }
-        for dir in std::mem::take(&mut self.dirs) {
-            self.disk.sync_dir(&dir).map_err(|e| StoreError::Poisoned {
+        self.sync_files()?;
+        let dirs: Vec<PathBuf> = std::mem::take(&mut self.dirs).into_iter().collect();
+        at_once(&dirs, MANY_DIRS, |dir| {
+            self.disk.sync_dir(dir).map_err(|e| StoreError::Poisoned {
                 reason: format!("could not sync `{}`: {e}", dir.display()),
-            })?;
-        }
-        Ok(())
+            })
+        })
+    }
+
+    /// Makes the files written so far durable. A failed sync is never tried again: the pages may
+    /// be gone.
+    fn sync_files(&mut self) -> Result<(), StoreError> {
+        let files = std::mem::take(&mut self.unsynced);
+        at_once(&files, MANY, |file| {
+            file.sync().map_err(|e| StoreError::Poisoned {
+                reason: format!("could not sync a tile: {e}"),
+            })
+        })
     }
 
     /// Removes partial tiles of the size published before, where the full tile has taken their
@@ -521,6 +530,20 @@ impl Sealer {
     pub(crate) fn sign_anew(&mut self) {
         self.note = None;
     }
+}
+
+/// Does `work` for each item, and from `many` items on for some at once.
+fn at_once<T: Sync>(
+    items: &[T],
+    many: usize,
+    work: impl Fn(&T) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let parts = if items.len() < many { 1 } else { AT_ONCE };
+    let done = worker::scatter(parts, |part| {
+        let mut items = items.iter().skip(part).step_by(parts);
+        items.try_for_each(&work)
+    });
+    done.into_iter().collect()
 }
 
 /// Whether an error says nothing of the log: a full disk, or a file that another process holds.
