@@ -8,7 +8,7 @@ use model::{
     DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, Status,
     SubjectId, Touched,
 };
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Mark;
@@ -133,7 +133,7 @@ impl Writer {
         packs: (u32, u64),
     ) -> rusqlite::Result<()> {
         // A decision that begins twice is one that nothing should have let in, so whether it is
-        // there already is not asked of each, but seen when fewer rows came of them.
+        // there already is not asked of each, but seen when its row does not go in.
         if self.try_take(items, blobs, packs, false)? || self.try_take(items, blobs, packs, true)? {
             return Ok(());
         }
@@ -534,13 +534,13 @@ impl Gathered<'_> {
 fn write_begun(connection: &Connection, begun: &[Begun<'_>]) -> rusqlite::Result<bool> {
     let mut rows = Rows::prepare(
         connection,
-        "INSERT OR IGNORE INTO decision",
+        "INSERT OR FAIL INTO decision",
         16,
         DECISIONS_AT_ONCE,
         "",
     )?;
     let mut causes = Vec::new();
-    let added = rows.put(begun, |begun, values| {
+    let put = rows.put(begun, |begun, values| {
         let Begun { keys, begins, .. } = begun;
         causes.clear();
         for edge in &keys.edges {
@@ -562,8 +562,14 @@ fn write_begun(connection: &Connection, begun: &[Begun<'_>]) -> rusqlite::Result
         values.push(begun.code)?;
         values.push(keys.payload.as_ref().map(|(ct, _)| &ct.0[..]))?;
         values.push(&causes[..])
-    })?;
-    Ok(added == begun.len())
+    });
+    match put {
+        Ok(_) => Ok(true),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A part as a key: none and the empty part are not the same.
