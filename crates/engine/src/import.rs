@@ -21,7 +21,8 @@ use crate::text::cut;
 use crate::view::ImportView;
 use crate::{Engine, EngineError};
 
-/// How many runs are opened together.
+/// How many runs are opened together. The index keeps those of one millisecond interleaved, and
+/// writes more pages the more there are.
 const RUNS_TOGETHER: usize = 512;
 
 /// The longest name of an agent, tool, model or step, in bytes. Names stand in the leaf, which
@@ -188,7 +189,10 @@ impl Engine {
             }
         }
         self.append(batch).await?;
-        let note = self.store.publish().await?;
+        // The index catches up while the disk is waited for. What it lacks it adds later, and says so.
+        let durable = self.store.status().await?.durable;
+        let (note, _) = tokio::join!(self.store.publish(), self.store.wait_indexed(durable));
+        let note = note?;
         let note = Note::parse(note.as_bytes()).map_err(EngineError::Checkpoint)?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(EngineError::Checkpoint)?;
         view.size = checkpoint.size;
