@@ -85,6 +85,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Damaged`] if its digest is not `ct`.
     async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError>;
 
+    /// Returns many payloads' ciphertexts, in the order in which they are asked for. One that is
+    /// damaged says so in its place and hides none of the others. They are in memory together: who
+    /// asks for many asks in parts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn payloads(
+        &self,
+        cts: &[Digest],
+    ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError>;
+
     /// Returns a subject's key.
     ///
     /// # Errors
@@ -163,6 +174,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError>;
+
+    /// Returns the leaves of many decisions with their sequence numbers, those of each decision in
+    /// order; an unknown one has none. They are in memory together: who asks for many asks in parts.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if what is read is not what was written.
+    async fn leaves_of(
+        &self,
+        decisions: &[DecisionId],
+    ) -> Result<Vec<Vec<(u64, Vec<u8>)>>, StoreError>;
 
     /// Returns the sequence numbers of the events whose payloads a subject's key opens.
     ///

@@ -201,6 +201,17 @@ impl Store for MemoryStore {
             .map_or(BlobState::Absent, |(_, blob)| blob.clone()))
     }
 
+    async fn payloads(
+        &self,
+        cts: &[Digest],
+    ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
+        let state = self.state()?;
+        let found = cts.iter().map(|ct| state.payloads.get(ct));
+        Ok(found
+            .map(|found| Ok(found.map_or(BlobState::Absent, |(_, blob)| blob.clone())))
+            .collect())
+    }
+
     async fn key(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
         Ok(self
             .state()?
@@ -265,6 +276,22 @@ impl Store for MemoryStore {
 
     async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError> {
         Ok(self.state()?.index.events_of(decision))
+    }
+
+    async fn leaves_of(
+        &self,
+        decisions: &[DecisionId],
+    ) -> Result<Vec<Vec<(u64, Vec<u8>)>>, StoreError> {
+        let state = self.state()?;
+        let leaf = |seq: u64| {
+            let place = usize::try_from(seq).unwrap_or(usize::MAX);
+            Some((seq, state.leaves.get(place)?.clone()))
+        };
+        let of = |id: &DecisionId| state.index.events_of(*id).into_iter();
+        Ok(decisions
+            .iter()
+            .map(|id| of(id).filter_map(leaf).collect())
+            .collect())
     }
 
     async fn events_about(&self, subject: SubjectId) -> Result<Vec<u64>, StoreError> {

@@ -236,6 +236,42 @@ pub(super) async fn finds_events_by_decision_subject_and_name(store: &dyn Store)
     assert!(named(&[]).await.is_empty());
 }
 
+pub(super) async fn reads_many_decisions_at_once(store: &dyn Store) {
+    let mut make = Maker::default();
+    let run = make.run();
+    let ids: Vec<DecisionId> = (0..120).map(|_| make.decision()).collect();
+    let mut expected: BTreeMap<DecisionId, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
+    let mut seq = 0;
+    // Events of a decision lie apart, and what lies between them is of any length.
+    for round in 0..3_usize {
+        for (number, id) in ids.iter().enumerate() {
+            let leaf = match round {
+                0 => make.propose(*id, run, "a", &[]),
+                1 => make.start(*id),
+                _ if number % 2 == 0 => continue,
+                _ => make.finish(*id),
+            };
+            let mine = expected.entry(*id).or_default();
+            mine.push((seq, leaf.bytes().to_vec()));
+            let other = make.filler(if number % 20 == 0 { 50_000 } else { number });
+            store.append(batch([leaf, other])).await.expect("appends");
+            seq += 2;
+        }
+    }
+    settle(store).await;
+    // In another order than that of the log, one of them twice, one that is not there.
+    let unknown = make.decision();
+    let mut asked: Vec<DecisionId> = (0..ids.len()).map(|n| ids[n * 53 % 120]).collect();
+    asked.extend([asked[5], unknown]);
+    let found = store.leaves_of(&asked).await.expect("answers");
+    assert_eq!(found.len(), asked.len(), "an answer for each");
+    for (id, leaves) in asked.iter().zip(found) {
+        let expected = expected.get(id).cloned().unwrap_or_default();
+        assert_eq!(leaves, expected, "all of a decision's leaves, in order");
+    }
+    assert!(store.leaves_of(&[]).await.expect("answers").is_empty());
+}
+
 pub(super) async fn finds_tool_calls_by_what_they_touch(store: &dyn Store) {
     let mut make = Maker::default();
     let (run, one, two, three) = (

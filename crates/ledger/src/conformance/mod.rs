@@ -23,6 +23,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     on(&new, writes::refuses_a_stale_parent).await;
     on(&new, writes::appends_a_batch_whole_or_not_at_all).await;
     on(&new, writes::keeps_payloads_by_digest).await;
+    on(&new, writes::reads_many_payloads_at_once).await;
     on(&new, writes::refuses_payloads_that_do_not_fit).await;
     on(&new, writes::keeps_one_key_for_a_subject).await;
     on(&new, writes::destroys_a_key_and_what_it_opens).await;
@@ -34,6 +35,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     on(&new, index::lists_runs_newest_first).await;
     on(&new, index::lists_decisions_in_order).await;
     on(&new, index::finds_events_by_decision_subject_and_name).await;
+    on(&new, index::reads_many_decisions_at_once).await;
     on(&new, index::finds_tool_calls_by_what_they_touch).await;
     on(&new, index::counts_calls_by_tool).await;
     on(&new, index::finds_by_prefix).await;

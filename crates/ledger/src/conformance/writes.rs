@@ -220,6 +220,50 @@ pub(super) async fn keeps_payloads_by_digest(store: &dyn Store) {
     );
 }
 
+pub(super) async fn reads_many_payloads_at_once(store: &dyn Store) {
+    let mut make = Maker::default();
+    let (run, gone, stays) = (make.run(), make.subject(), make.subject());
+    let mut kept = Vec::new();
+    for number in 0..150_usize {
+        let decision = make.decision();
+        let subject = if number % 7 == 0 { gone } else { stays };
+        // Small ones between large ones, so that some lie close together and some far apart.
+        let length = if number % 40 == 39 {
+            90_000
+        } else {
+            number + 1
+        };
+        let (leaf, payload) =
+            make.propose_sealed(decision, run, subject, &vec![number as u8; length]);
+        let mut sealed = batch([leaf]);
+        sealed.payloads.push(payload.clone());
+        store.append(sealed).await.expect("appends");
+        kept.push((subject, payload));
+    }
+    store.keep_key(gone, key(1)).await.expect("keeps");
+    let erased = batch([make.erase(gone)]);
+    store.append(erased).await.expect("appends");
+    store.destroy_key(gone).await.expect("destroys");
+    // In another order than that of the log, one of them twice, one that is not there.
+    let mut asked: Vec<usize> = (0..kept.len()).map(|place| place * 67 % 150).collect();
+    asked.push(asked[3]);
+    let mut cts: Vec<Digest> = asked.iter().map(|place| kept[*place].1.0).collect();
+    cts.push(Digest([9; 32]));
+    let mut found = store.payloads(&cts).await.expect("reads");
+    let absent = found.pop().expect("an answer for each");
+    assert_eq!(absent.expect("reads"), BlobState::Absent);
+    assert_eq!(found.len(), asked.len(), "an answer for each");
+    for (place, found) in asked.into_iter().zip(found) {
+        let (subject, (_, bytes)) = &kept[place];
+        let expected = match *subject == gone {
+            true => BlobState::Scrubbed,
+            false => BlobState::Kept(bytes.clone()),
+        };
+        assert_eq!(found.expect("reads"), expected, "in the order asked for");
+    }
+    assert!(store.payloads(&[]).await.expect("reads").is_empty());
+}
+
 pub(super) async fn refuses_payloads_that_do_not_fit(store: &dyn Store) {
     let mut make = Maker::default();
     let (run, subject) = (make.run(), make.subject());

@@ -10,9 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ledger::StoreError;
 
+use super::many::Near;
 use super::segment::{
     BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, Scanned, VERSION, Window,
-    offsets_name, scan, scan_above, segment_name, segment_number, u64_at,
+    offsets_name, scan, scan_above, segment_name, segment_number,
 };
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
@@ -344,23 +345,41 @@ impl Segment {
     }
 
     pub(super) fn offset(&self, seq: u64) -> Result<u64, StoreError> {
-        let place = seq - self.first;
-        match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
-            Where::Live(offsets) => Ok(offsets[usize::try_from(place).expect("fits memory")]),
-            Where::Sealed { file, end, .. } => {
-                let mut bytes = [0; 8];
-                let at = OFFSETS_HEADER as u64 + 8 * place;
-                let count = file
-                    .read_at(at, &mut bytes)
-                    .map_err(|e| reading(&self.path, e))?;
-                let offset = u64_at(&bytes, 0);
-                if count < 8 || offset >= *end {
-                    let path = self.path.with_extension("off");
-                    return Err(damaged(&path, format!("byte {at}"), Some(seq)));
-                }
-                Ok(offset)
+        let mut offset = 0;
+        self.offsets(&[seq], |found| offset = found)?;
+        Ok(offset)
+    }
+
+    /// Tells where records begin, whose places are in order.
+    pub(super) fn offsets(
+        &self,
+        seqs: &[u64],
+        mut tell: impl FnMut(u64),
+    ) -> Result<(), StoreError> {
+        let (file, end) = match &*self.offsets.read().unwrap_or_else(PoisonError::into_inner) {
+            Where::Live(offsets) => {
+                let place = |seq: &u64| usize::try_from(seq - self.first).expect("fits memory");
+                seqs.iter().for_each(|seq| tell(offsets[place(seq)]));
+                return Ok(());
             }
+            Where::Sealed { file, end, .. } => (Arc::clone(file), *end),
+        };
+        let place = |seq: u64| OFFSETS_HEADER as u64 + 8 * (seq - self.first);
+        let mut near = Near::default();
+        for (nth, &seq) in seqs.iter().enumerate() {
+            let at = place(seq);
+            let ahead = seqs[nth + 1..].iter().map(|seq| place(*seq));
+            let bytes = near
+                .at(&*file, at, 8, ahead)
+                .map_err(|e| reading(&self.path, e))?;
+            let offset = bytes.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+            let Some(offset) = offset.filter(|offset| *offset < end) else {
+                let path = self.path.with_extension("off");
+                return Err(damaged(&path, format!("byte {at}"), Some(seq)));
+            };
+            tell(offset);
         }
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ mod indexer;
 mod keeper;
 pub(crate) mod keys;
 mod log;
+mod many;
 pub(crate) mod marks;
 mod open;
 mod options;
@@ -54,6 +55,8 @@ pub(crate) use self::index::{
 };
 pub(crate) use self::indexer::rebuild_index;
 pub(crate) use self::log::{Log, Opening};
+use self::many::Found as FoundPayload;
+use self::open::READERS;
 pub(crate) use self::open::{check_format, never_begun, no_log};
 pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;
@@ -63,6 +66,9 @@ use crate::error::unavailable;
 use crate::worker::Worker;
 
 pub use options::{Clock, Continue, Indexing, OpenOptions};
+
+/// So few are asked for on one thread.
+const PART: usize = 32;
 
 /// A store in a directory.
 #[derive(Debug)]
@@ -114,6 +120,29 @@ impl EmbeddedStore {
         let shared = Arc::clone(&self.shared);
         self.read_job(reply, move |_| work(&shared));
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Answers for many in parts, each on a reading thread of its own.
+    async fn in_parts<A: Copy + Send + 'static, T: Send + 'static>(
+        &self,
+        asked: &[A],
+        answer: impl Fn(&Shared, Reader<'_>, &[A]) -> Result<Vec<T>, StoreError> + Copy + Send + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        self.shared.check_open()?;
+        let part = asked.len().div_ceil(READERS).max(PART);
+        let parts = asked.chunks(part).map(|part| {
+            let (reply, found) = oneshot::channel();
+            let (shared, part) = (Arc::clone(&self.shared), part.to_vec());
+            self.read_job(reply, move |connection| {
+                answer(&shared, Reader(connection?), &part)
+            });
+            found
+        });
+        let mut found = Vec::with_capacity(asked.len());
+        for part in parts.collect::<Vec<_>>() {
+            found.extend(part.await.map_err(|_| StoreError::Closed)??);
+        }
+        Ok(found)
     }
 
     fn writable(&self) -> Result<(), StoreError> {
@@ -337,24 +366,31 @@ impl Store for EmbeddedStore {
     }
 
     async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
+        let mut found = self.payloads(&[ct]).await?;
+        found.pop().unwrap_or(Ok(BlobState::Absent))
+    }
+
+    async fn payloads(
+        &self,
+        cts: &[Digest],
+    ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
         let durable = self.shared.log.durable();
-        let mut blobs = self.ask(move |index| index.blobs(ct)).await?;
-        if blobs.is_empty() && !self.read_only {
-            // It may have been appended just now.
+        // Before the index is asked: what comes meanwhile must not make an answer of then complete.
+        let behind = !self.read_only && self.shared.indexed.borrow().size < durable;
+        let mut found = self.in_parts(cts, many::payloads).await?;
+        let absent = |found: &FoundPayload| matches!(found, Ok(BlobState::Absent));
+        let places = 0..cts.len();
+        let missing: Vec<usize> = places.filter(|place| absent(&found[*place])).collect();
+        if behind && !missing.is_empty() {
+            // They may have been appended just now.
             self.wait_indexed(durable).await?;
-            blobs = self.ask(move |index| index.blobs(ct)).await?;
-        }
-        self.off_runtime(move |shared| {
-            let mut found = Ok(BlobState::Absent);
-            for blob in blobs {
-                found = shared.packs.read(blob);
-                if matches!(found, Ok(BlobState::Kept(_))) {
-                    break;
-                }
+            let again: Vec<Digest> = missing.iter().map(|place| cts[*place]).collect();
+            let again = self.in_parts(&again, many::payloads).await?;
+            for (place, again) in missing.into_iter().zip(again) {
+                found[place] = again;
             }
-            found
-        })
-        .await
+        }
+        Ok(found)
     }
 
     async fn key(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
@@ -439,6 +475,13 @@ impl Store for EmbeddedStore {
 
     async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError> {
         self.ask(move |index| index.events_of(decision)).await
+    }
+
+    async fn leaves_of(
+        &self,
+        decisions: &[DecisionId],
+    ) -> Result<Vec<Vec<(u64, Vec<u8>)>>, StoreError> {
+        self.in_parts(decisions, many::leaves).await
     }
 
     async fn events_about(&self, subject: SubjectId) -> Result<Vec<u64>, StoreError> {

@@ -31,7 +31,7 @@ use crate::worker::{self, Queue, Worker};
 /// The version of the data directory that this program writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
 /// How many threads read.
-const READERS: usize = 2;
+pub(super) const READERS: usize = 2;
 
 impl EmbeddedStore {
     /// Opens a data directory, or makes one.

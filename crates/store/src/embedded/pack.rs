@@ -326,8 +326,13 @@ impl Packs {
         Ok(blobs)
     }
 
-    /// Reads one payload and checks it.
-    pub(crate) fn read(&self, blob: Blob) -> Result<BlobState, StoreError> {
+    /// Reads one payload and checks it. `read` reads so many bytes of a file from a place on, fewer if
+    /// the file ends: first the beginning of the record, then its ciphertext.
+    pub(super) fn read(
+        &self,
+        blob: Blob,
+        mut read: impl FnMut(&dyn DiskFile, u64, usize) -> io::Result<Vec<u8>>,
+    ) -> Result<BlobState, StoreError> {
         let path = self.dir.join(pack_name(blob.pack));
         let wrong = || damaged(&path, format!("byte {}", blob.place), None);
         let failed = |e| unavailable(format!("read `{}`", path.display()), e);
@@ -336,18 +341,15 @@ impl Packs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BlobState::Absent),
             Err(error) => return Err(failed(error)),
         };
-        let mut head = [0; HEAD];
-        let count = file.read_at(blob.place, &mut head).map_err(failed)?;
-        let entry = Entry::decode(&head[..count]).filter(|entry| entry.ct == blob.ct);
+        let head = read(&*file, blob.place, HEAD).map_err(failed)?;
+        let entry = Entry::decode(&head).filter(|entry| entry.ct == blob.ct);
         let entry = entry.ok_or_else(wrong)?;
         if entry.state == SCRUBBED {
             return Ok(BlobState::Scrubbed);
         }
-        let mut bytes = vec![0; entry.len as usize];
-        let count = file
-            .read_at(blob.place + HEAD as u64, &mut bytes)
-            .map_err(failed)?;
-        if count < bytes.len() || sha256(&bytes) != blob.ct {
+        let (at, length) = (blob.place + HEAD as u64, entry.len as usize);
+        let bytes = read(&*file, at, length).map_err(failed)?;
+        if bytes.len() < length || sha256(&bytes) != blob.ct {
             return Err(wrong());
         }
         Ok(BlobState::Kept(bytes))

@@ -111,14 +111,16 @@ impl Head {
 
     /// The bytes of the record at the start of `bytes`, if they are all there.
     fn record(bytes: &[u8]) -> Option<&[u8]> {
-        if bytes.len() < HEAD {
-            return None;
-        }
-        let length = u32_at(bytes, 0) as usize;
-        if !(HEAD - 8..=HEAD - 8 + ledger::LEAF_LEN_MAX).contains(&length) {
-            return None;
-        }
-        bytes.get(..8 + length)
+        bytes.get(..Self::whole(bytes)?)
+    }
+
+    /// How many bytes the record has that begins like this; none if no record does.
+    pub(crate) fn whole(bytes: &[u8]) -> Option<usize> {
+        let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
+        let whole = 8 + length;
+        (HEAD..=HEAD + ledger::LEAF_LEN_MAX)
+            .contains(&whole)
+            .then_some(whole)
     }
 
     fn fields(record: &[u8]) -> (Self, &[u8]) {

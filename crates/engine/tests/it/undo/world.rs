@@ -347,6 +347,13 @@ impl Store for Mortal {
         self.store.payload(ct).await
     }
 
+    async fn payloads(
+        &self,
+        cts: &[Digest],
+    ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
+        self.store.payloads(cts).await
+    }
+
     async fn key(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
         self.store.key(subject).await
     }
@@ -389,6 +396,13 @@ impl Store for Mortal {
 
     async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError> {
         self.store.events_of(decision).await
+    }
+
+    async fn leaves_of(
+        &self,
+        decisions: &[DecisionId],
+    ) -> Result<Vec<Vec<(u64, Vec<u8>)>>, StoreError> {
+        self.store.leaves_of(decisions).await
     }
 
     async fn events_about(&self, subject: SubjectId) -> Result<Vec<u64>, StoreError> {

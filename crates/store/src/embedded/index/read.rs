@@ -7,7 +7,7 @@ use model::{
     Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
     Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, ToolKeys, Touched,
 };
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -30,6 +30,18 @@ const RUN: &str = "SELECT r.id, r.imported, r.external, r.file, r.format, r.part
 pub(crate) struct Reader<'c>(pub(crate) &'c Connection);
 
 impl Reader<'_> {
+    /// Asks several things of one state of the index, which is locked once for all of them.
+    fn together<T>(&self, ask: impl FnOnce() -> Sql<T>) -> Sql<T> {
+        // Whoever looks into a record that somebody else writes is in a transaction already.
+        let transaction = match self.0.is_autocommit() {
+            true => Some(self.0.unchecked_transaction()?),
+            false => None,
+        };
+        let answer = ask()?;
+        transaction.map_or(Ok(()), Transaction::commit)?;
+        Ok(answer)
+    }
+
     pub(crate) fn seq_of(&self, event: EventId) -> Sql<Option<u64>> {
         self.0
             .prepare_cached("SELECT seq FROM event WHERE id = ?1")?
@@ -157,26 +169,38 @@ impl Reader<'_> {
     }
 
     pub(crate) fn rows(&self, ids: &[DecisionId]) -> Sql<Vec<DecisionRow>> {
-        let mut statement = self.0.prepare_cached(&format!("{ROW} WHERE d.id = ?1"))?;
-        let mut rows = Vec::with_capacity(ids.len());
-        for id in ids {
-            rows.extend(
-                statement
-                    .query_row([&id.as_bytes()[..]], decision)
-                    .optional()?,
-            );
-        }
-        Ok(rows)
+        self.together(|| {
+            let mut statement = self.0.prepare_cached(&format!("{ROW} WHERE d.id = ?1"))?;
+            let mut rows = Vec::with_capacity(ids.len());
+            for id in ids {
+                rows.extend(
+                    statement
+                        .query_row([&id.as_bytes()[..]], decision)
+                        .optional()?,
+                );
+            }
+            Ok(rows)
+        })
     }
 
     pub(crate) fn events_of(&self, decision: DecisionId) -> Sql<Vec<u64>> {
-        self.0
-            .prepare_cached(
+        Ok(self.events_of_each(&[decision])?.pop().unwrap_or_default())
+    }
+
+    /// The events of each of these decisions.
+    pub(crate) fn events_of_each(&self, decisions: &[DecisionId]) -> Sql<Vec<Vec<u64>>> {
+        self.together(|| {
+            let mut statement = self.0.prepare_cached(
                 "SELECT seq FROM event_of_decision WHERE decision = ?1 UNION ALL \
                  SELECT first FROM decision WHERE id = ?1 ORDER BY 1",
-            )?
-            .query_map([&decision.as_bytes()[..]], |row| unsigned(row, 0))?
-            .collect()
+            )?;
+            let mut events = Vec::with_capacity(decisions.len());
+            for decision in decisions {
+                let seqs = statement.query_map([&decision.as_bytes()[..]], |row| unsigned(row, 0));
+                events.push(seqs?.collect::<Sql<_>>()?);
+            }
+            Ok(events)
+        })
     }
 
     pub(crate) fn events_about(&self, subject: SubjectId) -> Sql<Vec<u64>> {
@@ -203,17 +227,19 @@ impl Reader<'_> {
     }
 
     pub(crate) fn touching(&self, touched: &[Touched], since: u64) -> Sql<Vec<DecisionId>> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT decision FROM touch WHERE what = ?1 AND seq >= ?2")?;
         let since = signed(since);
-        let mut found = BTreeSet::new();
-        for touched in touched {
-            for id in statement.query_map([touch_key(touched), since], |row| row.get(0))? {
-                found.insert(DecisionId::from_bytes(id?));
+        self.together(|| {
+            let mut statement = self
+                .0
+                .prepare_cached("SELECT decision FROM touch WHERE what = ?1 AND seq >= ?2")?;
+            let mut found = BTreeSet::new();
+            for touched in touched {
+                for id in statement.query_map([touch_key(touched), since], |row| row.get(0))? {
+                    found.insert(DecisionId::from_bytes(id?));
+                }
             }
-        }
-        Ok(found.into_iter().collect())
+            Ok(found.into_iter().collect())
+        })
     }
 
     pub(crate) fn tools(&self, page: Page) -> Sql<Vec<ToolRow>> {
@@ -304,12 +330,14 @@ impl Reader<'_> {
 
     pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
         let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
-        let mut edges = Vec::new();
-        let mut reader = EdgeReader::new(self.0, direction)?;
-        for id in ids {
-            reader.take(id, &mut edges)?;
-        }
-        Ok(edges)
+        self.together(|| {
+            let mut edges = Vec::new();
+            let mut reader = EdgeReader::new(self.0, direction)?;
+            for id in ids {
+                reader.take(id, &mut edges)?;
+            }
+            Ok(edges)
+        })
     }
 
     /// Level by level: a recursive query cannot drop a decision that it reached before at a
@@ -348,16 +376,28 @@ impl Reader<'_> {
 
     /// Where the copies of a payload are.
     pub(crate) fn blobs(&self, ct: Digest) -> Sql<Vec<Blob>> {
-        self.0
-            .prepare_cached("SELECT pack, place FROM blob WHERE ct = ?1 ORDER BY pack, place")?
-            .query_map([ct_key(&ct)], |row| {
-                Ok(Blob {
-                    ct,
-                    pack: row.get(0)?,
-                    place: unsigned(row, 1)?,
-                })
-            })?
-            .collect()
+        Ok(self.blobs_of_each(&[ct])?.pop().unwrap_or_default())
+    }
+
+    /// Where the copies of each of these payloads are.
+    pub(crate) fn blobs_of_each(&self, cts: &[Digest]) -> Sql<Vec<Vec<Blob>>> {
+        self.together(|| {
+            let mut statement = self.0.prepare_cached(
+                "SELECT pack, place FROM blob WHERE ct = ?1 ORDER BY pack, place",
+            )?;
+            let mut blobs = Vec::with_capacity(cts.len());
+            for &ct in cts {
+                let found = statement.query_map([ct_key(&ct)], |row| {
+                    Ok(Blob {
+                        ct,
+                        pack: row.get(0)?,
+                        place: unsigned(row, 1)?,
+                    })
+                });
+                blobs.push(found?.collect::<Sql<_>>()?);
+            }
+            Ok(blobs)
+        })
     }
 
     /// The payloads that a subject's key opens.
