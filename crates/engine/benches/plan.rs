@@ -34,6 +34,9 @@ use model::{
 use serde_json::{Value, json};
 use store::{EmbeddedStore, OpenOptions};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TOOLS: &str = r#"
 server = "desk"
 

@@ -1,14 +1,18 @@
 //! Opening what was sealed, and saying what became of what cannot be opened.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, hash_map};
 
 use ledger::payload::SALT_BYTES;
-use ledger::{BlobState, DecisionRow, KeyState, StoreError};
-use model::{Base, Body, Event, Field, Kind, Sealed};
+use ledger::{BlobState, DecisionRow, KeyState, StoreError, SubjectKey};
+use model::{Base, Body, Digest, Event, Field, Kind, Sealed, SubjectId};
 
 use crate::text::summary;
 use crate::view::ContentView;
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, at_once};
+
+/// Sealed contents that are in memory together, in bytes.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// How many characters of content a node shows.
 const SUMMARY_WIDTH: usize = 72;
@@ -104,7 +108,12 @@ impl Engine {
         event: &Event,
         sealed: &Sealed,
     ) -> Result<Content, EngineError> {
-        let mut opened = self.open(event, sealed).await?;
+        let opened = self.open(event, sealed).await?;
+        self.whole(opened, sealed).await
+    }
+
+    /// Adds what fields have in common with earlier ones.
+    async fn whole(&self, mut opened: Content, sealed: &Sealed) -> Result<Content, EngineError> {
         let Content::Kept(fields) = &mut opened else {
             return Ok(opened);
         };
@@ -153,45 +162,152 @@ impl Engine {
         event: &Event,
         sealed: &Sealed,
     ) -> Result<Content, EngineError> {
-        let key = match self.store.key(sealed.kid).await? {
-            KeyState::Kept(key) => key,
-            // Only the log's own word makes it erased; a key that is merely gone is a loss.
-            KeyState::Destroyed if self.is_erased(sealed.kid).await? => return Ok(Content::Erased),
-            KeyState::Destroyed | KeyState::Absent => return Ok(Content::Missing),
+        let key = match self.key_of(sealed.kid).await? {
+            Ok(key) => key,
+            Err(gone) => return Ok(gone),
         };
-        let ciphertext = match self.store.payload(sealed.ct).await {
-            Ok(BlobState::Kept(bytes)) => bytes,
-            Ok(BlobState::Scrubbed) if self.is_erased(sealed.kid).await? => {
-                return Ok(Content::Erased);
+        let found = self.store.payload(sealed.ct).await;
+        let ciphertext = match self.ciphertext(found, sealed.kid).await? {
+            Ok(ciphertext) => ciphertext,
+            Err(gone) => return Ok(gone),
+        };
+        unsealed(&key, event, sealed, &ciphertext)
+    }
+
+    /// Opens what each of these events sealed, with what their fields have in common with earlier
+    /// ones; none where an event sealed nothing. What is read is read together, each key once.
+    pub(crate) async fn open_each(
+        &self,
+        events: &[&Event],
+    ) -> Result<Vec<Option<Content>>, EngineError> {
+        let mut keys: HashMap<SubjectId, Result<SubjectKey, Content>> = HashMap::new();
+        for sealed in events.iter().filter_map(|event| event.body.sealed()) {
+            if let hash_map::Entry::Vacant(unknown) = keys.entry(sealed.kid) {
+                unknown.insert(self.key_of(sealed.kid).await?);
             }
-            Ok(BlobState::Scrubbed | BlobState::Absent) => return Ok(Content::Missing),
-            // One damaged content must not hide everything else; `verify` locates the damage.
-            Err(StoreError::Damaged { .. }) => return Ok(Content::Damaged),
-            Err(error) => return Err(error.into()),
-        };
-        let opened =
-            ledger::payload::open(&key, event.id.as_bytes(), &ciphertext).map_err(|source| {
-                EngineError::Content {
-                    event: event.id.to_string(),
-                    source,
+        }
+        let mut opened: Vec<Option<Content>> = events.iter().map(|_| None).collect();
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for (place, event) in events.iter().enumerate() {
+            let Some(sealed) = event.body.sealed() else {
+                continue;
+            };
+            let key = match &keys[&sealed.kid] {
+                Ok(key) => key,
+                Err(gone) => {
+                    opened[place] = Some(gone.clone());
+                    continue;
                 }
-            })?;
-        // The leaf says what the fields are, in the order in which they were sealed.
-        let fields = sealed.fields.iter().zip(opened);
-        Ok(Content::Kept(
-            fields
-                .map(|(said, field)| Opened {
-                    role: said.role,
-                    salt: field.salt,
-                    bytes: field.bytes,
-                })
-                .collect(),
-        ))
+            };
+            if bytes + sealed.len > BYTES_MAX {
+                let part = std::mem::take(&mut part);
+                self.open_part(part, &mut opened).await?;
+                bytes = 0;
+            }
+            bytes += sealed.len;
+            let event: &Event = event;
+            part.push(Closed {
+                place,
+                event,
+                sealed,
+                key,
+            });
+        }
+        self.open_part(part, &mut opened).await?;
+        Ok(opened)
+    }
+
+    /// Opens some of these, so many as may be in memory together.
+    async fn open_part(
+        &self,
+        part: Vec<Closed<'_>>,
+        opened: &mut [Option<Content>],
+    ) -> Result<(), EngineError> {
+        let cts: Vec<Digest> = part.iter().map(|closed| closed.sealed.ct).collect();
+        let found = self.store.payloads(&cts).await?;
+        let mut kept = Vec::with_capacity(found.len());
+        for (closed, found) in part.into_iter().zip(found) {
+            match self.ciphertext(found, closed.sealed.kid).await? {
+                Ok(bytes) => kept.push((closed, bytes)),
+                Err(gone) => opened[closed.place] = Some(gone),
+            }
+        }
+        let unsealed = at_once::spread(kept, |(closed, bytes)| {
+            let content = unsealed(closed.key, closed.event, closed.sealed, &bytes);
+            (closed.place, closed.sealed, content)
+        });
+        for (place, sealed, content) in unsealed {
+            let mut content = content?;
+            if sealed.fields.iter().any(|field| field.base.is_some()) {
+                content = self.whole(content, sealed).await?;
+            }
+            opened[place] = Some(content);
+        }
+        Ok(())
+    }
+
+    /// Returns a subject's key, or what became of everything that it opens.
+    async fn key_of(&self, subject: SubjectId) -> Result<Result<SubjectKey, Content>, EngineError> {
+        Ok(match self.store.key(subject).await? {
+            KeyState::Kept(key) => Ok(key),
+            // Only the log's own word makes it erased; a key that is merely gone is a loss.
+            KeyState::Destroyed if self.is_erased(subject).await? => Err(Content::Erased),
+            KeyState::Destroyed | KeyState::Absent => Err(Content::Missing),
+        })
+    }
+
+    /// Returns what can be opened of a payload, or what became of it.
+    async fn ciphertext(
+        &self,
+        found: Result<BlobState, StoreError>,
+        subject: SubjectId,
+    ) -> Result<Result<Vec<u8>, Content>, EngineError> {
+        Ok(match found {
+            Ok(BlobState::Kept(bytes)) => Ok(bytes),
+            Ok(BlobState::Scrubbed) if self.is_erased(subject).await? => Err(Content::Erased),
+            Ok(BlobState::Scrubbed | BlobState::Absent) => Err(Content::Missing),
+            // One damaged content must not hide everything else; `verify` locates the damage.
+            Err(StoreError::Damaged { .. }) => Err(Content::Damaged),
+            Err(error) => return Err(error.into()),
+        })
     }
 }
 
+/// What is to be opened, and the number of who asked for it.
+struct Closed<'a> {
+    place: usize,
+    event: &'a Event,
+    sealed: &'a Sealed,
+    key: &'a SubjectKey,
+}
+
+fn unsealed(
+    key: &SubjectKey,
+    event: &Event,
+    sealed: &Sealed,
+    ciphertext: &[u8],
+) -> Result<Content, EngineError> {
+    let opened = ledger::payload::open(key, event.id.as_bytes(), ciphertext).map_err(|source| {
+        EngineError::Content {
+            event: event.id.to_string(),
+            source,
+        }
+    })?;
+    // The leaf says what the fields are, in the order in which they were sealed.
+    let fields = sealed.fields.iter().zip(opened);
+    Ok(Content::Kept(
+        fields
+            .map(|(said, field)| Opened {
+                role: said.role,
+                salt: field.salt,
+                bytes: field.bytes,
+            })
+            .collect(),
+    ))
+}
+
 /// One field of content, opened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) role: Field,
     pub(crate) salt: [u8; SALT_BYTES],
@@ -199,7 +315,7 @@ pub(crate) struct Opened {
 }
 
 /// What became of sealed content.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// It can be read.
     Kept(Vec<Opened>),

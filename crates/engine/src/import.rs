@@ -4,7 +4,6 @@
 //! refused leaves nothing behind. A run's ids follow from the file, so an import that was broken
 //! off is completed by importing the file again, and one that was not adds nothing.
 
-mod at_once;
 mod build;
 mod lot;
 
@@ -15,8 +14,8 @@ use ledger::{Batch, Checkpoint, KeyState, Note, SubjectKey, entropy};
 use model::{Body, Digest, Event, EventId, HybridTime, Origin, RunId, SubjectId};
 use wire::import::{Format, Options, Run, Step};
 
-use self::at_once::{at_once, cores};
 use self::lot::Feed;
+use crate::at_once::{at_once, cores};
 use crate::text::cut;
 use crate::view::ImportView;
 use crate::{Engine, EngineError};

@@ -9,6 +9,7 @@
 pub mod access;
 mod address;
 mod approvals;
+mod at_once;
 mod awaits;
 mod checkpoints;
 mod clock;

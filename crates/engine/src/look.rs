@@ -18,7 +18,7 @@ use crate::view::{
     AccountView, ApprovalView, CauseView, DecisionView, EdgeView, MarkView, NodeView, PolicyView,
     RunView, RunsView, StepsView,
 };
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, at_once};
 
 pub use crate::address::Named;
 
@@ -272,12 +272,29 @@ impl Engine {
         Leaf::decode(&bytes).map_err(|source| EngineError::Leaf { index, source })
     }
 
+    /// Returns the events of each of these decisions with their places in the log, in the order in
+    /// which they are asked for; an unknown one has none. How many are asked for together bounds
+    /// what is in memory.
+    pub(crate) async fn events_of_each(
+        &self,
+        ids: &[DecisionId],
+    ) -> Result<Vec<Vec<(u64, Event)>>, EngineError> {
+        let leaves = self.store.leaves_of(ids).await?;
+        let decoded = at_once::spread(leaves, |leaves| {
+            let events = leaves.into_iter().map(|(index, bytes)| {
+                let event = Leaf::decode(&bytes);
+                let event = event.map_err(|source| EngineError::Leaf { index, source })?;
+                Ok((index, event))
+            });
+            events.collect::<Result<Vec<_>, EngineError>>()
+        });
+        decoded.into_iter().collect()
+    }
+
     /// Returns the events of a decision with their places in the log.
     pub(crate) async fn events_of(&self, id: DecisionId) -> Result<Vec<(u64, Event)>, EngineError> {
-        let mut events = Vec::new();
-        for index in self.store.events_of(id).await? {
-            events.push((index, self.event(index).await?));
-        }
+        let mut events = self.events_of_each(&[id]).await?;
+        let events = events.pop().unwrap_or_default();
         if events.is_empty() {
             return Err(EngineError::NotFound {
                 text: id.to_string(),

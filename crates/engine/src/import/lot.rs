@@ -12,8 +12,8 @@ use model::HybridTime;
 use wire::import::Step;
 
 use super::Prepared;
-use super::at_once::{at_once, cores};
 use super::build::{Builder, leaves_max, view_of, weight};
+use crate::at_once::{at_once, cores};
 use crate::view::ImportedRunView;
 use crate::{Engine, EngineError};
 

@@ -7,18 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::{DecisionRow, Direction};
 use model::{Cause, DecisionId, Edge, Kind, RunId, Strength};
 use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
-use recover::{Catalogue, Facts, Images, Member, Plan};
+use recover::{Catalogue, Dependant, Facts, Images, Member, Plan};
 
 use crate::checkpoints::{Behind, checkpoint};
 use crate::live::writes::read;
+use crate::look::fold;
 use crate::{Engine, EngineError};
 
 use super::end::is_about_recovery;
-use super::gather::{Gathered, Seen};
+use super::gather::{AT_ONCE, Gathered, Seen};
 use super::hands::{Hands, HandsError};
 
 /// The most decisions that one incident takes along.
@@ -27,8 +29,10 @@ const MEMBERS_MAX: usize = 100_000;
 /// The most possible dependants that are listed.
 const POSSIBLE_MAX: usize = 10_000;
 
-/// Records that are read side by side.
+/// Records, and runs, that are read side by side.
 const READS_AT_ONCE: usize = 16;
+
+type Asking<'a> = BoxFuture<'a, Result<Vec<DecisionRow>, EngineError>>;
 
 /// How long what was recorded before may take to get into the log.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -89,14 +93,14 @@ impl Engine {
         let size = self.store.status().await?.durable;
         self.store.wait_indexed(size).await?;
         let mut rings = self.rings(request).await?;
-        let (gathered, mut linked) = self.through_records(&mut rings, catalogue).await?;
+        let (gathered, mut linked, looked) = self.through_records(&mut rings, catalogue).await?;
         let ids: Vec<DecisionId> = rings.rows.iter().map(|row| row.id).collect();
         let inside: HashSet<DecisionId> = ids.iter().copied().collect();
         let mut edges = self.store.edges(&ids, Direction::Causes).await?;
         edges.extend(linked.iter().map(edge_of));
         edges.retain(|edge| inside.contains(&edge.cause));
         let mut possible = self.possible(&mut rings, &inside).await?;
-        possible.extend(may_have_looked(&gathered, &rings, catalogue));
+        possible.extend(may_have_looked(&gathered, &rings, &looked));
         linked.retain(|linked| inside.contains(&linked.cause.decision));
         let current = match hands {
             Some(hands) => read_now(gathered.records, hands).await,
@@ -176,21 +180,24 @@ impl Engine {
 
     /// Gathers the calls of members, and takes those in that looked at what these changed, with what
     /// depends on them, though no edge in the record says so: they were imported, or the catalogue
-    /// did not know their tools then.
+    /// did not know their tools then. Returns also who else looked at it, as far as that is possible.
     async fn through_records(
         &self,
         rings: &mut Rings,
         catalogue: &Catalogue,
-    ) -> Result<(Gathered, Vec<Linked>), EngineError> {
+    ) -> Result<(Gathered, Vec<Linked>, Vec<Dependant>), EngineError> {
         let mut gathered = Gathered::default();
         let mut linked: Vec<Linked> = Vec::new();
         loop {
             self.gather(&mut gathered, &rings.rows, catalogue).await?;
-            let found: Vec<Linked> = looked(&gathered, rings, catalogue, Strength::Certain)
+            let members: Vec<DecisionId> = rings.ring.keys().copied().collect();
+            let calls = gathered.taken.iter().map(|seen| &seen.call);
+            let looking = recover::dependants(calls, &members, catalogue);
+            let found: Vec<Linked> = looked(&gathered, rings, &looking, Strength::Certain)
                 .map(|(_, linked)| linked)
                 .collect();
             if found.is_empty() {
-                return Ok((gathered, linked));
+                return Ok((gathered, linked, looking));
             }
             let ids: Vec<DecisionId> = found.iter().map(|linked| linked.decision).collect();
             linked.extend(found);
@@ -260,27 +267,34 @@ impl Engine {
             let mut ids: Vec<DecisionId> = by.keys().copied().collect();
             ids.sort_unstable();
             rings.seen.extend(&ids);
+            let mut rows = Vec::with_capacity(ids.len());
             for row in self.store.rows(&ids).await? {
-                if is_about_recovery(row.keys.kind)
-                    || self.is_of_rollback(&row, &mut runs).await?
-                    || row.status.is_rescinded()
+                if !is_about_recovery(row.keys.kind)
+                    && !self.is_of_rollback(&row, &mut runs).await?
+                    && !row.status.is_rescinded()
                 {
-                    continue;
+                    rows.push(row);
                 }
-                let (decision, _) = self.folded(row.id).await?;
-                let edge = by[&row.id];
-                let said = |cause: &&Cause| (cause.decision, cause.kind) == (edge.cause, edge.kind);
-                let Some(cause) = decision.causes.iter().find(said) else {
-                    continue;
-                };
-                front.push(row.id);
-                let possible = Possible {
-                    decision: row.id,
-                    cause: edge.cause,
-                    evidence: cause.evidence.clone(),
-                    effects: decision.effects.clone(),
-                };
-                found.insert(row.first, possible);
+            }
+            for rows in rows.chunks(AT_ONCE) {
+                let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
+                for (row, events) in rows.iter().zip(self.events_of_each(&ids).await?) {
+                    let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
+                    let edge = by[&row.id];
+                    let said =
+                        |cause: &&Cause| (cause.decision, cause.kind) == (edge.cause, edge.kind);
+                    let Some(cause) = decision.causes.iter().find(said) else {
+                        continue;
+                    };
+                    front.push(row.id);
+                    let possible = Possible {
+                        decision: row.id,
+                        cause: edge.cause,
+                        evidence: cause.evidence.clone(),
+                        effects: decision.effects.clone(),
+                    };
+                    found.insert(row.first, possible);
+                }
             }
         }
         Ok(found.into_values().collect())
@@ -290,13 +304,17 @@ impl Engine {
     async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<DecisionRow>, EngineError> {
         let agents: BTreeSet<&str> = members.iter().map(|row| &*row.keys.agent.name).collect();
         let runs: BTreeSet<RunId> = members.iter().map(|row| row.keys.run).collect();
-        let mut found = Vec::new();
+        let saved = |row: &DecisionRow| {
+            row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
+        };
+        // Boxed and in a list of their own: a closure that borrows would not be sent to other threads.
+        let mut asking: Vec<Asking<'_>> = Vec::with_capacity(runs.len());
         for run in runs {
-            let saved = self.rows_of(run, |row| {
-                row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
-            });
-            found.extend(saved.await?);
+            asking.push(Box::pin(self.rows_of(run, saved)));
         }
+        let asked = futures_util::stream::iter(asking).buffered(READS_AT_ONCE);
+        let found: Vec<Vec<DecisionRow>> = asked.try_collect().await?;
+        let mut found: Vec<DecisionRow> = found.into_iter().flatten().collect();
         found.sort_by_key(|row| row.first);
         Ok(found)
     }
@@ -311,11 +329,11 @@ struct Rings {
     front: Vec<DecisionId>,
 }
 
-/// Calls that looked at what members changed and are none, at least this surely.
+/// Of these dependants of members the calls that are none themselves, at least this surely.
 fn looked<'g>(
     gathered: &'g Gathered,
     rings: &Rings,
-    catalogue: &Catalogue,
+    found: &[Dependant],
     least: Strength,
 ) -> impl Iterator<Item = (&'g Seen, Linked)> {
     let calls: HashMap<DecisionId, &Seen> = gathered
@@ -323,10 +341,9 @@ fn looked<'g>(
         .iter()
         .map(|seen| (seen.call.decision, seen))
         .collect();
-    let members: Vec<DecisionId> = rings.ring.keys().copied().collect();
-    let every = gathered.taken.iter().map(|seen| &seen.call);
-    let mut found = recover::dependants(every, &members, catalogue);
-    found.retain(|found| found.strength >= least && !rings.seen.contains(&found.decision));
+    let outside =
+        |found: &&Dependant| found.strength >= least && !rings.seen.contains(&found.decision);
+    let found: Vec<Dependant> = found.iter().filter(outside).cloned().collect();
     found.into_iter().filter_map(move |found| {
         let seen = *calls.get(&found.decision)?;
         let linked = Linked {
@@ -338,8 +355,8 @@ fn looked<'g>(
 }
 
 /// Calls that may depend on members through a record, and through nothing that the record says.
-fn may_have_looked(gathered: &Gathered, rings: &Rings, catalogue: &Catalogue) -> Vec<Possible> {
-    looked(gathered, rings, catalogue, Strength::Possible)
+fn may_have_looked(gathered: &Gathered, rings: &Rings, found: &[Dependant]) -> Vec<Possible> {
+    looked(gathered, rings, found, Strength::Possible)
         .map(|(seen, linked)| Possible {
             decision: linked.decision,
             cause: linked.cause.decision,

@@ -7,8 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::DecisionRow;
 use model::{
     Body, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind, Outcome,
@@ -22,12 +20,10 @@ use wire::mcp::CallResult;
 
 use crate::content::Content;
 use crate::look::fold;
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, at_once};
 
-/// Calls that are opened side by side.
-const AT_ONCE: usize = 16;
-
-type Opening<'a> = BoxFuture<'a, Result<Option<Seen>, EngineError>>;
+/// Calls that are opened together.
+pub(super) const AT_ONCE: usize = 512;
 
 /// A call that was looked at.
 #[derive(Debug)]
@@ -169,124 +165,136 @@ impl Engine {
         Ok(others)
     }
 
+    /// Reads calls, with what they touched, in the order in which they are asked for. Left out are
+    /// those that never began, because they were held or refused, and those that did nothing, because
+    /// an earlier one answered them.
     async fn open_calls(
         &self,
         rows: Vec<&DecisionRow>,
         catalogue: &Catalogue,
     ) -> Result<Vec<Seen>, EngineError> {
-        // Boxed and in a list of their own: a closure that borrows would not be sent to other threads.
-        let mut opening: Vec<Opening<'_>> = Vec::with_capacity(rows.len());
-        for row in rows {
-            opening.push(Box::pin(self.seen(row, catalogue)));
+        let mut seen = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(AT_ONCE) {
+            let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
+            let events = self.events_of_each(&ids).await?;
+            let calls = rows.iter().copied().zip(events).collect();
+            let calls = at_once::spread(calls, |(row, events)| begun(row, events));
+            let calls = calls.into_iter().filter_map(Result::transpose);
+            let calls: Vec<Begun<'_>> = calls.collect::<Result<_, EngineError>>()?;
+            let events: Vec<&Event> = calls.iter().flat_map(|call| &call.events).collect();
+            let mut contents = self.open_each(&events).await?.into_iter();
+            drop(events);
+            let calls = calls.into_iter().map(|call| {
+                let contents = contents.by_ref().take(call.events.len()).flatten();
+                let texts = texts(contents.collect());
+                (call, texts)
+            });
+            let calls: Vec<(Begun<'_>, Texts)> = calls.collect();
+            seen.extend(at_once::spread(calls, |(call, texts)| {
+                looked_at(call, &texts, catalogue)
+            }));
         }
-        let opened = futures_util::stream::iter(opening).buffered(AT_ONCE);
-        let seen: Vec<Option<Seen>> = opened.try_collect().await?;
-        Ok(seen.into_iter().flatten().collect())
+        Ok(seen)
     }
+}
 
-    /// Reads a call, with what it touched; none if it never began, because it was held or refused,
-    /// or did nothing, because an earlier one answered it.
-    async fn seen(
-        &self,
-        row: &DecisionRow,
-        catalogue: &Catalogue,
-    ) -> Result<Option<Seen>, EngineError> {
-        let (decision, events) = self.folded(row.id).await?;
-        let Some(at) = self.began(row, &events).await? else {
-            return Ok(None);
+/// A call that began, folded.
+struct Begun<'r> {
+    row: &'r DecisionRow,
+    /// Where in the record it began.
+    at: u64,
+    decision: Decision,
+    events: Vec<Event>,
+}
+
+/// What a call's events sealed, as far as it is text that can be read.
+type Texts = BTreeMap<Field, String>;
+
+/// Folds a call; none if it never began or did nothing. A call that waited for a person happened
+/// when it began, and not when it was proposed.
+fn begun(row: &DecisionRow, events: Vec<(u64, Event)>) -> Result<Option<Begun<'_>>, EngineError> {
+    let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
+    let begins = |event: &Event| {
+        matches!(
+            event.body,
+            Body::Begun { .. } | Body::Started { .. } | Body::Reconstructed { .. }
+        )
+    };
+    let at = events.iter().find(|(_, event)| begins(event));
+    let Some(&(at, _)) = at.filter(|_| decision.outcome != Outcome::Replayed) else {
+        return Ok(None);
+    };
+    let events = events.into_iter().map(|(_, event)| event).collect();
+    Ok(Some(Begun {
+        row,
+        at,
+        decision,
+        events,
+    }))
+}
+
+fn texts(contents: Vec<Content>) -> Texts {
+    let mut texts = Texts::new();
+    for content in contents {
+        let Content::Kept(fields) = content else {
+            continue;
         };
-        if decision.outcome == Outcome::Replayed {
-            return Ok(None);
-        }
-        let texts = self.texts(&events).await?;
-        let tool = decision.proposal.name.clone().unwrap_or_default();
-        let environment: Environment = texts
-            .get(&Field::Environment)
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        let server = decision.proposal.server.clone();
-        let server = server.or_else(|| environment.0.get("mcp.server").cloned());
-        // Where the source does not say which server has a tool, the catalogue may know only one.
-        let server = server.or_else(|| said_by(catalogue, &tool));
-        let server = server.unwrap_or_default();
-        let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
-        let arguments = arguments.unwrap_or_default();
-        let result = texts.get(&Field::Result).map(|text| said(text));
-        let image = |field| {
-            let text = texts.get(field);
-            let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
-            images.unwrap_or_default()
-        };
-        let before = image(&Field::Before);
-        let footprint = catalogue.footprint(&server, &tool, &arguments, result.as_ref(), &before);
-        let records = footprint.touches.into_iter().map(|touch| touch.record);
-        let class = decision
-            .effects
-            .first()
-            .map_or(EffectClass::Unreviewed, |effect| effect.class);
-        Ok(Some(Seen {
-            at,
-            records: records.collect(),
-            rescinded: row.status.is_rescinded(),
-            call: Call {
-                decision: row.id,
-                server,
-                tool,
-                arguments,
-                result,
-                outcome: decision.outcome.clone(),
-                class,
-                claim: Claim::of(&environment),
-                before,
-                after: image(&Field::After),
-                undone: decision.position == Status::Compensated,
-            },
-            effects: decision.effects,
-        }))
-    }
-
-    /// Where in the record a call began; none if it never did. A call that waited for a person
-    /// happened when it began, and not when it was proposed.
-    async fn began(&self, row: &DecisionRow, events: &[Event]) -> Result<Option<u64>, EngineError> {
-        let begins = |event: &Event| {
-            matches!(
-                event.body,
-                Body::Begun { .. } | Body::Started { .. } | Body::Reconstructed { .. }
-            )
-        };
-        match events.iter().position(begins) {
-            None => Ok(None),
-            Some(0) => Ok(Some(row.first)),
-            Some(place) => Ok(self.store.events_of(row.id).await?.get(place).copied()),
-        }
-    }
-
-    pub(super) async fn folded(
-        &self,
-        id: DecisionId,
-    ) -> Result<(Decision, Vec<Event>), EngineError> {
-        let events = self.events_of(id).await?;
-        let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-        Ok((fold(id, events.iter())?, events))
-    }
-
-    /// Opens what a decision's events sealed, as far as it is text that can be read.
-    async fn texts(&self, events: &[Event]) -> Result<BTreeMap<Field, String>, EngineError> {
-        let mut texts = BTreeMap::new();
-        for event in events {
-            let Some(sealed) = event.body.sealed() else {
-                continue;
-            };
-            let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
-                continue;
-            };
-            for field in fields {
-                if let Ok(text) = String::from_utf8(field.bytes) {
-                    texts.insert(field.role, text);
-                }
+        for field in fields {
+            if let Ok(text) = String::from_utf8(field.bytes) {
+                texts.insert(field.role, text);
             }
         }
-        Ok(texts)
+    }
+    texts
+}
+
+/// Looks at what a call touched.
+fn looked_at(call: Begun<'_>, texts: &Texts, catalogue: &Catalogue) -> Seen {
+    let Begun {
+        row, at, decision, ..
+    } = call;
+    let tool = decision.proposal.name.unwrap_or_default();
+    let environment: Environment = texts
+        .get(&Field::Environment)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let server = decision.proposal.server;
+    let server = server.or_else(|| environment.0.get("mcp.server").cloned());
+    // Where the source does not say which server has a tool, the catalogue may know only one.
+    let server = server.or_else(|| said_by(catalogue, &tool));
+    let server = server.unwrap_or_default();
+    let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
+    let arguments = arguments.unwrap_or_default();
+    let result = texts.get(&Field::Result).map(|text| said(text));
+    let image = |field| {
+        let text = texts.get(field);
+        let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
+        images.unwrap_or_default()
+    };
+    let before = image(&Field::Before);
+    let records = catalogue.records(&server, &tool, &arguments, result.as_ref(), &before);
+    let class = decision
+        .effects
+        .first()
+        .map_or(EffectClass::Unreviewed, |effect| effect.class);
+    Seen {
+        at,
+        records,
+        rescinded: row.status.is_rescinded(),
+        call: Call {
+            decision: row.id,
+            server,
+            tool,
+            arguments,
+            result,
+            outcome: decision.outcome,
+            class,
+            claim: Claim::of(&environment),
+            before,
+            after: image(&Field::After),
+            undone: decision.position == Status::Compensated,
+        },
+        effects: decision.effects,
     }
 }
 
@@ -305,8 +313,8 @@ pub(crate) fn said(text: &str) -> Value {
     let of_mcp = value
         .get("content")
         .or_else(|| value.get("structuredContent"));
-    match Json::parse(text) {
-        Ok(json) if of_mcp.is_some() => CallResult::read(json).value(),
+    match of_mcp.map(|_| Json::parse(text)) {
+        Some(Ok(json)) => CallResult::read(json).value(),
         _ => value,
     }
 }

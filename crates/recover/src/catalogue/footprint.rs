@@ -92,7 +92,23 @@ impl Catalogue {
         self.footprint_over(server, tool, args, result, &image, true)
     }
 
-    /// The same over a function that knows images; what it does not know is not in `before`. Records
+    /// Returns the records of a call's [`footprint`](Self::footprint), and copies no image for it.
+    #[must_use]
+    pub fn records(
+        &self,
+        server: &str,
+        tool: &str,
+        args: &Value,
+        result: Option<&Value>,
+        images: &BTreeMap<String, Option<Value>>,
+    ) -> Vec<RecordRef> {
+        let image = |uri: &str| images.get(uri).cloned();
+        let found = self.footprint_over(server, tool, args, result, &image, false);
+        let touches = found.touches.into_iter();
+        touches.map(|touch| touch.record).collect()
+    }
+
+    /// The same as a footprint over a function that knows images; what it does not know is not in `before`. Records
     /// may be large: unless they are wanted, `before` is filled only where the tool asks for it.
     pub(crate) fn footprint_over(
         &self,
