@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -550,6 +551,14 @@ impl StoreError {
             Self::Full { .. } => "free some space; nothing that was not acknowledged is in the record".to_owned(),
             Self::Poisoned { .. } => {
                 "restart: opening finds what is durable and goes on from there".to_owned()
+            }
+            Self::Unavailable { source, .. } => {
+                let system = source.downcast_ref::<std::io::Error>()?;
+                match system.kind() {
+                    ErrorKind::ReadOnlyFilesystem => "the disk can only be read: make it writable, or choose another directory with `--data-dir`".to_owned(),
+                    ErrorKind::PermissionDenied => "this user may not write there: change who owns it, or choose another directory with `--data-dir`".to_owned(),
+                    _ => return None,
+                }
             }
             Self::Newer { .. } => "use a newer `rescind`".to_owned(),
             Self::Damaged { .. } => {

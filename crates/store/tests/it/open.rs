@@ -1,5 +1,6 @@
 //! Opening: locks, versions, looking without a lock, continuing, erasures, rotations, full disks.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,21 @@ async fn a_second_opener_is_told_who_has_the_directory() {
     assert!(second.unwrap_err().hint().is_some());
     first.close().await.unwrap();
     EmbeddedStore::open(in_dir(root.path())).unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named_with_what_to_do() {
+    for (kind, word) in [
+        (ErrorKind::ReadOnlyFilesystem, "writable"),
+        (ErrorKind::PermissionDenied, "who owns it"),
+    ] {
+        let error = StoreError::Unavailable {
+            doing: "lock `/data`".to_owned(),
+            source: std::io::Error::from(kind).into(),
+        };
+        let hint = error.hint().unwrap();
+        assert!(hint.contains(word) && hint.contains("--data-dir"), "{hint}");
+    }
 }
 
 #[tokio::test]
