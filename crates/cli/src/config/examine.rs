@@ -32,6 +32,7 @@ pub(crate) fn examine(read: &Read) -> Vec<Finding> {
         return Vec::new();
     };
     let mut examiner = Examiner {
+        read,
         config,
         settings: &read.settings,
         environment: &read.environment,
@@ -64,6 +65,7 @@ pub(crate) fn examine(read: &Read) -> Vec<Finding> {
 }
 
 struct Examiner<'a> {
+    read: &'a Read,
     config: &'a Config,
     settings: &'a Settings,
     environment: &'a Environment,
@@ -217,6 +219,11 @@ impl Examiner<'_> {
                 let what = format!("`{at}` has both `url` and `command`");
                 self.error(at, what, "keep the one that you mean");
             }
+            // What was said there cannot be read, and that has been told.
+            (None, None)
+                if ["url", "command"]
+                    .iter()
+                    .any(|key| self.read.refused(&at.key(key))) => {}
             (None, None) => {
                 let what = format!("`{at}` has neither `url` nor `command`");
                 let hint = "give the URL of the server, or the program to start as a list: \

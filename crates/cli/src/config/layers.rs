@@ -45,6 +45,13 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    /// Whether something was said of an option, and cannot be used.
+    pub(crate) fn refused(&self, option: &Path) -> bool {
+        let option = option.to_string();
+        let of = |finding: &Finding| finding.option.as_ref() == Some(&option);
+        self.findings.iter().any(of)
+    }
+
     /// Reads every layer. Fails only where a file cannot be read; what is wrong in it is found.
     pub(crate) fn new(
         file: Option<&FilePath>,

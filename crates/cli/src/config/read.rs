@@ -162,7 +162,7 @@ impl Reader<'_> {
                     DeValue::Table(_) => "a table",
                 };
                 let what = format!("`{path}` must be {}, and this is {is}", shape.called());
-                let hint = unit(shape, path);
+                let hint = as_written(shape, path);
                 let finding = Finding::error(source, what).on(path);
                 self.findings.push(match hint {
                     Some(hint) => finding.hint(hint),
@@ -241,13 +241,18 @@ pub(crate) const fn hidden(shape: &Shape) -> bool {
     )
 }
 
-/// In which unit a number is written, where it was not written as one.
-fn unit(shape: &Shape, path: &Path) -> Option<String> {
-    if !matches!(shape, Shape::Number { .. }) {
-        return None;
-    }
+/// How a value is written that was written as something else.
+fn as_written(shape: &Shape, path: &Path) -> Option<String> {
     let path = path.to_string();
     let name = path.rsplit('.').next().unwrap_or_default();
+    match shape {
+        Shape::Number { .. } => {}
+        Shape::List(_) => return Some(format!("write it in brackets: `{name} = [\"…\"]`")),
+        Shape::Several(_) => {
+            return Some(format!("begin each of them with `[[{path}]]`"));
+        }
+        _ => return None,
+    }
     let words = || name.split('_');
     if words().any(|word| word == "ms") {
         Some(format!(

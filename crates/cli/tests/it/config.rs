@@ -217,6 +217,22 @@ initial_interval_ms = 9000
 }
 
 #[test]
+fn a_value_of_another_kind_is_named_once_with_how_it_is_written() {
+    let world = World::new();
+    world.file(
+        "rescind.toml",
+        "[mcp.desk]\ncommand = \"server\"\n\n[tokens.ada]\nrole = \"agent\"\n",
+    );
+    let said = world.fails(1, &["config", "check"]);
+    assert!(said.contains("write it in brackets: `command = "), "{said}");
+    assert!(
+        said.contains("begin each of them with `[[tokens]]`"),
+        "{said}"
+    );
+    assert!(!said.contains("neither"), "it says one: {said}");
+}
+
+#[test]
 fn two_tokens_with_one_name_or_one_secret_are_refused() {
     let world = World::new();
     let token = world.json(&["config", "token", "--name", "ci", "--role", "agent"]);
