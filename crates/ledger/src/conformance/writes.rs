@@ -35,6 +35,14 @@ pub(super) async fn appends_in_order_and_reads_back(store: &dyn Store) {
         numbered[3..5],
         "a part in the middle"
     );
+    for (place, leaf) in numbered.iter().enumerate() {
+        let alone = store.read(place as u64, 1).await.expect("reads");
+        assert_eq!(alone, std::slice::from_ref(leaf), "each of them alone");
+    }
+    assert!(
+        store.read(8, 1).await.expect("reads").is_empty(),
+        "past the end there is none alone either"
+    );
     assert_eq!(
         store.read(7, 9).await.expect("reads"),
         numbered[7..],

@@ -56,7 +56,7 @@ pub(super) fn leaves(
 }
 
 /// Shows the leaves at these places, which are in order. All of them are durable.
-fn read_leaves(
+pub(super) fn read_leaves(
     log: &Log,
     seqs: &[u64],
     mut show: impl FnMut(u64, &[u8]),
