@@ -83,9 +83,23 @@ impl Recorder {
     /// # Errors
     /// As [`begin`](Self::begin).
     pub async fn admit(&self, call: Call<'_>) -> Result<Admitted, RecordError> {
+        self.admit_reading(call, std::future::ready).await
+    }
+
+    /// The same, where the records that the call touches can be read: `read` adds to what is known
+    /// of them how they are now. It is asked just before the call begins, so that of a call that is
+    /// held, refused or answered from the record nothing is read.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn admit_reading<F: Future<Output = Touches>>(
+        &self,
+        call: Call<'_>,
+        read: impl FnOnce(Touches) -> F,
+    ) -> Result<Admitted, RecordError> {
         let inner = &self.inner;
         let blocks = inner.blocks(&call.what)?;
-        let admitted = inner.admit(call, blocks).await;
+        let admitted = inner.admit(call, read, blocks).await;
         admitted.inspect_err(|error| {
             if matches!(error, RecordError::Outage { .. }) {
                 inner.health.refused();
@@ -95,9 +109,10 @@ impl Recorder {
 }
 
 impl Inner {
-    async fn admit(
+    async fn admit<F: Future<Output = Touches>>(
         self: &Arc<Self>,
-        call: Call<'_>,
+        mut call: Call<'_>,
+        read: impl FnOnce(Touches) -> F,
         blocks: bool,
     ) -> Result<Admitted, RecordError> {
         let target = match &call.what {
@@ -120,7 +135,7 @@ impl Inner {
             }
         }
         let exact = exact(place.run.id, &place.agent, &call.what);
-        let (pass, judged, tripped) = match self.pass(&target) {
+        let (pass, mut judged, tripped) = match self.pass(&target) {
             Ok((pass, change)) => {
                 let made = change.map(|change| self.change(&place.run, &target, change, None));
                 (Some(pass), made.transpose()?, None)
@@ -145,6 +160,13 @@ impl Inner {
                 "rule" => judgement.rule.name(), "enforced" => enforced_name(judgement.enforced)
             )
             .increment(1);
+        }
+        if matches!(judgement.enforced, Verdict::Allow | Verdict::Degrade)
+            && let Some(touches) = call.touches.take()
+        {
+            // Others may go on in the same run meanwhile, and who asked may go away.
+            self.write_ahead(&mut place, &mut judged, blocks)?;
+            call.touches = Some(read(touches).await);
         }
         if judgement.enforced != Verdict::Deny && !forks {
             self.replays.diverge(place.run.id, &place.agent, &call);
@@ -171,6 +193,24 @@ impl Inner {
                     .map(Admitted::Refused)
             }
         }
+    }
+
+    /// Writes down what stands before a call in any case: that its run is opened, and what its
+    /// admission changed about its target.
+    fn write_ahead(
+        &self,
+        place: &mut Place,
+        judged: &mut Option<Made>,
+        blocks: bool,
+    ) -> Result<(), RecordError> {
+        let opening = place.opening.take();
+        let (judged, beside) = judged.take().map(Made::parts).unzip();
+        let events: Vec<&Event> = opening.iter().chain(&judged).collect();
+        if !events.is_empty() {
+            let payloads = beside.flatten().into_iter().collect();
+            self.write(batch(&events, payloads)?, blocks)?;
+        }
+        Ok(())
     }
 
     /// How often the same call was made in a row just before, where that is too often.
@@ -389,7 +429,7 @@ impl Inner {
 
     /// Begins a decision that was approved: the intent, by which the approval is used up. Causes
     /// that the claiming call has of its own are added, and so are the records as they are now:
-    /// those that were read when it was proposed may have changed while it waited.
+    /// nothing was read of them when it was proposed, or they may have changed while it waited.
     pub(super) fn start(
         self: &Arc<Self>,
         claim: Claim,
@@ -421,6 +461,8 @@ impl Inner {
         if let (Some(effect), Some(touches)) = (&mut effect, &touches) {
             effect.reads.clone_from(&touches.reads);
             effect.writes.clone_from(&touches.writes);
+            let known = known.iter().chain(&more);
+            self.replays.diverge_late(&traced, (touches, effect), known);
         }
         let at = self.engine.next_time();
         let id = self.engine.event_id(at);

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 use model::{
-    Body, Cause, CauseKind, DecisionId, Digest, EffectClass, Event, Evidence, Field, Kind, Media,
-    Outcome, RunId, Status, Strength,
+    Body, Cause, CauseKind, DecisionId, Digest, Effect, EffectClass, Event, Evidence, Field, Kind,
+    Media, Outcome, Resource, RunId, Status, Strength,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -29,11 +29,11 @@ use wire::mcp::CallResult;
 
 use super::admit::{arguments_text, has_long_number};
 use super::append::{Durable, RecordError, batch};
-use super::call::{Call, What};
+use super::call::{Call, Touches, What};
 use super::loaded::Loaded;
 use super::place::Place;
 use super::touch::{canonical_of, canonical_text, identity};
-use super::trace::merge;
+use super::trace::{Traced, merge};
 use super::written::once;
 use super::{Inner, Recorder};
 use crate::replay::{Effective, FORK, REPLAY, Replay, To, said};
@@ -267,17 +267,41 @@ impl Replays {
     /// A call that changes the world goes out, or waits for a person to let it.
     pub(super) fn diverge(&self, run: RunId, agent: &str, call: &Call<'_>) {
         let Some(to) = to(&call.what) else { return };
+        let writes = call.touches.iter().flat_map(|touches| &touches.writes);
+        self.changed(run, agent, &to, writes);
+    }
+
+    /// The same of a call that waited and goes out now, once it is known what it writes. One that
+    /// is made anew on purpose changes nothing of what is found again.
+    pub(super) fn diverge_late<'a>(
+        &self,
+        traced: &Traced,
+        (touches, effect): (&Touches, &Effect),
+        known: impl IntoIterator<Item = &'a Cause>,
+    ) {
+        let forks =
+            |cause: &Cause| matches!(&cause.evidence, Evidence::Explicit { by } if by == FORK);
+        if effect.class != EffectClass::Read && !known.into_iter().any(forks) {
+            let to = To::Tool(touches.tool.clone());
+            self.changed(traced.run, &traced.agent, &to, &touches.writes);
+        }
+    }
+
+    fn changed<'a>(
+        &self,
+        run: RunId,
+        agent: &str,
+        to: &To,
+        writes: impl IntoIterator<Item = &'a Resource>,
+    ) {
         if !self.any() {
             return;
         }
-        let writes: BTreeSet<String> = match &call.touches {
-            Some(touches) => touches.writes.iter().map(|r| r.uri.clone()).collect(),
-            None => BTreeSet::new(),
-        };
+        let writes: BTreeSet<String> = writes.into_iter().map(|r| r.uri.clone()).collect();
         let mut known = self.known();
         let whose = known.whose(run, agent);
         if let Some(replay) = known.by.get_mut(&whose) {
-            replay.diverge(&to, &writes);
+            replay.diverge(to, &writes);
         }
     }
 

@@ -223,8 +223,11 @@ impl Calls {
         for ((id, held), (tool, arguments)) in std::mem::take(&mut self.held).into_iter().zip(asked)
         {
             // As they are now, after the wait.
-            let reading = images::before(&self.inner, &self.origin.server, &tool, &arguments);
-            let touches = Box::pin(reading).await;
+            let told = images::told(&self.inner, &self.origin.server, &tool, &arguments);
+            let touches = match told {
+                Some(told) => Some(Box::pin(images::before(&self.inner, told)).await),
+                None => None,
+            };
             let target = Target::tool(&self.origin.server, &tool);
             match held.begin(&target, touches) {
                 Ok(open) => self.open.push((id, open)),
@@ -260,9 +263,9 @@ impl Calls {
             environment.0.extend(claim);
         }
         let arguments = call.arguments_text();
-        let touches = Box::pin(images::before(&self.inner, server, &call.tool, arguments)).await;
+        let touches = images::told(&self.inner, server, &call.tool, arguments);
         let (class, by) = self.inner.class(server, &call.tool);
-        let begun = self.inner.recorder.admit(Call {
+        let call = Call {
             caller: from,
             what: Deed::ToolCall {
                 server,
@@ -275,7 +278,9 @@ impl Calls {
             asked: (Media::Json, arguments),
             environment,
             touches,
-        });
+        };
+        let read = |told| Box::pin(images::before(&self.inner, told));
+        let begun = self.inner.recorder.admit_reading(call, read);
         // Boxed: the future is long, and few of its kind are under way.
         Box::pin(begun).await
     }

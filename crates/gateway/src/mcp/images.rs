@@ -21,8 +21,8 @@ use super::ours::{Failed, value_of};
 /// How long a call waits for one image.
 const IMAGE_MAX: Duration = Duration::from_secs(5);
 
-/// Reads what a call is about to touch. None if the catalogue does not name its tool.
-pub(super) async fn before(
+/// What a call touches, as far as its arguments tell. None if the catalogue does not name its tool.
+pub(super) fn told(
     inner: &Arc<Inner>,
     server: &str,
     tool: &str,
@@ -33,8 +33,26 @@ pub(super) async fn before(
         return None;
     }
     let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+    let before = Images::new();
+    let footprint = catalogue.footprint(server, tool, &arguments, None, &before);
+    Some(Touches {
+        server: server.to_owned(),
+        tool: tool.to_owned(),
+        reads: footprint.reads(),
+        writes: footprint.writes(),
+        identity: footprint.arguments,
+        arguments,
+        before,
+    })
+}
+
+/// Reads what a call is about to touch, just before it goes out.
+pub(super) async fn before(inner: &Arc<Inner>, told: Touches) -> Touches {
+    let Some(catalogue) = inner.catalogue() else {
+        return told;
+    };
     let mut versions = HashMap::new();
-    let mut reads = catalogue.images(server, tool, &arguments);
+    let mut reads = catalogue.images(&told.server, &told.tool, &told.arguments);
     while let Some(record) = reads.ask().cloned() {
         if let Some(image) = read(inner, &record).await {
             versions.insert(record.uri, version_of(&image));
@@ -42,16 +60,16 @@ pub(super) async fn before(
         }
     }
     let before = reads.finish();
-    let footprint = catalogue.footprint(server, tool, &arguments, None, &before);
-    Some(Touches {
-        server: server.to_owned(),
-        tool: tool.to_owned(),
+    if before.is_empty() {
+        return told;
+    }
+    let footprint = catalogue.footprint(&told.server, &told.tool, &told.arguments, None, &before);
+    Touches {
         reads: versioned(footprint.reads(), &versions),
         writes: versioned(footprint.writes(), &versions),
-        identity: footprint.arguments,
-        arguments,
         before,
-    })
+        ..told
+    }
 }
 
 /// Reads what a call wrote, now that its result tells which records it made.

@@ -20,7 +20,7 @@ const RESULT: &str =
     r#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"Refunded."}]}}"#;
 const ADA: [(&str, &str); 2] = [("x-rescind-agent", "ada"), ("x-rescind-run", "ticket-7")];
 
-fn enforcing(wait: Duration) -> live::Options {
+pub(crate) fn enforcing(wait: Duration) -> live::Options {
     live::Options {
         mode: Mode::Enforce,
         approvals: ApprovalOptions {
@@ -32,9 +32,9 @@ fn enforcing(wait: Duration) -> live::Options {
 }
 
 /// Nobody waits: who is held is answered at once.
-const AT_ONCE: Duration = Duration::ZERO;
+pub(crate) const AT_ONCE: Duration = Duration::ZERO;
 /// Longer than any test takes.
-const LONG: Duration = Duration::from_secs(3_600);
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
 async fn desk(wait: Duration, reply: Reply) -> (Stub, Arc<World>) {
     guarded(enforcing(wait), move |_| reply.clone()).await
@@ -63,7 +63,7 @@ async fn guarded_knowing(
 }
 
 /// What waits, once so much does.
-async fn waiting(world: &World, count: usize) -> Vec<HeldView> {
+pub(crate) async fn waiting(world: &World, count: usize) -> Vec<HeldView> {
     loop {
         let engine = world.recorder.engine();
         engine.caught_up(Duration::from_secs(1)).await;
@@ -75,7 +75,7 @@ async fn waiting(world: &World, count: usize) -> Vec<HeldView> {
     }
 }
 
-async fn rule(world: &World, held: &HeldView, approve: bool) -> Result<(), EngineError> {
+pub(crate) async fn rule(world: &World, held: &HeldView, approve: bool) -> Result<(), EngineError> {
     let ruling = Ruling {
         approve,
         by: "grace".to_owned(),

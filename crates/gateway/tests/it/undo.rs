@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use engine::undo::plan::{
     Act, Affected, Fate, Fields, HttpCall, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
 };
-use engine::undo::{Approve, CarryOptions, Cause, Hands, HandsError};
+use engine::undo::{Approve, CarryOptions, Catalogue, Cause, Hands, HandsError, Request};
 use engine::{Engine, ManualClock, SeededEntropy, live};
 use gateway::McpServer;
 use model::{DecisionId, Strength};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::held::{AT_ONCE, LONG, enforcing, rule, waiting};
 use super::support_mcp::{Reply, Seen, Stub, World, content, json as answer, stream, text};
 
 const CATALOGUE: &str = r#"
@@ -120,10 +121,19 @@ pub(crate) async fn world() -> (World, Shared, Stub) {
 }
 
 async fn call(world: &World, tool: &str, arguments: &Value) -> DecisionId {
+    call_in(world, &[], tool, arguments).await
+}
+
+async fn call_in(
+    world: &World,
+    headers: &[(&str, &str)],
+    tool: &str,
+    arguments: &Value,
+) -> DecisionId {
     let params = json!({ "name": tool, "arguments": arguments });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     let path = "/agents/ada/mcp/desk";
-    let answered = world.post(path, &[], &body.to_string()).await;
+    let answered = world.post(path, headers, &body.to_string()).await;
     assert_eq!(answered.status, 200, "{}", answered.body);
     answered
         .header("x-rescind-decision")
@@ -162,6 +172,124 @@ async fn a_record_that_cannot_be_read_has_no_image_and_the_call_goes_on() {
     let record = world.record().await;
     assert_eq!(content(&record[0], "before"), r#"{"orders/W2":null}"#);
     assert_eq!(record[0].node.status, "failed");
+}
+
+const TICKET: [(&str, &str); 1] = [("x-rescind-run", "ticket-7")];
+
+/// The tools that were called, in order.
+fn tools(stub: &Stub) -> Vec<String> {
+    let name = |seen: &Seen| {
+        let asked: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+        asked["params"]["name"].as_str().map(str::to_owned)
+    };
+    stub.seen().iter().filter_map(name).collect()
+}
+
+/// The same world, where a person is asked before an order is cancelled.
+async fn gated(wait: Duration) -> (Arc<World>, Shared, Stub) {
+    let orders = Shared::default();
+    let open = json!({ "status": "open" });
+    let order = ("W1".to_owned(), (open, 1));
+    orders.lock().unwrap().orders.extend([order]);
+    let stub = Stub::start(server(&orders)).await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let world = World::with_catalogue(server, &gated_catalogue(), enforcing(wait)).await;
+    (Arc::new(world), orders, stub)
+}
+
+fn gated_catalogue() -> String {
+    CATALOGUE.replace(
+        r#"class = "reversible""#,
+        "class = \"unreviewed\"\nundo = { restore = true }",
+    )
+}
+
+#[tokio::test]
+async fn of_a_call_that_waited_the_rollback_restores_what_it_met_when_it_went_out() {
+    for wait in [LONG, AT_ONCE] {
+        let (world, orders, stub) = gated(wait).await;
+        let caller = Arc::clone(&world);
+        let asks = async move { call_in(&caller, &TICKET, "cancel", &json!({ "id": "W1" })).await };
+        let mut asking = world.recorder.tasks().spawn(asks);
+        if wait == AT_ONCE {
+            // It was told to come again, which it does once it is approved.
+            (&mut asking).await.unwrap();
+        }
+        let held = waiting(&world, 1).await.remove(0);
+        assert_eq!(
+            tools(&stub),
+            [""; 0],
+            "nothing is read for a call that waits"
+        );
+        let packed = (json!({ "status": "packed" }), 2);
+        orders
+            .lock()
+            .unwrap()
+            .orders
+            .insert("W1".to_owned(), packed);
+        rule(&world, &held, true).await.unwrap();
+        let id = match wait {
+            AT_ONCE => call_in(&world, &TICKET, "cancel", &json!({ "id": "W1" })).await,
+            _ => asking.await.unwrap(),
+        };
+        assert_eq!(id.to_string(), held.decision);
+        assert_eq!(tools(&stub), ["read", "cancel", "read"]);
+        let engine = world.recorder.engine().clone();
+        let catalogue = Catalogue::parse(&gated_catalogue()).unwrap();
+        let request = Request {
+            roots: vec![id],
+            reason: "the wrong order".to_owned(),
+            ..Request::default()
+        };
+        engine.caught_up(Duration::from_secs(5)).await;
+        let hands = world.gateway.hands();
+        let plan = engine
+            .plan_rollback(&request, &catalogue, Some(&*hands))
+            .await
+            .unwrap();
+        let proposed = engine.propose_rollback(&plan).await.unwrap();
+        let rollback: DecisionId = proposed.id.parse().unwrap();
+        let approve = Approve {
+            digest: proposed.digest.parse().unwrap(),
+            by: "olga",
+            waits: false,
+        };
+        engine.approve_rollback(rollback, approve).await.unwrap();
+        let options = CarryOptions::default();
+        let view = engine.carry_out(rollback, hands, &options).await.unwrap();
+        assert_eq!(view.state.name(), "succeeded", "{view:?}");
+        let packed = json!({ "status": "packed" });
+        assert_eq!(orders.lock().unwrap().orders["W1"].0, packed, "{plan}");
+        let record = world.record().await;
+        let cancelled = record
+            .iter()
+            .find(|one| one.node.id == id.to_string())
+            .unwrap();
+        assert_eq!(
+            content(cancelled, "before"),
+            r#"{"orders/W1":{"status":"packed"}}"#
+        );
+    }
+}
+
+#[tokio::test]
+async fn for_a_call_that_is_refused_nothing_is_read() {
+    let (world, orders, stub) = gated(LONG).await;
+    let caller = Arc::clone(&world);
+    let asks = async move { call(&caller, "cancel", &json!({ "id": "W1" })).await };
+    let asking = world.recorder.tasks().spawn(asks);
+    let held = waiting(&world, 1).await.remove(0);
+    rule(&world, &held, false).await.unwrap();
+    asking.await.unwrap();
+    assert_eq!(tools(&stub), [""; 0]);
+    assert_eq!(orders.lock().unwrap().done, [""; 0]);
+    let record = world.record().await;
+    assert_eq!(record[0].node.status, "rejected");
+    assert_eq!(
+        record[0].writes,
+        ["orders/W1"],
+        "what it would have written is known"
+    );
 }
 
 fn order() -> RecordRef {
