@@ -20,10 +20,15 @@ fn compare(from: Option<&Value>, to: Option<&Value>, at: &mut String, found: &mu
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             let gone = old.keys().filter(|name| !new.contains_key(*name));
             for name in gone.chain(new.keys()) {
+                let (was, is) = (old.get(name), new.get(name));
+                // Most members of a record are as they were, and need no name.
+                if was == is {
+                    continue;
+                }
                 let length = at.len();
                 at.push('/');
                 at.push_str(&escape(name));
-                compare(old.get(name), new.get(name), at, found);
+                compare(was, is, at, found);
                 at.truncate(length);
             }
         }
