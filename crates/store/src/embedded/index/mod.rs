@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::StoreError;
 use model::{Digest, HybridTime};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use read::Reader;
@@ -146,6 +147,8 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Else a question with a limit is parsed and planned anew each time another value is put in.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == SCHEMA {
         Ok(connection)
