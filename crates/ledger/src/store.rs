@@ -84,7 +84,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if its digest is not `ct`.
-    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError>;
+    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
+        let mut found = self.payloads(&[ct]).await?;
+        found.pop().unwrap_or(Ok(BlobState::Absent))
+    }
 
     /// Returns many payloads' ciphertexts, in the order in which they are asked for. One that is
     /// damaged says so in its place and hides none of the others. They are in memory together: who

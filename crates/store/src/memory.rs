@@ -193,14 +193,6 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
-        let state = self.state()?;
-        Ok(state
-            .payloads
-            .get(&ct)
-            .map_or(BlobState::Absent, |(_, blob)| blob.clone()))
-    }
-
     async fn payloads(
         &self,
         cts: &[Digest],

@@ -374,11 +374,6 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
-        let mut found = self.payloads(&[ct]).await?;
-        found.pop().unwrap_or(Ok(BlobState::Absent))
-    }
-
     async fn payloads(
         &self,
         cts: &[Digest],

@@ -343,10 +343,6 @@ impl Store for Mortal {
         self.store.sealing().await
     }
 
-    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
-        self.store.payload(ct).await
-    }
-
     async fn payloads(
         &self,
         cts: &[Digest],
