@@ -116,6 +116,7 @@ fn create(path: &Path) -> Result<(Connection, Mark), StoreError> {
 pub(crate) fn in_memory() -> Result<Connection, StoreError> {
     let make = || {
         let connection = Connection::open_in_memory()?;
+        plan_once(&connection)?;
         fill_schema(&connection)?;
         Ok(connection)
     };
@@ -140,6 +141,13 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10))
 }
 
+/// Has questions planned without a look at the values that are put in: else one with a limit is
+/// parsed and planned anew for each other value.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    let done = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
+    done.map(drop)
+}
+
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -147,8 +155,7 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    // Else a question with a limit is parsed and planned anew each time another value is put in.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    plan_once(&connection)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == SCHEMA {
         Ok(connection)
