@@ -2,9 +2,9 @@
 //!
 //! [`rewrite_card`] makes an agent's card point to another endpoint and nowhere else. [`Method::of`]
 //! says what a request is, [`Message`] and [`Event`] what was said, [`TaskStream`] how a stream
-//! ended, and [`Whole`] what it comes to. The two versions differ in names (`message/send` and `SendMessage`, `completed` and
-//! `TASK_STATE_COMPLETED`), in how a value says what it is (`kind`, or the name of the member that
-//! holds it), and in how a stream ends (`final`, or that it is closed).
+//! ended, and [`Whole`] what it comes to. The two versions differ in names (`message/send` and
+//! `SendMessage`, `completed` and `TASK_STATE_COMPLETED`), in how a value says what it is (`kind`, or
+//! the name of the member that holds it), and in how a stream ends (`final`, or that it is closed).
 //!
 //! *What is not done here.* No other binding is read: cards that are rewritten offer none. Nothing
 //! is translated between versions; what is not understood passes as it came.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::event::inner_of;
 use crate::import::json::{Object, quoted, write_array, write_object};
-use crate::jsonrpc::{Body, Json, Message as Envelope, read_text};
+use crate::jsonrpc::{Json, result_in};
 
 /// An answer, as far as it has come.
 #[derive(Clone, Debug)]
@@ -58,10 +58,9 @@ impl Whole {
             };
             return;
         }
-        let Ok(Body::One(Envelope::Response(response))) = read_text(data) else {
+        let Some(result) = result_in(data) else {
             return;
         };
-        let Ok(result) = response.result else { return };
         let (kind, inner, is_wrapped) = inner_of(result);
         let object = inner.object();
         match &*kind {
