@@ -88,8 +88,7 @@ impl Catalogue {
         result: Option<&Value>,
         images: &BTreeMap<String, Option<Value>>,
     ) -> Footprint {
-        let image = |uri: &str| images.get(uri).cloned();
-        self.footprint_over(server, tool, args, result, &image, true)
+        self.over_images(server, tool, args, result, images, true)
     }
 
     /// Returns the records of a call's [`footprint`](Self::footprint), and copies no image for it.
@@ -102,14 +101,27 @@ impl Catalogue {
         result: Option<&Value>,
         images: &BTreeMap<String, Option<Value>>,
     ) -> Vec<RecordRef> {
-        let image = |uri: &str| images.get(uri).cloned();
-        let found = self.footprint_over(server, tool, args, result, &image, false);
+        let found = self.over_images(server, tool, args, result, images, false);
         let touches = found.touches.into_iter();
         touches.map(|touch| touch.record).collect()
     }
 
-    /// The same as a footprint over a function that knows images; what it does not know is not in `before`. Records
-    /// may be large: unless they are wanted, `before` is filled only where the tool asks for it.
+    fn over_images(
+        &self,
+        server: &str,
+        tool: &str,
+        args: &Value,
+        result: Option<&Value>,
+        images: &BTreeMap<String, Option<Value>>,
+        wanted: bool,
+    ) -> Footprint {
+        let image = |uri: &str| images.get(uri).cloned();
+        self.footprint_over(server, tool, args, result, &image, wanted)
+    }
+
+    /// A footprint over a function that knows images; what it does not know is not in `before`.
+    /// Records may be large: unless they are wanted, `before` is filled only where the tool asks for
+    /// it.
     pub(crate) fn footprint_over(
         &self,
         server: &str,
