@@ -237,11 +237,7 @@ impl Engine {
             (closed.place, closed.sealed, content)
         });
         for (place, sealed, content) in unsealed {
-            let mut content = content?;
-            if sealed.fields.iter().any(|field| field.base.is_some()) {
-                content = self.whole(content, sealed).await?;
-            }
-            opened[place] = Some(content);
+            opened[place] = Some(self.whole(content?, sealed).await?);
         }
         Ok(())
     }
