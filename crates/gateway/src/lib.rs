@@ -29,6 +29,7 @@ mod retry;
 mod route;
 mod rpc;
 mod serve;
+mod stopped;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};

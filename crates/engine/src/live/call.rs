@@ -154,7 +154,7 @@ pub struct OwnedCall {
 }
 
 /// How a call ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended {
     /// How.
     pub outcome: Outcome,

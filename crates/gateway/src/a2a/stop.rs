@@ -1,11 +1,4 @@
-//! Tasks that nobody wants any more, because a rollback holds who asked for them: their agent is
-//! asked to stop them, and what it says of them is what is recorded.
-//!
-//! ```text
-//!   called off ──► cancel ──► it ended, this way or another ──► its state is the outcome
-//!                     │ refused, or it goes on
-//!                     └─► asked how it stands, for a while ──► unknown
-//! ```
+//! How the task of a message is [stopped], where it is the agent's.
 //!
 //! What is sent carries the headers of the message, so that the agent knows whose task it is. They
 //! are kept as long as the task is waited for, and nowhere else.
@@ -17,18 +10,15 @@ use http::{HeaderMap, Method as Verb, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use model::Outcome;
 use serde_json::json;
-use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::a2a::{Event, Method, TaskStream, Version, read_event};
 
 use crate::upstream::Endpoint;
-use crate::{Inner, passing};
+use crate::{Inner, passing, stopped};
 
 use super::shared::{Named, Waiting};
 use super::told::Told;
-
-/// How often a task that goes on is asked about.
-const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// How an agent is reached about a task of one of its callers.
 #[derive(Clone, Debug)]
@@ -45,20 +35,11 @@ pub(super) struct Way {
 impl Way {
     /// Asks the agent to stop a task. Returns the answer that says how it ended, if one does in time.
     pub(super) async fn stop(self, task: String, until: Instant) -> Option<String> {
-        let asking = async {
-            let mut answer = self.ask(Method::CancelTask, &task).await;
-            while !answer.as_deref().is_some_and(has_ended) {
-                // It may have ended before it was asked to.
-                answer = self.ask(Method::GetTask, &task).await;
-                if !answer.as_deref().is_some_and(has_ended) {
-                    sleep_until(Instant::now() + ASK_EVERY).await;
-                }
-            }
-            answer
-        };
-        timeout_at(until, asking).await.ok().flatten()
+        let cancel = self.ask(Method::CancelTask, &task);
+        stopped::end_of(until, cancel, || self.ask(Method::GetTask, &task)).await
     }
 
+    /// Returns the answer to a request about a task, if it says how that ended.
     async fn ask(&self, method: Method, task: &str) -> Option<String> {
         let mut params = json!({ "id": task });
         if let Some(tenant) = &self.tenant {
@@ -76,7 +57,8 @@ impl Way {
         let max = self.inner.options.limits.body_bytes_max;
         let answer = Limited::new(sending.await.ok()?.into_body(), max).collect();
         let answer = answer.await.ok()?.to_bytes();
-        String::from_utf8(answer.to_vec()).ok()
+        let answer = String::from_utf8(answer.to_vec()).ok();
+        answer.filter(|answer| has_ended(answer))
     }
 
     /// Stops a task that goes on by itself once its message is called off, unless it ends before.
@@ -86,18 +68,10 @@ impl Way {
         called_off: CancellationToken,
         over: CancellationToken,
     ) {
-        tokio::select! {
-            () = called_off.cancelled() => {}
-            () = over.cancelled() => return,
-        }
         let inner = Arc::clone(&self.inner);
-        if inner.recorder.stopping().is_cancelled() {
+        let stop = |until| self.stop(task.1.clone(), until);
+        let Some(answer) = stopped::once_called_off(&inner, called_off, over, stop).await else {
             return;
-        }
-        let until = Instant::now() + inner.options.timeouts.cancelled;
-        let answer = tokio::select! {
-            answer = self.stop(task.1.clone(), until) => answer,
-            () = over.cancelled() => return,
         };
         let parked = &inner.a2a.parked;
         let Some(answer) = answer else {

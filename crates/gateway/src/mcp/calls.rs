@@ -459,8 +459,8 @@ impl Calls {
         match deed {
             TaskDeed::Result => {
                 let read = CallResult::read(*json);
-                self.task_ended(task, || of_result(*json, &read, read.outcome()))
-                    .await
+                let ended = of_result(*json, &read, read.outcome());
+                self.task_ended(task, &ended).await
             }
             TaskDeed::Get | TaskDeed::Update | TaskDeed::Cancel => match Task::read(*json) {
                 Some(stands) => self.task_stands(&stands, Some(*json)).await,
@@ -474,16 +474,16 @@ impl Calls {
         task: &Task<'_>,
         json: Option<Json<'_>>,
     ) -> Result<(), RecordError> {
-        if end_of(task, json).is_none() {
-            return Ok(());
+        match end_of(task, json) {
+            Some(ended) => self.task_ended(&task.id, &ended).await,
+            None => Ok(()),
         }
-        let ended = || end_of(task, json).unwrap_or_else(|| Ended::with(Outcome::Unknown));
-        self.task_ended(&task.id, ended).await
     }
 
-    async fn task_ended(&self, task: &str, ended: impl Fn() -> Ended) -> Result<(), RecordError> {
+    /// Records how the calls ended that the server made this task of.
+    async fn task_ended(&self, task: &str, ended: &Ended) -> Result<(), RecordError> {
         for Waiting { open, .. } in self.inner.mcp.parked.take(&self.task_key(task)) {
-            open.finish(ended()).await?.durable().await?;
+            open.finish(ended.clone()).await?.durable().await?;
         }
         Ok(())
     }

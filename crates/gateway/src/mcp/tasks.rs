@@ -1,11 +1,4 @@
-//! Calls that go on as tasks: what says how they ended, and how one is stopped that nobody wants any
-//! more, because a rollback holds who asked.
-//!
-//! ```text
-//!   called off ──► tasks/cancel ──► it ended, this way or another ──► its status is the outcome
-//!                      │ refused, or it goes on
-//!                      └─► asked how it stands, for a while ──► unknown
-//! ```
+//! Calls that go on as tasks: what says how they ended, and how one is [stopped].
 //!
 //! What is asked goes to the session of the call, with its headers: a task is nobody else's.
 
@@ -15,21 +8,18 @@ use ::http::header::HeaderValue;
 use engine::live::{Ended, Open};
 use model::{Field, Media, Outcome};
 use serde_json::{Value, json};
-use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wire::jsonrpc::Json;
 use wire::mcp::http::{METHOD, NAME};
 use wire::mcp::{CallResult, Task, TaskStatus};
 
-use crate::{Inner, passing, rpc};
+use crate::{Inner, passing, rpc, stopped};
 
 use super::calls::of_result;
 use super::child::Child;
 use super::ours::{Asked, Place, ask_child, request};
 use super::shared::Key;
-
-/// How often a task that goes on is asked about.
-const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// The least id of our requests in the sessions of others: theirs begin with small numbers.
 const FIRST_ID: u64 = 1 << 50;
@@ -78,21 +68,11 @@ impl Inner {
 
     /// Asks a server to stop a task. Returns how that ended, if the server says so in time.
     async fn stop_task(&self, way: &Way, task: &str, until: Instant) -> Option<Ended> {
-        let asking = async {
-            let mut stands = self.ask_about(way, "tasks/cancel", task).await;
-            loop {
-                if let Some(ended) = self.read_end(way, task, stands.as_ref()).await {
-                    return ended;
-                }
-                // It may have ended before it was asked to.
-                stands = self.ask_about(way, "tasks/get", task).await;
-                if let Some(ended) = self.read_end(way, task, stands.as_ref()).await {
-                    return ended;
-                }
-                sleep_until(Instant::now() + ASK_EVERY).await;
-            }
+        let ask = async |method| {
+            let stands = self.ask_about(way, method, task).await;
+            self.read_end(way, task, stands.as_ref()).await
         };
-        timeout_at(until, asking).await.ok()
+        stopped::end_of(until, ask("tasks/cancel"), || ask("tasks/get")).await
     }
 
     async fn read_end(&self, way: &Way, task: &str, stands: Option<&Value>) -> Option<Ended> {
@@ -147,35 +127,19 @@ async fn watch(
     over: CancellationToken,
 ) {
     let Key::Task { task, .. } = &key else { return };
-    tokio::select! {
-        () = called_off.cancelled() => {}
-        () = over.cancelled() => return,
-    }
-    if inner.recorder.stopping().is_cancelled() {
+    let stop = |until| inner.stop_task(&way, task, until);
+    let Some(ended) = stopped::once_called_off(&inner, called_off, over, stop).await else {
         return;
-    }
-    let until = Instant::now() + inner.options.timeouts.cancelled;
-    let ended = tokio::select! {
-        ended = inner.stop_task(&way, task, until) => ended,
-        () = over.cancelled() => return,
     };
     let given_up = |waiting: &Waiting| waiting.open.called_off().is_cancelled();
     for Waiting { open, .. } in inner.mcp.parked.take_those(&key, given_up) {
         let ended = match &ended {
-            Some(ended) => again(ended),
+            Some(ended) => ended.clone(),
             None => rpc::unanswered(Outcome::Unknown, &passing::called_off().message),
         };
         // Where it cannot be written down it reads as unknown, and nobody waits for it.
         let _ = open.finish(ended).await;
     }
-}
-
-/// The same end, of another call that the server made the same task of.
-fn again(ended: &Ended) -> Ended {
-    let mut again = Ended::with(ended.outcome.clone());
-    again.output.clone_from(&ended.output);
-    again.kept.clone_from(&ended.kept);
-    again
 }
 
 /// How a call ended by what is said of its task; none if it has not, or its result is still to be
