@@ -303,15 +303,20 @@ async fn what_was_recorded_before_a_question_is_in_its_answer() {
 
 /// A store and a journal on a disk that fails as planned.
 async fn on(disk: &FaultDisk, index: &Path, options: Options) -> Recorder {
+    on_two(disk, disk, index, options).await
+}
+
+/// The same with the log on one disk and the journal on another.
+async fn on_two(data: &FaultDisk, journal: &FaultDisk, index: &Path, options: Options) -> Recorder {
     let mut open = OpenOptions::new(
         "/data",
         Arc::new(SeededEntropy::new(1)),
         Arc::new(|| NOW / 1_000_000),
     );
-    open.disk = Arc::new(disk.clone());
+    open.disk = Arc::new(data.clone());
     open.index = Some(index.join("index.sqlite"));
     let store = EmbeddedStore::open(open).unwrap();
-    let journal = FileJournal::open(Arc::new(disk.clone()), Path::new("/journal"), 1 << 20);
+    let journal = FileJournal::open(Arc::new(journal.clone()), Path::new("/journal"), 1 << 20);
     over(Arc::new(store), Some(Arc::new(journal.unwrap())), options).await
 }
 
@@ -378,18 +383,7 @@ async fn c7_c63_an_outcome_that_is_only_in_the_journal_is_known_after_a_restart(
         let (data, journal) = (FaultDisk::default(), FaultDisk::default());
         let started = async |data: &FaultDisk, journal: &FaultDisk| {
             let index = tempfile::tempdir().unwrap();
-            let mut open = OpenOptions::new(
-                "/data",
-                Arc::new(SeededEntropy::new(1)),
-                Arc::new(|| NOW / 1_000_000),
-            );
-            open.disk = Arc::new(data.clone());
-            open.index = Some(index.path().join("index.sqlite"));
-            let store = EmbeddedStore::open(open).unwrap();
-            let journal =
-                FileJournal::open(Arc::new(journal.clone()), Path::new("/journal"), 1 << 20);
-            let journal: Arc<dyn Journal> = Arc::new(journal.unwrap());
-            (over(Arc::new(store), Some(journal), quiet()).await, index)
+            (on_two(data, journal, index.path(), quiet()).await, index)
         };
         let (recorder, _index) = started(&data, &journal).await;
         // From here on nothing reaches the log any more.
@@ -419,16 +413,7 @@ async fn c7_c63_an_outcome_that_is_only_in_the_journal_is_known_after_a_restart(
 async fn c11_c53_while_the_disk_is_full_tools_stop_and_models_go_on_and_all_is_counted() {
     let (disk, index) = (FaultDisk::default(), tempfile::tempdir().unwrap());
     let data = FaultDisk::default();
-    let mut open = OpenOptions::new(
-        "/data",
-        Arc::new(SeededEntropy::new(1)),
-        Arc::new(|| NOW / 1_000_000),
-    );
-    open.disk = Arc::new(data.clone());
-    open.index = Some(index.path().join("index.sqlite"));
-    let store = EmbeddedStore::open(open).unwrap();
-    let journal = FileJournal::open(Arc::new(disk), Path::new("/journal"), 1 << 20).unwrap();
-    let recorder = over(Arc::new(store), Some(Arc::new(journal)), quiet()).await;
+    let recorder = on_two(&data, &disk, index.path(), quiet()).await;
     end(
         tool(&recorder, agent("ada"), "{}").await.unwrap(),
         said("ok"),

@@ -1,12 +1,12 @@
 //! What follows from a write through the database: found, taken back or announced, and over once
 //! it is put back.
 
-use engine::undo::{Approve, CarryOptions, Include, Request};
+use engine::undo::{Include, Request};
 use model::DecisionId;
 use serde_json::{Value, json};
 
 use super::support_mcp::World;
-use super::undo::{Shared, world};
+use super::undo::{Shared, carry, world};
 
 /// Calls a tool as an agent, in a run of its own, for the reason that it names.
 async fn call(world: &World, agent: &str, tool: &str, cause: Option<DecisionId>) -> DecisionId {
@@ -73,16 +73,7 @@ async fn c4_what_followed_through_a_record_is_in_every_view_of_it_and_ends_with_
         .map(|affected| affected.decision)
         .collect();
     assert_eq!(affected, [wrong, looked, acted], "{plan}");
-    let proposed = engine.propose_rollback(&plan).await.unwrap();
-    let rollback: DecisionId = proposed.id.parse().unwrap();
-    let approve = Approve {
-        digest: proposed.digest.parse().unwrap(),
-        by: "olga",
-        waits: false,
-    };
-    engine.approve_rollback(rollback, approve).await.unwrap();
-    let options = CarryOptions::default();
-    let view = engine.carry_out(rollback, hands, &options).await.unwrap();
+    let view = carry(&world, &plan).await;
     assert_eq!(
         (view.state.name(), status(&orders)),
         ("succeeded", json!("open"))

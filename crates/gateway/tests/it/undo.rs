@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use engine::undo::plan::{
     Act, Affected, Fate, Fields, HttpCall, Incident, Plan, PutBack, RecordRef, Step, ToolCall,
 };
+use engine::undo::view::RollbackView;
 use engine::undo::{Approve, CarryOptions, Catalogue, Cause, Hands, HandsError, Request};
 use engine::{Engine, ManualClock, SeededEntropy, live};
 use gateway::McpServer;
@@ -118,6 +119,21 @@ pub(crate) async fn world() -> (World, Shared, Stub) {
     let server = McpServer::Http(stub.endpoint("/mcp"));
     let world = World::with_catalogue(server, CATALOGUE, live::Options::default()).await;
     (world, orders, stub)
+}
+
+/// Carries a plan out that somebody approves.
+pub(crate) async fn carry(world: &World, plan: &Plan) -> RollbackView {
+    let engine = world.recorder.engine();
+    let proposed = engine.propose_rollback(plan).await.unwrap();
+    let rollback: DecisionId = proposed.id.parse().unwrap();
+    let approve = Approve {
+        digest: proposed.digest.parse().unwrap(),
+        by: "olga",
+        waits: false,
+    };
+    engine.approve_rollback(rollback, approve).await.unwrap();
+    let (hands, options) = (world.gateway.hands(), CarryOptions::default());
+    engine.carry_out(rollback, hands, &options).await.unwrap()
 }
 
 async fn call(world: &World, tool: &str, arguments: &Value) -> DecisionId {
@@ -247,16 +263,7 @@ async fn of_a_call_that_waited_the_rollback_restores_what_it_met_when_it_went_ou
             .plan_rollback(&request, &catalogue, Some(&*hands))
             .await
             .unwrap();
-        let proposed = engine.propose_rollback(&plan).await.unwrap();
-        let rollback: DecisionId = proposed.id.parse().unwrap();
-        let approve = Approve {
-            digest: proposed.digest.parse().unwrap(),
-            by: "olga",
-            waits: false,
-        };
-        engine.approve_rollback(rollback, approve).await.unwrap();
-        let options = CarryOptions::default();
-        let view = engine.carry_out(rollback, hands, &options).await.unwrap();
+        let view = carry(&world, &plan).await;
         assert_eq!(view.state.name(), "succeeded", "{view:?}");
         let packed = json!({ "status": "packed" });
         assert_eq!(orders.lock().unwrap().orders["W1"].0, packed, "{plan}");
@@ -318,7 +325,6 @@ fn one(field: &str, value: &str) -> Fields {
 async fn c46_a_rollback_goes_over_the_same_servers_and_its_calls_are_recorded() {
     let (world, orders, _stub) = world().await;
     let id = call(&world, "cancel", &json!({ "id": "W1" })).await;
-    let engine = world.recorder.engine().clone();
     let put = Act::PutBack(PutBack {
         resource: order(),
         restore: tool(
@@ -353,17 +359,7 @@ async fn c46_a_rollback_goes_over_the_same_servers_and_its_calls_are_recorded() 
         steps: vec![step(1, put), step(2, refund)],
         ..Plan::default()
     };
-    let proposed = engine.propose_rollback(&plan).await.unwrap();
-    let rollback: DecisionId = proposed.id.parse().unwrap();
-    let approve = Approve {
-        digest: proposed.digest.parse().unwrap(),
-        by: "olga",
-        waits: false,
-    };
-    engine.approve_rollback(rollback, approve).await.unwrap();
-    let hands = world.gateway.hands();
-    let options = CarryOptions::default();
-    let view = engine.carry_out(rollback, hands, &options).await.unwrap();
+    let view = carry(&world, &plan).await;
     assert_eq!(view.state.name(), "succeeded", "{view:?}");
     {
         let orders = orders.lock().unwrap();

@@ -231,26 +231,24 @@ fn of_many_runs_those_are_forgotten_that_were_observed_longest_ago() {
     });
     let run = |n: usize| RunId::new(n as u64 + 1, [0; 10]);
     let says = |n: usize| format!("run number {n} is about the order O-{:04}", 1_000 + n);
-    let ask = |tracer: &mut Tracer, step: usize, n: usize| {
-        let text = says(n);
-        let items = [Item {
+    fn item(text: &str) -> Item<'_> {
+        Item {
             role: Role::User,
-            text: &text,
+            text,
             asked: &[],
             call_id: None,
-        }];
+        }
+    }
+    let ask = |tracer: &mut Tracer, step: usize, n: usize| {
+        let text = says(n);
+        let items = [item(&text)];
         let mut seen = Seen::new(id(step), run(n), "a", Kind::Inference);
         seen.history = History::Sent(&items);
         tracer.observe(&seen);
     };
     let known = |tracer: &Tracer, n: usize| {
         let text = says(n);
-        let items = [Item {
-            role: Role::User,
-            text: &text,
-            asked: &[],
-            call_id: None,
-        }];
+        let items = [item(&text)];
         tracer.continues(&items).is_some_and(|(of, _)| of == run(n))
     };
     // The first is observed again and again, the others once.
