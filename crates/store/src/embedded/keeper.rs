@@ -8,7 +8,7 @@ use ledger::{Entropy, KeyState, StoreError, SubjectKey};
 use model::SubjectId;
 
 use super::index::{Reader, open_reader};
-use super::keys::{LogKeys, Slot};
+use super::keys::{LogKeys, Slot, UNSYNCED_MAX};
 use super::seal::Sealer;
 use super::shared::{Reply, Shared, ToKeys, ToSeal};
 use crate::error::{again, unavailable};
@@ -79,9 +79,15 @@ fn keep(shared: &Shared, keys: &[(SubjectId, SubjectKey)]) -> Result<(), StoreEr
         return Ok(());
     }
     let fresh: Vec<(SubjectId, &SubjectKey)> = fresh.into_iter().collect();
-    slots
-        .add(&*shared.disk, &fresh)
-        .map_err(|e| unkept(shared, e))
+    for fresh in fresh.chunks(UNSYNCED_MAX) {
+        if slots.is_full(fresh.len()) {
+            slots.sync().map_err(|e| broken(shared, &e))?;
+        }
+        slots
+            .add(&*shared.disk, fresh)
+            .map_err(|e| unkept(shared, e))?;
+    }
+    Ok(())
 }
 
 /// Destroys a key, then scrubs what it opens. Each step can be done again.

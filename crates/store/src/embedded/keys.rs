@@ -5,13 +5,13 @@
 //! What a disk keeps of overwritten blocks (snapshots, copies on write, wear levelling) is beyond
 //! a file; the document on the format says so.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger::{Entropy, KeyState, SigningKey, StoreError, SubjectKey, VerifyingKey};
 use model::SubjectId;
+use rustc_hash::FxHashMap;
 
 use super::segment::{VERSION, u32_at};
 use crate::disk::{self, Disk, DiskFile, How};
@@ -21,6 +21,10 @@ pub(crate) const HEADER: usize = 16;
 pub(crate) const SLOT: usize = 64;
 const MAGIC: &[u8; 8] = b"RSCNDKEY";
 const FILE: &str = "subjects.keys";
+
+/// New slots that are written without a sync between, at most: so many at the end of the file may be
+/// only in memory when a process ends, and are written again by the next one.
+pub(crate) const UNSYNCED_MAX: usize = 4_096;
 
 /// What a slot says of its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +85,10 @@ impl Slot {
 pub(crate) struct SubjectKeys {
     file: Option<Arc<dyn DiskFile>>,
     path: PathBuf,
-    slots: HashMap<SubjectId, (u32, Option<Slot>)>,
+    slots: FxHashMap<SubjectId, (u32, Option<Slot>)>,
     count: u32,
+    /// New slots since the last sync.
+    unsynced: usize,
 }
 
 impl SubjectKeys {
@@ -94,8 +100,9 @@ impl SubjectKeys {
         let mut keys = Self {
             file: None,
             path: path.clone(),
-            slots: HashMap::new(),
+            slots: FxHashMap::default(),
             count: 0,
+            unsynced: 0,
         };
         let how = if mend { How::Write } else { How::Read };
         let file = match disk.open(&path, how) {
@@ -119,6 +126,7 @@ impl SubjectKeys {
         }
         let slots = bytes[HEADER..length].chunks(SLOT);
         let count = slots.len();
+        keys.slots.reserve(count);
         for (place, slot) in slots.enumerate() {
             match Slot::decode(slot) {
                 (Some(subject), state) => {
@@ -134,9 +142,13 @@ impl SubjectKeys {
             keys.count = place as u32 + 1;
         }
         if mend {
-            // Slots of a process that ended before its sync, or because it failed.
-            let again = file.write_at(0, &bytes[..HEADER + keys.count as usize * SLOT]);
+            // Slots of a process that ended before its sync, or because it failed. One that was
+            // being destroyed is no new one: what says so is written again when that is finished.
+            let end = HEADER + keys.count as usize * SLOT;
+            let from = end.saturating_sub(UNSYNCED_MAX * SLOT).max(HEADER);
+            let again = file.write_at(0, &bytes[..HEADER]);
             again
+                .and_then(|()| file.write_at(from as u64, &bytes[from..end]))
                 .and_then(|()| file.sync())
                 .and_then(|()| disk.sync_dir(dir))
                 .map_err(|e| unavailable(format!("sync `{}`", path.display()), e))?;
@@ -204,7 +216,8 @@ impl SubjectKeys {
         Ok(())
     }
 
-    /// Writes slots for subjects that have none, with one write. Durable after [`Self::sync`].
+    /// Writes slots for subjects that have none, with one write. Durable after [`Self::sync`], which
+    /// comes first where the file [is full](Self::is_full) of what was not synced.
     pub(crate) fn add(
         &mut self,
         disk: &dyn Disk,
@@ -221,6 +234,7 @@ impl SubjectKeys {
             self.slots.insert(*subject, (self.count, Some(Slot::Kept)));
             self.count += 1;
         }
+        self.unsynced += keys.len();
         Ok(())
     }
 
@@ -235,8 +249,17 @@ impl SubjectKeys {
         Ok(file)
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| file.sync())
+    /// Whether so many new slots want a sync before them.
+    pub(crate) const fn is_full(&self, count: usize) -> bool {
+        self.unsynced + count > UNSYNCED_MAX
+    }
+
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            file.sync()?;
+        }
+        self.unsynced = 0;
+        Ok(())
     }
 }
 
