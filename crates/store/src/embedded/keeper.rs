@@ -176,6 +176,8 @@ pub(crate) fn seal(shared: &Arc<Shared>, mut sealer: Sealer, entropy: &Arc<dyn E
                     Err(error) => Err(again(error)),
                 });
             }
+            // Without it the next opening takes longer, and that is all.
+            let _ = shared.log.note();
         }
         if let Some(refused) = sealer.refused() {
             let _ = shared.refused.set(refused);

@@ -11,9 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ledger::StoreError;
 
 use super::many::Near;
+use super::noted::{self, Noted};
 use super::segment::{
     BadHeader, HEAD, HEADER, Head, Header, OFFSETS_HEADER, Offsets, Scanned, VERSION, Window,
-    offsets_name, scan, scan_above, segment_name, segment_number,
+    offsets_name, scan, scan_above, scan_after, segment_name, segment_number,
 };
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
@@ -25,6 +26,7 @@ pub(crate) struct Log {
     dir: PathBuf,
     segments: RwLock<Vec<Arc<Segment>>>,
     durable: AtomicU64,
+    noted: Noted,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,9 @@ pub(crate) enum Opening {
     Mend,
     /// To look: nothing is written, and a torn tail is left out.
     Look,
-    /// To read every record that is durable once more, with its checksum: as [`Self::Look`], and
+    /// To look, and to trust no note of where records are: those of the last segment are all read.
+    Check,
+    /// To read every record that is durable once more, with its checksum: as [`Self::Check`], and
     /// what is below the floor is not read twice for it.
     ReadAll,
 }
@@ -120,6 +124,7 @@ impl Log {
         let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(numbers.len());
         let mut next = 0;
         let mut tail = Tail::default();
+        let mut noted = Noted::default();
         for (place, &number) in numbers.iter().enumerate() {
             let last = place + 1 == numbers.len();
             let path = dir.join(segment_name(number));
@@ -146,8 +151,17 @@ impl Log {
                 _ => return Err(damaged(&path, "byte 0".to_owned(), Some(next))),
             }
             let segment = if last {
+                let known = match why {
+                    Opening::Mend | Opening::Look => {
+                        noted::read(&*disk, dir, (number, next), &*opened)
+                    }
+                    Opening::Check | Opening::ReadAll => None,
+                };
+                if let Some(last) = known.as_ref().and_then(|known| known.offsets.last()) {
+                    noted = Noted::found(number, *last);
+                }
                 let (segment, end) =
-                    open_last(opened, &path, number, next, floor, why, &mut notices)?;
+                    open_last(opened, &path, number, next, floor, why, known, &mut notices)?;
                 tail.end = end;
                 segment
             } else {
@@ -162,6 +176,7 @@ impl Log {
             dir: dir.to_owned(),
             segments: RwLock::new(segments),
             durable: AtomicU64::new(next),
+            noted,
         };
         if let Some(last) = next.checked_sub(1) {
             let record = log.read(last, 1, usize::MAX)?.pop();
@@ -258,6 +273,35 @@ impl Log {
         Ok(())
     }
 
+    /// Notes where the records of the segment that grows are, if much came since that was noted
+    /// last, so that whoever opens it next need not read all of it.
+    pub(crate) fn note(&self) -> io::Result<()> {
+        let mut noted = self.noted.lock();
+        let segment = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            segments.last().cloned()
+        };
+        let Some(segment) = segment else {
+            return Ok(());
+        };
+        // A copy, since whoever appends waits for nobody's disk but its own.
+        let offsets = match &*segment
+            .offsets
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            Where::Live(offsets) => {
+                let last = offsets.last().copied().unwrap_or_default();
+                noted.is_due(segment.number, last).then(|| offsets.clone())
+            }
+            Where::Sealed { .. } => None,
+        };
+        let place = (segment.number, segment.first);
+        offsets.map_or(Ok(()), |offsets| {
+            noted.note(&*self.disk, &self.dir, place, offsets)
+        })
+    }
+
     /// Begins a new segment; the one before is sealed with an offset file.
     pub(crate) fn roll(&self, tail: &mut Tail) -> Result<(), AppendError> {
         let number = tail.segment + 1;
@@ -288,6 +332,7 @@ impl Log {
                 Where::Sealed { .. } => None,
             };
             if let Some(offsets) = offsets {
+                let mut noted = self.noted.lock();
                 let sealed = seal(
                     &*self.disk,
                     &self.dir,
@@ -298,6 +343,7 @@ impl Log {
                 )
                 .map_err(|e| full("seal a segment", e))?;
                 *write(&segment.offsets) = sealed;
+                noted.forget(&*self.disk, &self.dir, segment.number);
             }
         }
         let create = || {
@@ -414,6 +460,10 @@ fn unfinished(
     Ok(true)
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different part of what is known of a segment"
+)]
 fn open_last(
     file: Arc<dyn DiskFile>,
     path: &Path,
@@ -421,12 +471,15 @@ fn open_last(
     first: u64,
     floor: u64,
     why: Opening,
+    known: Option<Scanned>,
     notices: &mut Vec<String>,
 ) -> Result<(Segment, u64), StoreError> {
     let mend = why == Opening::Mend;
     let scanned = match why {
         Opening::ReadAll => scan_above(&*file, first, floor),
-        Opening::Mend | Opening::Look => scan(&*file, first),
+        Opening::Mend | Opening::Look | Opening::Check => {
+            scan_after(&*file, first, known.unwrap_or_else(Scanned::nothing))
+        }
     };
     let mut scanned = scanned.map_err(|e| reading(path, e))?;
     let good = first + scanned.offsets.len() as u64;

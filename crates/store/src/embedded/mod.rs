@@ -24,6 +24,7 @@ pub(crate) mod keys;
 mod log;
 mod many;
 pub(crate) mod marks;
+mod noted;
 mod open;
 mod options;
 pub(crate) mod pack;

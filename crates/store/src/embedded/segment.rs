@@ -165,10 +165,25 @@ pub(crate) struct Scanned {
     pub(crate) proven: u64,
 }
 
+impl Scanned {
+    /// Nothing yet: the place where the first record begins.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            end: HEADER as u64,
+            ..Self::default()
+        }
+    }
+}
+
 /// Reads records from the end of the header on, as long as they are right and in order.
 pub(crate) fn scan(file: &dyn DiskFile, first: u64) -> io::Result<Scanned> {
+    scan_after(file, first, Scanned::nothing())
+}
+
+/// As [`scan`], from where another scan ended.
+pub(crate) fn scan_after(file: &dyn DiskFile, first: u64, known: Scanned) -> io::Result<Scanned> {
     let length = file.len()?;
-    let mut found = walk(file, first, length, 0)?;
+    let mut found = walk(file, first, length, 0, known)?;
     if found.bad {
         let next = first + found.offsets.len() as u64;
         found.proven = proven_after(file, found.end, length, next)?;
@@ -180,7 +195,7 @@ pub(crate) fn scan(file: &dyn DiskFile, first: u64) -> io::Result<Scanned> {
 /// then: here they need only be whole and in order. If anything is not, the scan begins again with
 /// checksums, so that what it says of a bad place does not depend on this.
 pub(crate) fn scan_above(file: &dyn DiskFile, first: u64, again: u64) -> io::Result<Scanned> {
-    let found = walk(file, first, file.len()?, again)?;
+    let found = walk(file, first, file.len()?, again, Scanned::nothing())?;
     if found.bad || found.partial > 0 {
         return scan(file, first);
     }
@@ -189,12 +204,14 @@ pub(crate) fn scan_above(file: &dyn DiskFile, first: u64, again: u64) -> io::Res
 
 /// Goes from record to record as long as they are in order, and, from sequence number `checked`
 /// on, right.
-fn walk(file: &dyn DiskFile, first: u64, length: u64, checked: u64) -> io::Result<Scanned> {
-    let mut found = Scanned {
-        end: HEADER as u64,
-        ..Scanned::default()
-    };
-    let mut window = Window::new(HEADER as u64);
+fn walk(
+    file: &dyn DiskFile,
+    first: u64,
+    length: u64,
+    checked: u64,
+    mut found: Scanned,
+) -> io::Result<Scanned> {
+    let mut window = Window::new(found.end);
     loop {
         let bytes = window.at(file, found.end)?;
         let next = first + found.offsets.len() as u64;
@@ -367,6 +384,11 @@ pub(crate) fn segment_name(number: u32) -> String {
 
 pub(crate) fn offsets_name(number: u32) -> String {
     format!("seg-{number:05}.off")
+}
+
+/// The name of a note of where records are, as long as the segment grows.
+pub(crate) fn noted_name(number: u32) -> String {
+    format!("seg-{number:05}.part")
 }
 
 /// The number in a segment's name; none for other names.

@@ -48,7 +48,7 @@ pub(crate) fn open_segments(
     let why = if check.options.full {
         Opening::ReadAll
     } else {
-        Opening::Look
+        Opening::Check
     };
     match Log::open(disk, &dir, floor, why) {
         Ok(recovered) => {

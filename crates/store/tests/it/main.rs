@@ -6,6 +6,7 @@ mod crash;
 mod index;
 mod journal;
 mod kill;
+mod noted;
 mod open;
 mod support;
 mod tamper;
