@@ -71,16 +71,18 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// What a call leaves with the provider: itself, and what it certainly told the model of.
+    /// What a call leaves with the provider: itself, and what it certainly told the model of. A
+    /// result under the id of its call was told, whether or not the answer depends on it.
     pub(super) fn of(
         decision: DecisionId,
         told: &[Cause],
         without: impl IntoIterator<Item = DecisionId>,
     ) -> Self {
-        let told = told
-            .iter()
-            .filter(|cause| cause.strength == Strength::Certain && !names_repair(cause))
-            .map(|cause| cause.decision);
+        let was_told = |cause: &&Cause| {
+            let certain = cause.strength == Strength::Certain;
+            (certain || cause.evidence == Evidence::CallId) && !names_repair(cause)
+        };
+        let told = told.iter().filter(was_told).map(|cause| cause.decision);
         let had: HashSet<DecisionId> = told.take(HELD_MAX).chain([decision]).collect();
         Self {
             had: had.into_iter().collect(),
@@ -124,13 +126,17 @@ impl Runs {
         let mut settled: HashSet<DecisionId> = HashSet::new();
         let mut fresh = |held: &Held, into: &mut Vec<DecisionId>| {
             settled.extend(&held.without);
-            let before = into.len();
+            let mut holds = false;
             for had in &held.had {
-                if rescinded(*had) && settled.insert(*had) {
-                    into.push(*had);
+                if !settled.contains(had) && rescinded(*had) {
+                    holds = true;
+                    // A later turn may hold it too, and the first is where it has to go.
+                    if !into.contains(had) {
+                        into.push(*had);
+                    }
                 }
             }
-            into.len() > before
+            holds
         };
         if let Some(held) = continues
             .conversation

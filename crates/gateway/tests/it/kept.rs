@@ -120,6 +120,29 @@ async fn c43_a_rescinded_answer_that_the_provider_keeps_is_continued_no_more() {
 }
 
 #[tokio::test]
+async fn c43_a_rescinded_answer_some_turns_back_is_taken_out_where_it_was_given() {
+    let scripts = vec![
+        says("r-1", "Hello, this is the desk."),
+        says("r-2", WRONG),
+        says("r-3", &format!("As I said: {WRONG}")),
+        says("r-4", "W8 is on its way."),
+    ];
+    let (desk, stub) = Desk::open(scripts).await;
+    send(&desk, asks(None, json!("Hello."))).await;
+    let wrong = send(&desk, asks(Some("r-1"), json!("What about W7?"))).await;
+    send(&desk, asks(Some("r-2"), json!("Are you sure?"))).await;
+    desk.decisions(3).await;
+    rescind(&desk, &wrong).await;
+    send(&desk, asks(Some("r-3"), json!("And W8?"))).await;
+    let body = sent(&stub);
+    assert_eq!(body["previous_response_id"], "r-1");
+    let texts = texts(&body);
+    assert_eq!((texts.len(), &*texts[2]), (5, "Are you sure?"));
+    assert!(texts[1].starts_with("[Rescinded: this message"));
+    assert!(!body.to_string().contains(WRONG));
+}
+
+#[tokio::test]
 async fn c43_calls_that_the_provider_keeps_stay_legal_pairs() {
     let call = json!({ "type": "function_call", "id": "fc-1", "call_id": "call_1",
         "name": "refund", "arguments": "{\"order\":\"W7\",\"times\":2}" });
