@@ -176,7 +176,7 @@ impl Inner {
             .runs()
             .stale(caller, |decision| self.rescinded.knows(decision));
         let Some(stale) = stale else {
-            return self.repair_sent(place, layout, layout, None);
+            return self.repair_sent(place, (layout, layout), &[], None);
         };
         let run = place.run.id;
         self.rescinded.reached(stale.decisions.iter().copied(), run);
@@ -184,13 +184,12 @@ impl Inner {
         if let Some(body) = self.written_out(layout, &stale).await
             && let Ok(whole) = Layout::read(layout.api(), body.as_bytes())
         {
-            noted = self.repair_sent(place, layout, &whole, None)?;
+            noted = self.repair_sent(place, (layout, &whole), &stale.decisions, None)?;
         }
         if noted.is_none() {
             noted = self.repair_told(place, layout, &stale)?;
         }
-        if let Some(noted) = &mut noted {
-            noted.repaired.taken.extend(&stale.decisions);
+        if let Some(noted) = &noted {
             // What the agent named it does continue, and no more than that.
             for cause in &mut place.causes {
                 if noted.repaired.taken.contains(&cause.decision) {
@@ -215,13 +214,15 @@ impl Inner {
         let own: Option<&Arc<Marks>> = own;
         let told: Option<Repair> = own.and_then(|marks| tell(layout, marks, &stale.decisions));
         let Some(told) = told else {
+            // Not told of, so it is not done with: the next request is to tell of it.
             metrics::counter!("rescind_contexts_unchecked_total").increment(1);
-            return self.repair_sent(place, layout, layout, None);
+            return self.repair_sent(place, (layout, layout), &[], None);
         };
         let Ok(with_note) = Layout::read(layout.api(), &told.body) else {
-            return self.repair_sent(place, layout, layout, None);
+            return self.repair_sent(place, (layout, layout), &[], None);
         };
-        self.repair_sent(place, layout, &with_note, Some(told.replaced))
+        let both = (layout, &with_note);
+        self.repair_sent(place, both, &stale.decisions, Some(told.replaced))
     }
 
     /// The request with the turns in it that the provider is not to be asked for; none where they

@@ -102,12 +102,13 @@ pub(super) fn is_repair(cause: &Cause) -> bool {
 
 impl Inner {
     /// Takes what is rescinded out of a request as it is `sent`; none where it holds nothing of it
-    /// and nothing was `told` in it either.
+    /// and nothing was `told` in it either. `stale` is what the request is free of by that although
+    /// its provider keeps it: found in the request, hidden behind something else that is, or told.
     pub(super) fn repair_sent(
         &self,
         place: &Place,
-        asked: &Layout<'_>,
-        sent: &Layout<'_>,
+        (asked, sent): (&Layout<'_>, &Layout<'_>),
+        stale: &[DecisionId],
         told: Option<Vec<Replaced>>,
     ) -> Result<Option<Noted>, RecordError> {
         let sets = self.rescinded.marks(place.run.id);
@@ -122,14 +123,17 @@ impl Inner {
         };
         repair.replaced.extend(told.into_iter().flatten());
         metrics::counter!("rescind_contexts_repaired_total").increment(1);
-        let set = set_digest(&place.agent, &repair.replaced);
-        let taken: HashSet<DecisionId> = repair.replaced.iter().map(|cut| cut.decision).collect();
-        self.rescinded.reached(taken.iter().copied(), place.run.id);
+        let found: HashSet<DecisionId> = repair.replaced.iter().map(|cut| cut.decision).collect();
+        let mut hidden = stale.to_vec();
+        hidden.retain(|decision| !found.contains(decision));
+        let set = set_digest(&place.agent, &repair.replaced, &hidden);
         let known = self.repairs().0.get(&(place.run.id, set)).copied();
         let (decision, events, payload) = match known {
             Some(decision) => (decision, Vec::new(), None),
-            None => self.record_repair(place, asked, &repair)?,
+            None => self.record_repair(place, asked, &repair, &hidden)?,
         };
+        let taken: HashSet<DecisionId> = found.into_iter().chain(hidden).collect();
+        self.rescinded.reached(taken.iter().copied(), place.run.id);
         self.repairs().0.put((place.run.id, set), decision);
         Ok(Some(Noted {
             repaired: Repaired {
@@ -147,6 +151,7 @@ impl Inner {
         place: &Place,
         layout: &Layout<'_>,
         repair: &Repair,
+        hidden: &[DecisionId],
     ) -> Result<(DecisionId, Vec<Event>, Option<Ciphertext>), RecordError> {
         let at = self.engine.next_time();
         let decision = DecisionId::new(at.millis(), ledger::entropy::draw(&*self.engine.entropy));
@@ -161,17 +166,22 @@ impl Inner {
                 })
             })
             .collect();
-        let text = json!({
+        let mut text = json!({
             "after": { "bytes": repair.body.len(), "sha256": hex(&repair.body) },
             "api": layout.api().name(),
             "before": { "bytes": layout.text().len(), "sha256": hex(layout.text().as_bytes()) },
             "replaced": replaced,
         });
+        if !hidden.is_empty() {
+            let hidden: Vec<String> = hidden.iter().map(DecisionId::to_string).collect();
+            text["hidden"] = json!(hidden);
+        }
         let kept = vec![(Field::Asked, Media::Json, Cow::Owned(text.to_string()))];
         let kept = self.recordable(kept);
         let envelope = place.run.envelope();
         let (sealed, payload) = self.seal(&envelope, begun, &kept, None)?;
-        let taken: BTreeSet<DecisionId> = repair.replaced.iter().map(|cut| cut.decision).collect();
+        let found = repair.replaced.iter().map(|cut| &cut.decision);
+        let taken: BTreeSet<DecisionId> = found.chain(hidden).copied().collect();
         // The repair depends on them; who is sent it depends on them no more. So the way from one
         // to the other is not a certain one.
         let mut causes: Vec<Cause> = taken
@@ -227,10 +237,11 @@ impl Inner {
 }
 
 /// The same things taken out of the same agent's history, wherever in it they stand.
-fn set_digest(agent: &str, replaced: &[Replaced]) -> Digest {
+fn set_digest(agent: &str, replaced: &[Replaced], hidden: &[DecisionId]) -> Digest {
     let mut lines: Vec<String> = replaced
         .iter()
         .map(|cut| format!("{} {} {}", cut.decision, cut.what.name(), cut.by))
+        .chain(hidden.iter().map(|decision| format!("{decision} hidden")))
         .collect();
     lines.sort_unstable();
     let mut parts = vec![agent.as_bytes(), b"\0"];

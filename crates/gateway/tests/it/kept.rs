@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::live;
-use model::DecisionId;
+use engine::live::{self, Call, Caller, Ended, What};
+use model::{ClassSource, DecisionId, EffectClass, Environment, Field, Media, Outcome};
 use serde_json::{Value, json};
 use store::MemoryStore;
 
@@ -257,4 +257,85 @@ async fn c43_what_a_provider_keeps_is_known_after_a_restart() {
     let last = asks(Some("r-3"), json!("Thank you."));
     send(&desk, last.clone()).await;
     assert_eq!(stub.seen().pop().unwrap().body, last.as_bytes());
+}
+
+#[tokio::test]
+async fn c43_what_went_with_something_else_is_not_taken_out_again_after_a_restart() {
+    let store = Arc::new(MemoryStore::default());
+    let arguments = "{\"order\":\"W7\",\"times\":2}";
+    let call = json!({ "type": "function_call", "id": "fc-1", "call_id": "call_1",
+        "name": "refund", "arguments": arguments });
+    let stub = Stub::start(vec![
+        answers("r-1", json!([call])),
+        says("r-2", "That is arranged."),
+        says("r-3", "W8 is on its way."),
+        says("r-3", "W8 is on its way."),
+        says("r-4", "You are welcome."),
+    ])
+    .await;
+    let open = || {
+        Desk::over(
+            store.clone(),
+            None,
+            live::Options::default(),
+            options(&[&stub]),
+        )
+    };
+    let desk = open().await;
+    let asked = send(&desk, asks(None, json!("Refund W7."))).await;
+    let called = refund(&desk, arguments).await;
+    let result = json!([{ "type": "function_call_output", "call_id": "call_1", "output": "W7 was refunded" }]);
+    send(&desk, asks(Some("r-1"), result)).await;
+    desk.decisions(3).await;
+    // The result goes with the answer that asked for the call, under that one's name.
+    rescind(&desk, &asked).await;
+    rescind(&desk, &called).await;
+    let third = asks(Some("r-2"), json!("And W8?"));
+    send(&desk, third.clone()).await;
+    let before = stub.seen().pop().unwrap().body;
+    let all = desk.decisions(5).await;
+    let repair = all.iter().find(|view| view.node.kind == "context-repair");
+    let told: Value = serde_json::from_str(kept(repair.unwrap(), "asked")).unwrap();
+    let replaced = told["replaced"].as_array().unwrap();
+    assert!(replaced.iter().all(|cut| cut["decision"] == *asked));
+    assert_eq!(told["hidden"], json!([called]));
+    drop(desk);
+
+    let desk = open().await;
+    desk.clock.set(NOW + 1_000_000);
+    desk.recorder.recalled().await;
+    send(&desk, third).await;
+    assert_eq!(stub.seen().pop().unwrap().body, before);
+    let last = asks(Some("r-3"), json!("Thank you."));
+    send(&desk, last.clone()).await;
+    assert_eq!(stub.seen().pop().unwrap().body, last.as_bytes());
+}
+
+/// The tool call that the last answer asked for, carried out.
+async fn refund(desk: &Desk, arguments: &str) -> String {
+    let begun = desk.recorder.begin(Call {
+        caller: Caller::default(),
+        what: What::ToolCall {
+            server: "desk",
+            tool: "refund",
+            arguments,
+            class: EffectClass::Compensable,
+            by: ClassSource::Catalogue,
+            call_id: None,
+        },
+        asked: (Media::Json, arguments),
+        environment: Environment::default(),
+        touches: None,
+    });
+    let mut open = begun.await.unwrap();
+    open.durable().await.unwrap();
+    let decision = open.decision().to_string();
+    let result = json!({ "content": [{ "type": "text", "text": "W7 was refunded" }] });
+    let ended = Ended {
+        output: "W7 was refunded".to_owned(),
+        kept: vec![(Field::Result, Media::Json, result.to_string())],
+        ..Ended::with(Outcome::Succeeded)
+    };
+    open.finish(ended).await.unwrap().durable().await.unwrap();
+    decision
 }
