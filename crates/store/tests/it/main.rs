@@ -8,5 +8,6 @@ mod journal;
 mod kill;
 mod noted;
 mod open;
+mod payloads;
 mod support;
 mod tamper;
