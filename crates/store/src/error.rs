@@ -75,7 +75,8 @@ pub(crate) fn again(error: &StoreError) -> StoreError {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with all its sources, as text.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

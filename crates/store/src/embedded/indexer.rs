@@ -44,6 +44,8 @@ impl Indexer {
             for each in work {
                 match each {
                     ToIndex::Group(group) => groups.push(group),
+                    // Without groups it is the log that is read, from the watermark on.
+                    ToIndex::Again => {}
                     ToIndex::Rebuild(reply) => rebuilds.push(reply),
                 }
             }
@@ -58,10 +60,7 @@ impl Indexer {
     }
 
     fn tell(&self, error: Option<StoreError>) {
-        let failed = error.map(|error| {
-            let source = std::error::Error::source(&error).map(|s| format!(": {s}"));
-            format!("{error}{}", source.unwrap_or_default())
-        });
+        let failed = error.map(Arc::new);
         let size = self.writer.mark().size;
         self.shared.indexed.send_replace(Indexed { size, failed });
     }
@@ -215,7 +214,12 @@ fn write(
     blobs: &[Blob],
     position: (u32, u64),
 ) -> Result<(), StoreError> {
-    writer
-        .take(items, blobs, position)
-        .map_err(|e| unavailable("write the index", e))
+    writer.take(items, blobs, position).map_err(|error| {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            let path = Path::new(writer.connection().path().unwrap_or_default());
+            let path = path.parent().unwrap_or(path).to_owned();
+            return StoreError::Full { path };
+        }
+        unavailable("write the index", error)
+    })
 }

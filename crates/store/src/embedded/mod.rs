@@ -63,7 +63,7 @@ pub(crate) use self::options::Paths;
 pub(crate) use self::seal::broken_tile;
 use self::shared::{Answer, Reply, Request, Shared, ToIndex, ToKeys, ToSeal};
 use crate::disk::Guard;
-use crate::error::unavailable;
+use crate::error::{chain, unavailable};
 use crate::worker::Worker;
 
 pub use options::{Clock, Continue, Indexing, OpenOptions};
@@ -320,7 +320,7 @@ impl Store for EmbeddedStore {
         notices.extend(
             indexed
                 .failed
-                .map(|why| format!("the index stands still: {why}")),
+                .map(|why| format!("the index stands still: {}", chain(&*why))),
         );
         Ok(StoreStatus {
             durable: self.shared.log.durable(),
@@ -338,12 +338,13 @@ impl Store for EmbeddedStore {
     async fn wait_indexed(&self, size: u64) -> Result<(), StoreError> {
         self.shared.check_open()?;
         let mut indexed = self.shared.indexed.subscribe();
+        let mut tried = false;
         loop {
             let now = indexed.borrow_and_update().clone();
             if now.size >= size {
                 return Ok(());
             }
-            self.shared.index_stands(&now, size)?;
+            self.shared.index_stands(&now, size, &mut tried)?;
             self.shared.to_index.hurry();
             indexed.changed().await.map_err(|_| StoreError::Closed)?;
         }

@@ -18,7 +18,7 @@ use super::options::{Indexing, Paths};
 use super::pack::Packs;
 use super::witness::WitnessBox;
 use crate::disk::Disk;
-use crate::error::{again, unavailable};
+use crate::error::{again, chain, unavailable};
 use crate::worker::Queue;
 
 /// How somebody waits for an answer.
@@ -63,8 +63,8 @@ impl std::fmt::Debug for Shared {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Indexed {
     pub(crate) size: u64,
-    /// Why it is not moving, if it is not.
-    pub(crate) failed: Option<String>,
+    /// Why it is not moving, if it is not. Whoever waits for it has it tried again first.
+    pub(crate) failed: Option<Arc<StoreError>>,
 }
 
 /// A batch that waits to be appended.
@@ -98,6 +98,8 @@ impl Group {
 #[derive(Debug)]
 pub(crate) enum ToIndex {
     Group(Arc<Group>),
+    /// Tries again what failed: somebody waits for it.
+    Again,
     Rebuild(Reply<u64>),
 }
 
@@ -258,23 +260,38 @@ impl Shared {
     /// Waits for the index. Only for threads of the store.
     pub(crate) fn wait_indexed_blocking(&self, size: u64) -> Result<(), StoreError> {
         let mut indexed = self.indexed.subscribe();
-        self.to_index.hurry();
+        let mut tried = false;
         loop {
             let now = indexed.borrow_and_update().clone();
             if now.size >= size {
                 return Ok(());
             }
-            self.index_stands(&now, size)?;
+            self.index_stands(&now, size, &mut tried)?;
             self.to_index.hurry();
-            std::thread::park_timeout(std::time::Duration::from_millis(1));
+            while matches!(indexed.has_changed(), Ok(false)) {
+                self.check_open()?;
+                std::thread::park_timeout(std::time::Duration::from_millis(1));
+            }
         }
     }
 
-    /// Why there is no use in waiting for the index, if so.
-    pub(crate) fn index_stands(&self, now: &Indexed, size: u64) -> Result<(), StoreError> {
+    /// Why there is no use in waiting for the index, if so. An index that failed is tried again
+    /// once for each who waits, since what kept it, such as a full disk, may be over.
+    pub(crate) fn index_stands(
+        &self,
+        now: &Indexed,
+        size: u64,
+        tried: &mut bool,
+    ) -> Result<(), StoreError> {
         let doing = || format!("wait for {size} leaves in the index");
         if let Some(why) = &now.failed {
-            return Err(unavailable(doing(), why.clone()));
+            if !std::mem::replace(tried, true) && self.to_index.force(0, ToIndex::Again).is_ok() {
+                return Ok(());
+            }
+            return Err(match &**why {
+                full @ StoreError::Full { .. } => again(full),
+                why => unavailable(doing(), chain(why)),
+            });
         }
         if size > self.log.durable() {
             let have = self.log.durable();

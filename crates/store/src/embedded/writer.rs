@@ -16,7 +16,7 @@ use super::log::{AppendError, Tail};
 use super::segment::Head;
 use super::shared::{Answer, Group, Request, Shared, ToIndex, ToSeal};
 use crate::admit::{Admitted, Known, Staged, admit};
-use crate::error::again;
+use crate::error::{again, chain};
 
 /// The most that is written at once, in bytes.
 const GROUP_LEN: usize = 4 << 20;
@@ -186,7 +186,7 @@ impl Writer {
                 "append while the index stands still",
                 indexed
                     .failed
-                    .unwrap_or_else(|| "it is far behind".to_owned()),
+                    .map_or_else(|| "it is far behind".to_owned(), |why| chain(&*why)),
             ));
         }
         Ok(())

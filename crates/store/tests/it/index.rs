@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ledger::conformance::sample::Maker;
-use ledger::{Batch, Direction, Leaf, Store};
+use ledger::{Batch, Direction, Leaf, Store, StoreError};
 use model::{DecisionId, Strength};
 use store::EmbeddedStore;
 
@@ -51,6 +51,44 @@ async fn effects_that_come_one_by_one_are_found_like_those_that_come_together() 
     assert_eq!(effects(&store, cause).await, [first, second]);
     same_when_rebuilt(&store).await;
     assert_eq!(effects(&store, cause).await, [first, second]);
+    store.close().await.unwrap();
+}
+
+async fn stands_still(store: &EmbeddedStore) -> bool {
+    let notices = store.status().await.unwrap().notices;
+    notices.iter().any(|notice| notice.contains("stands still"))
+}
+
+#[tokio::test]
+async fn an_index_that_could_not_be_written_is_tried_again_by_who_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = in_dir(dir.path());
+    let store = EmbeddedStore::open(options).unwrap();
+    let mut make = Maker::default();
+    let (run, subject) = (make.run(), make.subject());
+    play(&store, vec![make.open(run, subject)]).await;
+
+    // Somebody else's hand on the file stands for a disk that takes nothing.
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON decision BEGIN SELECT RAISE(FAIL, 'no'); END";
+    let file = rusqlite::Connection::open(dir.path().join("index/default.sqlite")).unwrap();
+    file.execute_batch(refuse).unwrap();
+    let decision = make.decision();
+    let batch = Batch {
+        leaves: vec![make.propose(decision, run, "a", &[])],
+        payloads: Vec::new(),
+    };
+    store.append(batch).await.unwrap();
+    for _ in 0..2 {
+        let error = store.wait_indexed(2).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    }
+    assert!(stands_still(&store).await);
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    store.wait_indexed(2).await.unwrap();
+    assert_eq!(store.rows(&[decision]).await.unwrap().len(), 1);
+    assert!(!stands_still(&store).await);
+    same_when_rebuilt(&store).await;
     store.close().await.unwrap();
 }
 
