@@ -24,6 +24,7 @@ use crate::{Engine, EngineError};
 use super::act::{Did, Doing};
 use super::came::{Came, came_of};
 use super::hands::{Cause, Hands};
+use super::hold::Whose;
 use super::pen::{Entry, Pen, key_of};
 use super::rollback::{Attempt, Known, Rollback, Said};
 use super::view::StepState;
@@ -283,7 +284,9 @@ impl Carrier {
         if let Act::Hold { agents } = &act {
             let by = hold::holder(&self.rollback);
             for agent in agents {
-                self.engine.holds.hold(agent, &by, self.rollback.run);
+                self.engine
+                    .holds
+                    .hold(agent, Whose::Rollback, &by, self.rollback.run);
             }
         }
         let doing = Doing {
@@ -348,7 +351,7 @@ impl Carrier {
         let on = &self.steps[&n];
         if let Act::Resume { agents } = &on.step.act {
             for agent in agents {
-                self.engine.holds.release(agent);
+                self.engine.holds.release(agent, Whose::Rollback);
             }
         }
         if let (Some(heard), Some((decision, head))) = (&self.options.heard, on.decision) {

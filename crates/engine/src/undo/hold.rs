@@ -1,7 +1,8 @@
 //! Quarantine: agents that get no work until a rule or a person releases them.
 //!
 //! That an agent is held is a *verdict* in the record, and that it is released another, so that it
-//! is known again after a restart. The check and the entry of a call are one step under one lock:
+//! is known again after a restart. A person and a rollback hold an agent each by themselves: the end
+//! of a rollback does not release whom a person holds. The check and the entry of a call are one step under one lock:
 //! a call is either in flight when its agent is held, and is waited for, or it is refused.
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +45,7 @@ pub(crate) struct Holds {
 
 #[derive(Debug, Default)]
 struct Inner {
-    held: BTreeMap<String, Held>,
+    held: Book,
     flights: HashMap<DecisionId, Flying>,
     /// Whether the record was asked who is held.
     known: bool,
@@ -58,10 +59,65 @@ struct Flying {
     called_off: CancellationToken,
 }
 
-#[derive(Clone, Debug)]
+/// Who keeps an agent from work.
+#[derive(Clone, Debug, Default)]
 struct Held {
+    person: Option<Holder>,
+    rollback: Option<Holder>,
+}
+
+#[derive(Clone, Debug)]
+struct Holder {
     by: String,
     run: RunId,
+}
+
+/// Whose word it is that an agent is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Person,
+    Rollback,
+}
+
+impl Held {
+    const fn slot(&mut self, whose: Whose) -> &mut Option<Holder> {
+        match whose {
+            Whose::Person => &mut self.person,
+            Whose::Rollback => &mut self.rollback,
+        }
+    }
+
+    fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.rollback.iter().chain(&self.person)
+    }
+
+    /// Whose hold a person ends: first that of a person, and without one the rollback's.
+    const fn released_first(&self) -> Whose {
+        match self.person {
+            Some(_) => Whose::Person,
+            None => Whose::Rollback,
+        }
+    }
+}
+
+/// Who is held, by agent.
+#[derive(Debug, Default)]
+struct Book(BTreeMap<String, Held>);
+
+impl Book {
+    fn hold(&mut self, agent: &str, whose: Whose, holder: Holder) {
+        let held = self.0.entry(agent.to_owned()).or_default();
+        *held.slot(whose) = Some(holder);
+    }
+
+    fn release(&mut self, agent: &str, whose: Whose) {
+        if let Some(held) = self.0.get_mut(agent) {
+            *held.slot(whose) = None;
+            if held.holders().next().is_none() {
+                self.0.remove(agent);
+            }
+        }
+    }
 }
 
 impl Holds {
@@ -79,11 +135,10 @@ impl Holds {
         called_off: &CancellationToken,
     ) -> Result<(), (String, String)> {
         let mut inner = self.lock();
-        if !inner.held.is_empty() {
-            for agent in [Some(agent), to].into_iter().flatten() {
-                if let Some(held) = inner.held.get(agent) {
-                    return Err((agent.to_owned(), held.by.clone()));
-                }
+        for agent in [Some(agent), to].into_iter().flatten() {
+            let held = inner.held.0.get(agent);
+            if let Some(holder) = held.and_then(|held| held.holders().next()) {
+                return Err((agent.to_owned(), holder.by.clone()));
             }
         }
         let flying = Flying {
@@ -108,7 +163,7 @@ impl Holds {
     pub(crate) fn leave(&self, decision: DecisionId) {
         let mut inner = self.lock();
         inner.flights.remove(&decision);
-        let waited_for = !inner.held.is_empty();
+        let waited_for = !inner.held.0.is_empty();
         drop(inner);
         if waited_for {
             self.landed.notify_waiters();
@@ -120,13 +175,13 @@ impl Holds {
         self.lock().flights.contains_key(&decision)
     }
 
-    pub(super) fn hold(&self, agent: &str, by: &str, run: RunId) {
+    pub(super) fn hold(&self, agent: &str, whose: Whose, by: &str, run: RunId) {
         let by = by.to_owned();
-        self.lock().held.insert(agent.to_owned(), Held { by, run });
+        self.lock().held.hold(agent, whose, Holder { by, run });
     }
 
-    pub(super) fn release(&self, agent: &str) {
-        self.lock().held.remove(agent);
+    pub(super) fn release(&self, agent: &str, whose: Whose) {
+        self.lock().held.release(agent, whose);
     }
 
     /// Waits until calls in flight of these agents have ended, or `patience` is over. Returns how
@@ -163,10 +218,12 @@ impl Engine {
     pub async fn held(&self) -> Result<Vec<QuarantinedView>, EngineError> {
         self.learn_holds().await?;
         let inner = self.holds.lock();
-        let held = inner.held.iter().map(|(agent, held)| QuarantinedView {
-            agent: agent.clone(),
-            by: held.by.clone(),
-            run: held.run.to_string(),
+        let held = inner.held.0.iter().flat_map(|(agent, held)| {
+            held.holders().map(|holder| QuarantinedView {
+                agent: agent.clone(),
+                by: holder.by.clone(),
+                run: holder.run.to_string(),
+            })
         });
         Ok(held.collect())
     }
@@ -182,26 +239,34 @@ impl Engine {
         let (mut pen, opening) = Pen::in_new_run(self, HOLD, by_hand()).await?;
         let mut entries = vec![opening];
         entries.extend(pen.held(agent, by)?);
-        self.holds.hold(agent, by, pen.run());
+        self.holds.hold(agent, Whose::Person, by, pen.run());
         self.append_entries(entries).await
     }
 
-    /// Releases an agent.
+    /// Releases an agent. Of one that a person and a rollback hold, the person's word ends first,
+    /// and the rollback still holds it.
     ///
     /// # Errors
     /// [`UndoError::NotHeld`], [`EngineError::Store`].
     pub async fn release(&self, agent: &str, by: &str) -> Result<(), EngineError> {
         crate::erase::check_words("name of who decides", by)?;
         self.learn_holds().await?;
-        if !self.holds.lock().held.contains_key(agent) {
+        let whose = self
+            .holds
+            .lock()
+            .held
+            .0
+            .get(agent)
+            .map(Held::released_first);
+        let Some(whose) = whose else {
             let agent = agent.to_owned();
             return Err(UndoError::NotHeld { agent }.into());
-        }
+        };
         let (mut pen, opening) = Pen::in_new_run(self, RELEASE, by_hand()).await?;
         let mut entries = vec![opening];
         entries.extend(pen.released(agent, by)?);
         self.append_entries(entries).await?;
-        self.holds.release(agent);
+        self.holds.release(agent, whose);
         Ok(())
     }
 
@@ -212,7 +277,8 @@ impl Engine {
         }
         let size = self.store.status().await?.durable;
         self.store.wait_indexed(size).await?;
-        let mut held = BTreeMap::new();
+        let mut held = Book::default();
+        let mut rollbacks: HashMap<RunId, Option<DecisionId>> = HashMap::new();
         for index in self.store.events_named(&["proposed"]).await? {
             let Body::Proposed { proposal, .. } = self.event(index).await?.body else {
                 continue;
@@ -221,29 +287,34 @@ impl Engine {
             else {
                 continue;
             };
-            match verb {
-                _ if proposal.kind != Kind::Verdict => {}
-                HOLD => {
-                    let by = proposal.agent.name;
-                    let run = proposal.run;
-                    held.insert(agent.to_owned(), Held { by, run });
-                }
-                RELEASE => {
-                    held.remove(agent);
-                }
-                _ => {}
+            if proposal.kind != Kind::Verdict || !matches!(verb, HOLD | RELEASE) {
+                continue;
             }
-        }
-        // Who holds as part of a rollback is named by the rollback.
-        for held in held.values_mut().filter(|held| held.by == AGENT) {
-            if let Some(id) = self.rollback_of(held.run).await? {
-                held.by = id.to_string();
+            let (by, run) = (proposal.agent.name, proposal.run);
+            let rollback = match rollbacks.get(&run) {
+                Some(known) => *known,
+                None if by == AGENT => self.rollback_of(run).await?,
+                None => None,
+            };
+            rollbacks.insert(run, rollback);
+            let whose = rollback.map_or(Whose::Person, |_| Whose::Rollback);
+            if verb == HOLD {
+                // Who holds as part of a rollback is named by the rollback.
+                let by = rollback.map_or(by, |id| id.to_string());
+                held.hold(agent, whose, Holder { by, run });
+            } else if let Some(known) = held.0.get(agent) {
+                let whose = rollback.map_or(known.released_first(), |_| whose);
+                held.release(agent, whose);
             }
         }
         let mut inner = self.holds.lock();
         if !inner.known {
             // What was held meanwhile is newer.
-            held.append(&mut inner.held);
+            for (agent, newer) in std::mem::take(&mut inner.held.0) {
+                let known = held.0.entry(agent).or_default();
+                known.person = newer.person.or(known.person.take());
+                known.rollback = newer.rollback.or(known.rollback.take());
+            }
             inner.held = held;
             inner.known = true;
         }

@@ -1,6 +1,6 @@
 //! One rollback after another: order, failure, conflict, overlap, quarantine.
 
-use engine::undo::view::StepState;
+use engine::undo::view::{QuarantinedView, StepState};
 use engine::undo::{CarryOptions, UndoError};
 use model::{Body, Status};
 use recover::plan::{Conflict, RecordRef, ToolCall};
@@ -423,6 +423,52 @@ async fn c29_a_held_agent_gets_no_work_until_it_is_released() {
     assert!(refused.unwrap_err().to_string().contains("by olga"));
     let none = engine.release("nobody", "olga").await.unwrap_err();
     assert_eq!(none.to_string(), "agent `nobody` is not held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c29_whom_a_person_holds_stays_held_when_a_rollback_ends() {
+    let (scene, world) = (scene().await, world());
+    let who = |held: Vec<QuarantinedView>| -> Vec<String> {
+        let held = held
+            .into_iter()
+            .map(|held| format!("{} {}", held.agent, held.by));
+        held.collect()
+    };
+    scene.engine.hold("billing", "olga").await.unwrap();
+    let id = approved(&scene.engine, &plan_of(&scene, Tells::Key)).await;
+    world.fail("restore", Fault::Refused);
+    let few = CarryOptions {
+        tries: 1,
+        ..options()
+    };
+    let hands = Arc::new(world.clone());
+    scene.engine.carry_out(id, hands, &few).await.unwrap();
+    // A person releases what persons hold, and only then what the rollback holds.
+    scene.engine.hold("orders", "carla").await.unwrap();
+    scene.engine.release("orders", "carla").await.unwrap();
+    let all = [
+        format!("billing {id}"),
+        "billing olga".to_owned(),
+        format!("orders {id}"),
+    ];
+    assert_eq!(who(scene.engine.held().await.unwrap()), all);
+    let engine = engine_over(Arc::clone(scene.engine.store())).await;
+    assert_eq!(
+        who(engine.held().await.unwrap()),
+        all,
+        "in the next process"
+    );
+
+    let hands = Arc::new(world.clone());
+    let view = scene.engine.retry_rollback(id, "olga", hands, &few).await;
+    assert_eq!(view.unwrap().state, State::Succeeded);
+    assert_eq!(who(scene.engine.held().await.unwrap()), ["billing olga"]);
+    let refused = begin(&scene.recorder, "billing", EffectClass::Read, &[]).await;
+    assert!(refused.unwrap_err().to_string().contains("by olga"));
+    let engine = engine_over(Arc::clone(scene.engine.store())).await;
+    assert_eq!(who(engine.held().await.unwrap()), ["billing olga"]);
+    engine.release("billing", "olga").await.unwrap();
+    assert!(engine.held().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
