@@ -454,11 +454,11 @@ impl Engine {
         self.rollback(id).await
     }
 
-    /// Tries again what failed of a rollback that has ended. What is done already is not done
-    /// again.
+    /// Tries again what failed of a rollback that has ended, or goes on with one that was broken off
+    /// and that nobody carries out. What is done already is not done again.
     ///
     /// # Errors
-    /// [`UndoError::State`] if it has not failed; otherwise as [`carry_out`](Self::carry_out).
+    /// [`UndoError::State`] if it has not failed, or is under way; otherwise as [`carry_out`](Self::carry_out).
     pub async fn retry_rollback(
         &self,
         id: DecisionId,
@@ -470,18 +470,22 @@ impl Engine {
         let verb = "retried";
         let under_way = UnderWay::enter(&self.undo, id, verb)?;
         let one_at_a_time = self.undo.approving.lock().await;
-        let rollback = Rollback::load(self, id).await?;
-        if rollback.state() != view::State::Failed {
-            let state = rollback.state().name();
+        let mut rollback = Rollback::load(self, id).await?;
+        let state = rollback.state();
+        if state != view::State::Failed && !state.goes_on() {
+            let state = state.name();
             return Err(UndoError::State { id, state, verb }.into());
         }
         self.check_approved(&rollback)?;
-        if let Some((first, what)) = self.overlapping(&rollback).await? {
-            return Err(UndoError::Overlaps { first, what }.into());
+        // What was broken off goes on as the attempt that it is.
+        if !state.goes_on() {
+            if let Some((first, what)) = self.overlapping(&rollback).await? {
+                return Err(UndoError::Overlaps { first, what }.into());
+            }
+            Pen::of(self, &rollback).retry(&rollback, by).await?;
+            rollback = Rollback::load(self, id).await?;
         }
-        Pen::of(self, &rollback).retry(&rollback, by).await?;
         drop(one_at_a_time);
-        let rollback = Rollback::load(self, id).await?;
         Carrier::new(self, rollback, hands, options.clone())
             .await?
             .carry()

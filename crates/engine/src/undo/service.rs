@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ledger::Remedy;
 use model::DecisionId;
 use recover::{Catalogue, Plan};
 use tokio_util::task::TaskTracker;
@@ -91,7 +92,8 @@ impl Service {
         let service = self.clone();
         let carrying = self.tasks.spawn(async move {
             let hands = Arc::clone(&service.hands);
-            service.engine.carry_out(id, hands, &service.options).await
+            let carried = service.engine.carry_out(id, hands, &service.options).await;
+            service.goes_on_after(carried)
         });
         if !waits {
             return Ok(approved);
@@ -102,7 +104,7 @@ impl Service {
         }
     }
 
-    /// Tries again what failed; `options` say what a person found out about parked steps.
+    /// Tries again what failed, or goes on with what was broken off; `options` say what a person found out about parked steps.
     ///
     /// # Errors
     /// As [`Engine::retry_rollback`].
@@ -115,10 +117,8 @@ impl Service {
         let (service, by) = (self.clone(), by.to_owned());
         let retrying = self.tasks.spawn(async move {
             let hands = Arc::clone(&service.hands);
-            service
-                .engine
-                .retry_rollback(id, &by, hands, &options)
-                .await
+            let retried = service.engine.retry_rollback(id, &by, hands, &options);
+            service.goes_on_after(retried.await)
         });
         match retrying.await {
             Ok(retried) => retried,
@@ -143,14 +143,41 @@ impl Service {
 
     /// Goes on, in the background, with what an earlier process did not end.
     pub fn resume(&self) {
+        self.go_on(0);
+    }
+
+    /// A rollback that the store broke off is gone on with once the store takes something again.
+    fn goes_on_after<T>(&self, carried: Result<T, EngineError>) -> Result<T, EngineError> {
+        if carried.as_ref().is_err_and(passes) {
+            self.go_on(1);
+        }
+        carried
+    }
+
+    /// Goes on, in the background, with every rollback that was approved and has not ended: at once,
+    /// or after the `nth` pause, and again after each failure of the store that may pass.
+    fn go_on(&self, mut nth: u32) {
         let service = self.clone();
         self.tasks.spawn(async move {
-            let hands = Arc::clone(&service.hands);
-            // What cannot go on now says so in the record, and can be gone on with by hand.
-            let _ = service
-                .engine
-                .resume_rollbacks(hands, &service.options)
-                .await;
+            loop {
+                if nth > 0 {
+                    tokio::time::sleep(service.options.pause(nth)).await;
+                }
+                if service.tasks.is_closed() {
+                    return;
+                }
+                let hands = Arc::clone(&service.hands);
+                let resumed = service.engine.resume_rollbacks(hands, &service.options);
+                let waits = match resumed.await {
+                    // What cannot go on now says so in the record, and can be gone on with by hand.
+                    Ok(resumed) => resumed.iter().any(|one| one.as_ref().is_err_and(passes)),
+                    Err(error) => passes(&error),
+                };
+                if !waits {
+                    return;
+                }
+                nth = nth.saturating_add(1);
+            }
         });
     }
 
@@ -160,6 +187,11 @@ impl Service {
             .plan_rollback(request, catalogue, Some(hands))
             .await
     }
+}
+
+/// Whether a failure may pass by itself, such as a disk without space.
+fn passes(error: &EngineError) -> bool {
+    matches!(error, EngineError::Store(error) if error.remedy() == Remedy::Retry)
 }
 
 fn view(plan: &Plan) -> Result<PlanView, EngineError> {

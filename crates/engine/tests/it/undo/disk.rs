@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use engine::Clock as _;
 use engine::live::InOutage;
+use engine::undo::Service;
+use ledger::StoreError;
 use store::fault::{Fault, FaultDisk, Loss};
 use store::{EmbeddedStore, FileJournal, OpenOptions, worker};
 
@@ -224,6 +226,46 @@ fn c44_a_store_that_dies_at_any_operation_of_a_rollback_changes_nothing() {
             Tells::Nothing => assert!(tally.parked * 10 <= tally.points, "{tally}"),
             _ => assert_eq!(tally.parked, 0, "{tally}"),
         }
+    }
+}
+
+#[test]
+fn c75_a_rollback_that_met_a_full_disk_goes_on_when_there_is_space() {
+    let (base, id) = approved_on_disk(Tells::Key);
+    for by_hand in [false, true] {
+        let (disk, index) = (base.copied(), tempfile::tempdir().unwrap());
+        let world = world();
+        process(async {
+            let process = Process::start(&disk, index.path()).await.unwrap();
+            let engine = &process.engine;
+            let hands = || Recorded::over(world.clone(), process.recorder.clone());
+            disk.fill();
+            let full = engine.carry_out(id, hands(), &quick()).await.unwrap_err();
+            let no_space = matches!(full, EngineError::Store(StoreError::Full { .. }));
+            assert!(no_space, "{full}");
+            let tasks = process.recorder.tasks().clone();
+            let service = Service::new(engine.clone(), hands(), Arc::default(), tasks);
+            let service = service.with_options(quick());
+            if by_hand {
+                disk.free_space();
+                service.retry(id, "olga", quick()).await.unwrap();
+            } else {
+                service.resume();
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                assert!(engine.rollback(id).await.unwrap().state.goes_on());
+                disk.free_space();
+                while engine.rollback(id).await.unwrap().state.goes_on() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let view = engine.rollback(id).await.unwrap();
+            assert_eq!(view.state, State::Succeeded, "{}", told(&view));
+            let state = words(&world.state()).replace(r#"{"undo":true}"#, "{}");
+            assert_eq!(state, RIGHT);
+            process.stop().await;
+        });
     }
 }
 
