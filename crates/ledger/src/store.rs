@@ -145,6 +145,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn runs(&self, page: Page) -> Result<Vec<RunRow>, StoreError>;
 
+    /// Returns the runs that were recorded here under a name, newest first, with their names, at
+    /// most `limit`. Of runs that share a name the newest comes first; those that were imported are
+    /// left out, whatever they are called.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn named_runs(&self, limit: u64) -> Result<Vec<(String, RunId)>, StoreError>;
+
     /// Returns for each origin the run that was imported from exactly it, wholly or in part.
     ///
     /// # Errors

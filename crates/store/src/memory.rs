@@ -244,6 +244,10 @@ impl Store for MemoryStore {
         Ok(self.state()?.index.runs(page))
     }
 
+    async fn named_runs(&self, limit: u64) -> Result<Vec<(String, RunId)>, StoreError> {
+        Ok(self.state()?.index.named_runs(limit))
+    }
+
     async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
         let state = self.state()?;
         let found = origins.iter().map(|origin| state.index.imported(origin));

@@ -175,6 +175,19 @@ impl Projection {
         cut(runs.into_iter(), page).map(Run::shown).collect()
     }
 
+    pub(crate) fn named_runs(&self, limit: u64) -> Vec<(String, RunId)> {
+        let runs = self.runs(Page {
+            skip: 0,
+            limit: u64::MAX,
+        });
+        let own = runs.into_iter().map(|row| row.keys);
+        let own = own.filter(|keys| keys.origin.is_none());
+        let named = own.filter_map(|keys| Some((keys.external?, keys.run)));
+        named
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect()
+    }
+
     pub(crate) fn run_row(&self, run: RunId) -> Option<RunRow> {
         self.runs.get(&run).map(Run::shown)
     }

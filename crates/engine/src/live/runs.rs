@@ -14,7 +14,7 @@ use model::{RunId, SubjectId};
 use super::call::Caller;
 use super::kept::{Answered, Held};
 use crate::record::Envelope;
-use crate::{Engine, EngineError, Page};
+use crate::{Engine, EngineError};
 
 /// Runs, and names of runs, that are remembered; the least used are forgotten first.
 const RUNS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
@@ -25,7 +25,7 @@ const ANSWERS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 /// Conversations of providers that are remembered.
 const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// How many of the newest runs are known by name after a start.
+/// How many runs are known by name after a start, the newest of those that have one.
 const LOADED: u64 = 4_096;
 
 /// A run that calls can be recorded in.
@@ -107,13 +107,11 @@ impl Runs {
         };
         let durable = engine.store().status().await?.durable;
         engine.store().wait_indexed(durable).await?;
-        let mut rows = engine.store().runs(Page::first(LOADED)).await?;
+        let mut named = engine.store().named_runs(LOADED).await?;
         // The newest of a name wins.
-        rows.reverse();
-        for row in rows {
-            if let (Some(external), None) = (row.keys.external, row.keys.origin) {
-                runs.by_name.put(external, row.keys.run);
-            }
+        named.reverse();
+        for (name, run) in named {
+            runs.by_name.put(name, run);
         }
         Ok(runs)
     }

@@ -139,6 +139,36 @@ pub(super) async fn lists_runs_newest_first(store: &dyn Store) {
     );
 }
 
+pub(super) async fn lists_named_runs_newest_first(store: &dyn Store) {
+    let mut make = Maker::default();
+    let runs: Vec<_> = (0..5).map(|_| make.run()).collect();
+    let subject = make.subject();
+    let imported = Origin {
+        file: Digest([4; 32]),
+        format: "openai-chat".to_owned(),
+        part: None,
+    };
+    let names = [Some("a"), None, Some("b"), Some("theirs"), Some("a")];
+    let leaves = runs.iter().zip(names).map(|(run, name)| {
+        make.leaf(Body::RunOpened {
+            external: name.map(str::to_owned),
+            origin: (name == Some("theirs")).then(|| imported.clone()),
+            run: *run,
+            sealed: None,
+            subject,
+        })
+    });
+    let leaves: Vec<_> = leaves.collect();
+    store.append(batch(leaves)).await.expect("appends");
+    settle(store).await;
+    let all = store.named_runs(9).await.expect("answers");
+    let named = |name: &str, place: usize| (name.to_owned(), runs[place]);
+    let own = [named("a", 4), named("b", 2), named("a", 0)];
+    assert_eq!(all, own, "newest first, a name twice, no imported run");
+    let newest = store.named_runs(1).await.expect("answers");
+    assert_eq!(newest, own[..1], "no more than asked for");
+}
+
 pub(super) async fn lists_decisions_in_order(store: &dyn Store) {
     let mut make = Maker::default();
     let runs = [make.run(), make.run()];

@@ -33,6 +33,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     on(&new, index::waits_for_the_index_but_not_for_ever).await;
     on(&new, index::knows_the_heads_of_streams).await;
     on(&new, index::lists_runs_newest_first).await;
+    on(&new, index::lists_named_runs_newest_first).await;
     on(&new, index::lists_decisions_in_order).await;
     on(&new, index::finds_events_by_decision_subject_and_name).await;
     on(&new, index::reads_many_decisions_at_once).await;

@@ -451,6 +451,10 @@ impl Store for EmbeddedStore {
         self.ask(move |index| index.runs(page)).await
     }
 
+    async fn named_runs(&self, limit: u64) -> Result<Vec<(String, RunId)>, StoreError> {
+        self.ask(move |index| index.named_runs(limit)).await
+    }
+
     async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
         let origins = origins.to_vec();
         self.ask(move |index| {

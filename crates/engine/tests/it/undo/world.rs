@@ -370,6 +370,10 @@ impl Store for Mortal {
         self.store.runs(page).await
     }
 
+    async fn named_runs(&self, limit: u64) -> Result<Vec<(String, RunId)>, StoreError> {
+        self.store.named_runs(limit).await
+    }
+
     async fn imported(&self, origins: &[Origin]) -> Result<Vec<Option<RunRow>>, StoreError> {
         self.store.imported(origins).await
     }

@@ -24,7 +24,7 @@ pub(crate) use write::{Blob, Item, Writer};
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, EDGE_LEN, ct_key, kind_code, part_key, signed, status_of, touch_key};
+use super::write::{
+    Blob, EDGE_LEN, USUAL, ct_key, kind_code, part_key, signed, status_of, touch_key,
+};
 use crate::prefix::{IdRange, is_id_part};
 
 type Sql<T> = rusqlite::Result<T>;
@@ -84,6 +86,18 @@ impl Reader<'_> {
             self.complete(run)?;
         }
         Ok(runs)
+    }
+
+    pub(crate) fn named_runs(&self, limit: u64) -> Sql<Vec<(String, RunId)>> {
+        self.0
+            .prepare_cached(
+                "SELECT external, id FROM run WHERE external IS NOT NULL AND file IS NULL \
+                 ORDER BY first DESC LIMIT ?1",
+            )?
+            .query_map([signed(limit)], |row| {
+                Ok((row.get(0)?, RunId::from_bytes(row.get(1)?)))
+            })?
+            .collect()
     }
 
     pub(crate) fn run(&self, id: RunId) -> Sql<Option<RunRow>> {
@@ -211,15 +225,25 @@ impl Reader<'_> {
     }
 
     pub(crate) fn events_named<T: AsRef<str>>(&self, names: &[T]) -> Sql<Vec<u64>> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT seq FROM named WHERE code = (SELECT code FROM word WHERE what = ?1) UNION ALL \
-             SELECT first FROM decision WHERE code = (SELECT code FROM word WHERE what = ?1)",
-        )?;
         let names: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
         let mut seqs = Vec::new();
-        for name in names {
+        let mut take = |sql: &str, name: &str| -> Sql<()> {
+            let mut statement = self.0.prepare_cached(sql)?;
             for seq in statement.query_map([name], |row| unsigned(row, 0))? {
                 seqs.push(seq?);
+            }
+            Ok(())
+        };
+        for name in names {
+            take(
+                "SELECT seq FROM named WHERE code = (SELECT code FROM word WHERE what = ?1)",
+                name,
+            )?;
+            if USUAL.contains(&name) {
+                take(
+                    "SELECT first FROM decision WHERE code = (SELECT code FROM word WHERE what = ?1)",
+                    name,
+                )?;
             }
         }
         seqs.sort_unstable();

@@ -2,12 +2,14 @@ CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value ANY) STRICT, WITHOUT RO
 CREATE TABLE event (id BLOB NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE stream (id BLOB NOT NULL PRIMARY KEY, head BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE word (what TEXT NOT NULL PRIMARY KEY, code INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Which events have which name; not those that begin a decision under a usual name (`begun`,
+-- `reconstructed`), whose rows of `decision` have it.
 CREATE TABLE named (
   code INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (code, seq)
 ) STRICT, WITHOUT ROWID;
 -- In the order of the log. What follows from a decision's first event stands here alone: its stream,
--- its name, its payload and its causes (each 16 bytes of id and a byte of kind and strength) have
--- rows of their own only from the second event on.
+-- its usual name, its payload and its causes (each 16 bytes of id and a byte of kind and strength)
+-- have rows of their own only from the second event on.
 CREATE TABLE decision (
   first INTEGER NOT NULL PRIMARY KEY, id BLOB NOT NULL UNIQUE, event BLOB NOT NULL,
   run BLOB NOT NULL, agent TEXT NOT NULL, version TEXT, kind TEXT NOT NULL, name TEXT,
@@ -28,6 +30,8 @@ CREATE TABLE run (
   external TEXT, file BLOB, format TEXT, part TEXT, subject BLOB NOT NULL,
   first INTEGER NOT NULL, wall INTEGER NOT NULL, tick INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Runs that were recorded here under a name of their callers', by age.
+CREATE INDEX run_named ON run (first, external) WHERE external IS NOT NULL AND file IS NULL;
 CREATE TABLE run_order (first INTEGER NOT NULL PRIMARY KEY, id BLOB NOT NULL) STRICT;
 CREATE TABLE run_origin (
   file BLOB NOT NULL, format TEXT NOT NULL, part TEXT NOT NULL, first INTEGER NOT NULL,

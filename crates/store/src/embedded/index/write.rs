@@ -25,6 +25,10 @@ pub(super) const EDGE_LEN: usize = 17;
 pub(super) const AT_ONCE: usize = 32;
 const DECISIONS_AT_ONCE: usize = 8;
 
+/// Names of events that begin nearly every decision. That one of them begins a decision stands in the
+/// decision's row alone: to find all of a name is to look at all decisions.
+pub(super) const USUAL: [&str; 2] = ["begun", "reconstructed"];
+
 /// A leaf to put in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<'a> {
@@ -353,6 +357,9 @@ impl<'c> Statements<'c> {
             && !gathered.statuses.contains_key(&id)
             && !(gathered.careful && self.known.exists([&id.as_bytes()[..]])?)
         {
+            if !USUAL.contains(&keys.what) {
+                self.named.execute([code, signed(seq)])?;
+            }
             gathered.begun.push(Begun {
                 seq,
                 code,
