@@ -5,10 +5,10 @@
 
 use rusqlite::{CachedStatement, Connection, ToSql};
 
-/// An insertion that is prepared twice: for many rows, and for one.
+/// An insertion that is prepared twice: for many rows, and for one, where that is another.
 pub(super) struct Rows<'c> {
     many: CachedStatement<'c>,
-    one: CachedStatement<'c>,
+    one: Option<CachedStatement<'c>>,
     at_once: usize,
 }
 
@@ -31,7 +31,10 @@ impl<'c> Rows<'c> {
         let sql = |rows: usize| format!("{insert} VALUES {} {tail}", vec![&*row; rows].join(","));
         Ok(Self {
             many: connection.prepare_cached(&sql(at_once))?,
-            one: connection.prepare_cached(&sql(1))?,
+            one: match at_once {
+                1 => None,
+                _ => Some(connection.prepare_cached(&sql(1))?),
+            },
             at_once,
         })
     }
@@ -47,7 +50,10 @@ impl<'c> Rows<'c> {
         let rest = chunks.remainder();
         let rest = rest.chunks(1).map(|one| (one, false));
         for (items, many) in chunks.map(|chunk| (chunk, true)).chain(rest) {
-            let statement = if many { &mut self.many } else { &mut self.one };
+            let statement = match &mut self.one {
+                Some(one) if !many => one,
+                _ => &mut self.many,
+            };
             let mut values = Values { statement, at: 0 };
             for item in items {
                 bind(item, &mut values)?;

@@ -1,8 +1,9 @@
 //! Spans of neighbours in the log: which decisions a run has, and which payloads a subject.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::write::signed;
+use super::rows::{Rows, Values};
+use super::write::{AT_ONCE, signed};
 
 /// Neighbours in the log that belong to one run or one subject.
 #[derive(Clone, Copy)]
@@ -16,20 +17,24 @@ struct Span {
 /// The spans that a transaction adds or lengthens. That a span is as long as it can be makes the
 /// rows independent of where transactions begin.
 pub(super) struct Spans {
-    insert: &'static str,
+    table: &'static str,
     spans: Vec<Span>,
+    /// How many of them are there already, the first ones.
+    known: usize,
 }
 
 impl Spans {
     /// Begins with the last span that is there, which may grow.
     pub(super) fn begin(
         connection: &Connection,
-        last: &str,
-        insert: &'static str,
+        table: &'static str,
+        owner: &str,
     ) -> rusqlite::Result<Self> {
+        let last =
+            format!("SELECT first, last, count, {owner} FROM {table} ORDER BY first DESC LIMIT 1");
         let unsigned = |number: i64| u64::try_from(number).expect("written from a u64");
         let last = connection
-            .prepare_cached(last)?
+            .prepare_cached(&last)?
             .query_row([], |row| {
                 Ok(Span {
                     first: unsigned(row.get(0)?),
@@ -40,7 +45,8 @@ impl Spans {
             })
             .optional()?;
         Ok(Self {
-            insert,
+            table,
+            known: last.iter().len(),
             spans: last.into_iter().collect(),
         })
     }
@@ -61,15 +67,18 @@ impl Spans {
     }
 
     pub(super) fn write(self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(self.insert)?;
-        for span in self.spans {
-            statement.execute(params![
-                signed(span.first),
-                signed(span.last),
-                signed(span.count),
-                &span.owner[..]
-            ])?;
-        }
+        let bind = |span: &Span, values: &mut Values<'_, '_>| {
+            values.push(signed(span.first))?;
+            values.push(signed(span.last))?;
+            values.push(signed(span.count))?;
+            values.push(&span.owner[..])
+        };
+        let (grown, new) = self.spans.split_at(self.known);
+        let grow = "ON CONFLICT (first) DO UPDATE SET last = excluded.last, count = excluded.count";
+        let insert = format!("INSERT INTO {}", self.table);
+        Rows::prepare(connection, &insert, 4, 1, grow)?.put(grown, bind)?;
+        let insert = format!("INSERT OR FAIL INTO {}", self.table);
+        Rows::prepare(connection, &insert, 4, AT_ONCE, "")?.put(new, bind)?;
         Ok(())
     }
 }

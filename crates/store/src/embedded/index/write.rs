@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ledger::digest::sha256_parts;
 use ledger::merkle::leaf_hash;
 use model::{
-    DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, Status,
+    DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, RunKeys, Status,
     SubjectId, Touched,
 };
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
@@ -62,8 +62,16 @@ struct Gathered<'k> {
     decisions_of_runs: Spans,
     payloads_of_subjects: Spans,
     touches: Vec<(i64, i64, DecisionId)>,
+    /// Of events that begin no decision under a usual name.
+    named: Vec<(i64, i64)>,
+    /// Of events that begin no decision.
+    of_decisions: Vec<(DecisionId, i64)>,
+    causes: Vec<(DecisionId, DecisionId, i64, i64)>,
+    payloads: Vec<(i64, Digest)>,
     heads: FxHashMap<[u8; 16], EventId>,
-    statuses: FxHashMap<DecisionId, (RunId, Status, Status)>,
+    /// Run, what the row says, and what it is to say; of a decision that begins here there is no row
+    /// yet.
+    statuses: FxHashMap<DecisionId, (RunId, Option<Status>, Status)>,
     counts: FxHashMap<(RunId, Status), i64>,
     /// Not by a hash that others can foresee: names of agents and tools are theirs.
     agents: HashSet<(RunId, &'k str)>,
@@ -82,18 +90,13 @@ struct Begun<'k> {
     seq: u64,
     code: i64,
     id: DecisionId,
-    status: Status,
     keys: &'k IndexKeys,
     begins: &'k DecisionKeys,
 }
 
 struct Statements<'c> {
-    named: CachedStatement<'c>,
-    of_decision: CachedStatement<'c>,
     known: CachedStatement<'c>,
     status: CachedStatement<'c>,
-    cause: CachedStatement<'c>,
-    payload: CachedStatement<'c>,
 }
 
 impl Writer {
@@ -228,12 +231,8 @@ fn word(
 impl<'c> Statements<'c> {
     fn prepare(c: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            named: c.prepare_cached("INSERT INTO named VALUES (?1, ?2)")?,
-            of_decision: c.prepare_cached("INSERT INTO event_of_decision VALUES (?1, ?2)")?,
             known: c.prepare_cached("SELECT 1 FROM decision WHERE id = ?1")?,
             status: c.prepare_cached("SELECT run, status FROM decision WHERE id = ?1")?,
-            cause: c.prepare_cached("INSERT OR IGNORE INTO cause_edge VALUES (?1, ?2, ?3, ?4)")?,
-            payload: c.prepare_cached("INSERT OR IGNORE INTO payload VALUES (?1, ?2)")?,
         })
     }
 
@@ -263,39 +262,10 @@ impl<'c> Statements<'c> {
             None => false,
         };
         if !began {
-            self.further(at, code, keys, gathered)?;
+            gathered.further(at, code, keys);
         }
         if let Some(opened) = &keys.run {
-            gathered.run(connection, opened.run, seq, keys.at)?;
-            let origin = opened.origin.as_ref();
-            let news = connection
-                .prepare_cached(
-                    "UPDATE run SET opened = 1, external = ?2, file = ?3, format = ?4, part = ?5, \
-                     subject = ?6 WHERE id = ?1 AND opened = 0",
-                )?
-                .execute(params![
-                    &opened.run.as_bytes()[..],
-                    opened.external,
-                    origin.map(|origin| &origin.file.0[..]),
-                    origin.map(|origin| &origin.format),
-                    origin.and_then(|origin| origin.part.as_ref()),
-                    &opened.subject.as_bytes()[..],
-                ])?;
-            if let Some(origin) = origin
-                && news == 1
-            {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO run_origin SELECT ?2, ?3, ?4, first, id FROM run WHERE id = ?1",
-                    )?
-                    .execute(params![
-                        &opened.run.as_bytes()[..],
-                        &origin.file.0[..],
-                        origin.format,
-                        part_key(origin.part.as_deref()),
-                    ])?;
-            }
-            gathered.subjects.insert(opened.subject);
+            gathered.open(connection, opened, seq, keys.at)?;
         }
         if let Some(run) = keys.imported {
             gathered.run(connection, run, seq, keys.at)?;
@@ -308,35 +278,6 @@ impl<'c> Statements<'c> {
                 .prepare_cached("INSERT INTO erased VALUES (?1, ?2)")?
                 .execute(params![&subject.as_bytes()[..], at])?;
             gathered.subjects.insert(subject);
-        }
-        Ok(())
-    }
-
-    /// The rows of an event that begins no decision.
-    fn further(
-        &mut self,
-        at: i64,
-        code: i64,
-        keys: &IndexKeys,
-        gathered: &mut Gathered<'_>,
-    ) -> rusqlite::Result<()> {
-        self.named.execute([code, at])?;
-        if let Some(stream) = keys.stream {
-            gathered.heads.insert(stream, keys.id);
-        }
-        if let Some(id) = keys.decision {
-            self.of_decision.execute(params![&id.as_bytes()[..], at])?;
-        }
-        for edge in &keys.edges {
-            self.cause.execute(params![
-                &edge.effect.as_bytes()[..],
-                &edge.cause.as_bytes()[..],
-                kind_code(edge.kind),
-                edge.strength as i64
-            ])?;
-        }
-        if let Some((ct, _)) = keys.payload {
-            self.payload.execute(params![at, &ct.0[..]])?;
         }
         Ok(())
     }
@@ -358,13 +299,12 @@ impl<'c> Statements<'c> {
             && !(gathered.careful && self.known.exists([&id.as_bytes()[..]])?)
         {
             if !USUAL.contains(&keys.what) {
-                self.named.execute([code, signed(seq)])?;
+                gathered.named.push((code, signed(seq)));
             }
             gathered.begun.push(Begun {
                 seq,
                 code,
                 id,
-                status,
                 keys,
                 begins,
             });
@@ -377,7 +317,7 @@ impl<'c> Statements<'c> {
                 *last = seq;
             }
             *gathered.counts.entry((begins.run, status)).or_default() += 1;
-            gathered.statuses.insert(id, (begins.run, status, status));
+            gathered.statuses.insert(id, (begins.run, None, status));
             return Ok(true);
         }
         let known = match gathered.statuses.get(&id) {
@@ -387,7 +327,7 @@ impl<'c> Statements<'c> {
                 .query_row([&id.as_bytes()[..]], |row| {
                     let run = RunId::from_bytes(row.get(0)?);
                     let status = status_of(row.get(1)?)?;
-                    Ok((run, status, status))
+                    Ok((run, Some(status), status))
                 })
                 .optional()?,
         };
@@ -408,19 +348,13 @@ impl Gathered<'_> {
             events: Vec::new(),
             effects: Vec::new(),
             begun: Vec::new(),
-            decisions_of_runs: Spans::begin(
-                connection,
-                "SELECT first, last, count, run FROM decision_span ORDER BY first DESC LIMIT 1",
-                "INSERT INTO decision_span VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first) \
-                 DO UPDATE SET last = excluded.last, count = excluded.count",
-            )?,
-            payloads_of_subjects: Spans::begin(
-                connection,
-                "SELECT first, last, count, subject FROM payload_span ORDER BY first DESC LIMIT 1",
-                "INSERT INTO payload_span VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first) \
-                 DO UPDATE SET last = excluded.last, count = excluded.count",
-            )?,
+            decisions_of_runs: Spans::begin(connection, "decision_span", "run")?,
+            payloads_of_subjects: Spans::begin(connection, "payload_span", "subject")?,
             touches: Vec::new(),
+            named: Vec::new(),
+            of_decisions: Vec::new(),
+            causes: Vec::new(),
+            payloads: Vec::new(),
             heads: FxHashMap::default(),
             statuses: FxHashMap::default(),
             counts: FxHashMap::default(),
@@ -431,6 +365,25 @@ impl Gathered<'_> {
             careful,
             from,
         })
+    }
+
+    /// The rows of an event that begins no decision.
+    fn further(&mut self, at: i64, code: i64, keys: &IndexKeys) {
+        self.named.push((code, at));
+        if let Some(stream) = keys.stream {
+            self.heads.insert(stream, keys.id);
+        }
+        if let Some(id) = keys.decision {
+            self.of_decisions.push((id, at));
+        }
+        let cause = |edge: &Edge| {
+            let (kind, strength) = (kind_code(edge.kind), edge.strength as i64);
+            (edge.effect, edge.cause, kind, strength)
+        };
+        self.causes.extend(keys.edges.iter().map(cause));
+        if let Some((ct, _)) = keys.payload {
+            self.payloads.push((at, ct));
+        }
     }
 
     /// Makes sure that a run has a row.
@@ -456,18 +409,78 @@ impl Gathered<'_> {
                 at.tick
             ])?;
         if added == 1 {
-            connection
-                .prepare_cached("INSERT INTO run_order VALUES (?1, ?2)")?
-                .execute(params![signed(seq), &run.as_bytes()[..]])?;
+            put_in_order(connection, run, seq)?;
         }
+        Ok(())
+    }
+
+    /// Writes down what a run is: in its row, or with it where it has none.
+    fn open(
+        &mut self,
+        connection: &Connection,
+        opened: &RunKeys,
+        seq: u64,
+        at: HybridTime,
+    ) -> rusqlite::Result<()> {
+        let id = &opened.run.as_bytes()[..];
+        let origin = opened.origin.as_ref();
+        let (file, format) = origin.map(|from| (&from.file.0[..], &from.format)).unzip();
+        let part = origin.and_then(|origin| origin.part.as_ref());
+        let subject = &opened.subject.as_bytes()[..];
+        let external = &opened.external;
+        let mut news = 0;
+        if self.runs.insert(opened.run) {
+            news = connection
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO run VALUES (?1, 1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                )?
+                .execute(params![
+                    id,
+                    external,
+                    file,
+                    format,
+                    part,
+                    subject,
+                    signed(seq),
+                    signed(at.wall),
+                    at.tick
+                ])?;
+            if news == 1 {
+                put_in_order(connection, opened.run, seq)?;
+            }
+        }
+        if news == 0 {
+            news = connection
+                .prepare_cached(
+                    "UPDATE run SET opened = 1, external = ?2, file = ?3, format = ?4, part = ?5, \
+                     subject = ?6 WHERE id = ?1 AND opened = 0",
+                )?
+                .execute(params![id, external, file, format, part, subject])?;
+        }
+        if let Some(origin) = origin
+            && news == 1
+        {
+            connection
+                .prepare_cached(
+                    "INSERT INTO run_origin SELECT ?2, ?3, ?4, first, id FROM run WHERE id = ?1",
+                )?
+                .execute(params![
+                    id,
+                    &origin.file.0[..],
+                    origin.format,
+                    part_key(origin.part.as_deref()),
+                ])?;
+        }
+        self.subjects.insert(opened.subject);
         Ok(())
     }
 
     /// Tells whether every decision that began got its row.
     fn write(mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        if !write_begun(connection, &self.begun)? {
+        if !self.write_begun(connection)? {
             return Ok(false);
         }
+        self.write_further(connection)?;
         self.decisions_of_runs.write(connection)?;
         self.payloads_of_subjects.write(connection)?;
         self.events.sort_unstable();
@@ -489,18 +502,11 @@ impl Gathered<'_> {
                 values.push(&id.as_bytes()[..])
             },
         )?;
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO stream VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET head = excluded.head",
-        )?;
-        let mut heads: Vec<_> = self.heads.into_iter().collect();
-        heads.sort_unstable();
-        for (stream, head) in heads {
-            statement.execute(params![&stream[..], &head.as_bytes()[..]])?;
-        }
+        write_heads(connection, self.heads.into_iter().collect())?;
         let mut statement =
             connection.prepare_cached("UPDATE decision SET status = ?2 WHERE id = ?1")?;
         for (id, (_, written, status)) in self.statuses {
-            if written != status {
+            if written.is_some_and(|written| written != status) {
                 statement.execute(params![&id.as_bytes()[..], status_code(status)])?;
             }
         }
@@ -511,16 +517,30 @@ impl Gathered<'_> {
         let mut left = connection.prepare_cached(
             "DELETE FROM run_status WHERE run = ?1 AND status = ?2 AND count = 0",
         )?;
-        for ((run, status), change) in self.counts {
+        let counts = self.counts.into_iter();
+        let counts = counts.map(|((run, status), change)| (run, status_code(status), change));
+        let mut counts: Vec<_> = counts.filter(|(_, _, change)| *change != 0).collect();
+        counts.sort_unstable();
+        for (run, status, change) in counts {
             let run = &run.as_bytes()[..];
-            statement.execute(params![run, status_code(status), change])?;
-            left.execute(params![run, status_code(status)])?;
+            statement.execute(params![run, status, change])?;
+            if change < 0 {
+                left.execute(params![run, status])?;
+            }
         }
-        let mut statement =
-            connection.prepare_cached("INSERT OR IGNORE INTO run_agent VALUES (?1, ?2)")?;
-        for (run, agent) in self.agents {
-            statement.execute(params![&run.as_bytes()[..], agent])?;
-        }
+        let mut agents: Vec<(RunId, &str)> = self.agents.into_iter().collect();
+        agents.sort_unstable();
+        Rows::prepare(
+            connection,
+            "INSERT OR IGNORE INTO run_agent",
+            2,
+            AT_ONCE,
+            "",
+        )?
+        .put(&agents, |(run, agent), values| {
+            values.push(&run.as_bytes()[..])?;
+            values.push(agent)
+        })?;
         let mut statement = connection.prepare_cached(
             "INSERT INTO tool VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (server, name) \
              DO UPDATE SET calls = calls + excluded.calls, last = excluded.last",
@@ -528,55 +548,120 @@ impl Gathered<'_> {
         for ((server, name), (calls, first, last)) in self.tools {
             statement.execute(params![server, name, calls, signed(first), signed(last)])?;
         }
-        let mut statement =
-            connection.prepare_cached("INSERT OR IGNORE INTO subject VALUES (?1)")?;
-        for subject in self.subjects {
-            statement.execute([&subject.as_bytes()[..]])?;
-        }
+        let mut subjects: Vec<SubjectId> = self.subjects.into_iter().collect();
+        subjects.sort_unstable();
+        Rows::prepare(connection, "INSERT OR IGNORE INTO subject", 1, AT_ONCE, "")?
+            .put(&subjects, |subject, values| {
+                values.push(&subject.as_bytes()[..])
+            })?;
         Ok(true)
+    }
+
+    /// Writes the rows of decisions, and tells whether each was new.
+    fn write_begun(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut rows = Rows::prepare(
+            connection,
+            "INSERT OR FAIL INTO decision",
+            16,
+            DECISIONS_AT_ONCE,
+            "",
+        )?;
+        let mut causes = Vec::new();
+        let put = rows.put(&self.begun, |begun, values| {
+            let Begun { keys, begins, .. } = begun;
+            causes.clear();
+            for edge in &keys.edges {
+                causes.extend_from_slice(&packed(edge.cause, edge));
+            }
+            let (_, _, status) = self.statuses[&begun.id];
+            values.push(signed(begun.seq))?;
+            values.push(&begun.id.as_bytes()[..])?;
+            values.push(&keys.id.as_bytes()[..])?;
+            values.push(&begins.run.as_bytes()[..])?;
+            values.push(&begins.agent.name)?;
+            values.push(&begins.agent.version)?;
+            values.push(begins.kind.name())?;
+            values.push(&begins.name)?;
+            values.push(begins.known.name())?;
+            values.push(begins.started.map(|started| started.0))?;
+            values.push(status_code(status))?;
+            values.push(signed(keys.at.wall))?;
+            values.push(keys.at.tick)?;
+            values.push(begun.code)?;
+            values.push(keys.payload.as_ref().map(|(ct, _)| &ct.0[..]))?;
+            values.push(&causes[..])
+        });
+        match put {
+            Ok(_) => Ok(true),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the rows of events that begin no decision.
+    fn write_further(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let rows = |insert, width| Rows::prepare(connection, insert, width, AT_ONCE, "");
+        self.named.sort_unstable();
+        rows("INSERT OR FAIL INTO named", 2)?.put(&self.named, |(code, seq), values| {
+            values.push(code)?;
+            values.push(seq)
+        })?;
+        self.of_decisions.sort_unstable();
+        rows("INSERT OR FAIL INTO event_of_decision", 2)?.put(
+            &self.of_decisions,
+            |(id, seq), values| {
+                values.push(&id.as_bytes()[..])?;
+                values.push(seq)
+            },
+        )?;
+        self.causes.sort_unstable();
+        rows("INSERT OR IGNORE INTO cause_edge", 4)?.put(
+            &self.causes,
+            |(effect, cause, kind, strength), values| {
+                values.push(&effect.as_bytes()[..])?;
+                values.push(&cause.as_bytes()[..])?;
+                values.push(kind)?;
+                values.push(strength)
+            },
+        )?;
+        rows("INSERT OR IGNORE INTO payload", 2)?.put(&self.payloads, |(seq, ct), values| {
+            values.push(seq)?;
+            values.push(&ct.0[..])
+        })?;
+        Ok(())
     }
 }
 
-/// Writes the rows of decisions, and tells whether each was new.
-fn write_begun(connection: &Connection, begun: &[Begun<'_>]) -> rusqlite::Result<bool> {
-    let mut rows = Rows::prepare(
-        connection,
-        "INSERT OR FAIL INTO decision",
-        16,
-        DECISIONS_AT_ONCE,
-        "",
-    )?;
-    let mut causes = Vec::new();
-    let put = rows.put(begun, |begun, values| {
-        let Begun { keys, begins, .. } = begun;
-        causes.clear();
-        for edge in &keys.edges {
-            causes.extend_from_slice(&packed(edge.cause, edge));
+/// Gives a run its place in the order of runs.
+fn put_in_order(connection: &Connection, run: RunId, seq: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO run_order VALUES (?1, ?2)")?
+        .execute(params![signed(seq), &run.as_bytes()[..]])?;
+    Ok(())
+}
+
+/// Writes the last events of streams. Most streams that move on have no row yet.
+fn write_heads(
+    connection: &Connection,
+    mut heads: Vec<([u8; 16], EventId)>,
+) -> rusqlite::Result<()> {
+    heads.sort_unstable();
+    let mut rows = Rows::prepare(connection, "INSERT OR IGNORE INTO stream", 2, AT_ONCE, "")?;
+    let mut known = connection.prepare_cached("UPDATE stream SET head = ?2 WHERE id = ?1")?;
+    for heads in heads.chunks(AT_ONCE) {
+        let added = rows.put(heads, |(stream, head), values| {
+            values.push(&stream[..])?;
+            values.push(&head.as_bytes()[..])
+        })?;
+        if added < heads.len() {
+            for (stream, head) in heads {
+                known.execute(params![&stream[..], &head.as_bytes()[..]])?;
+            }
         }
-        values.push(signed(begun.seq))?;
-        values.push(&begun.id.as_bytes()[..])?;
-        values.push(&keys.id.as_bytes()[..])?;
-        values.push(&begins.run.as_bytes()[..])?;
-        values.push(&begins.agent.name)?;
-        values.push(&begins.agent.version)?;
-        values.push(begins.kind.name())?;
-        values.push(&begins.name)?;
-        values.push(begins.known.name())?;
-        values.push(begins.started.map(|started| started.0))?;
-        values.push(status_code(begun.status))?;
-        values.push(signed(keys.at.wall))?;
-        values.push(keys.at.tick)?;
-        values.push(begun.code)?;
-        values.push(keys.payload.as_ref().map(|(ct, _)| &ct.0[..]))?;
-        values.push(&causes[..])
-    });
-    match put {
-        Ok(_) => Ok(true),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            Ok(false)
-        }
-        Err(error) => Err(error),
     }
+    Ok(())
 }
 
 /// A part as a key: none and the empty part are not the same.
