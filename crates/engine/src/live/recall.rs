@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use ledger::DecisionRow;
 use model::{
     Decision, DecisionId, Effect, Environment, Event, Field, Kind, Outcome, Provenance, Status,
 };
@@ -25,6 +27,12 @@ use crate::{Engine, EngineError, Page};
 
 /// How many of the newest decisions are read again.
 const DECISIONS: u64 = 512;
+
+/// How many of them are read together, and how many questions are asked at once.
+const TOGETHER: usize = 64;
+
+/// Contents that are in memory together, in bytes, as far as each decision has less.
+const LONG: u64 = 8 << 20;
 
 /// Contents that are read again at most, in bytes.
 const BYTES_MAX: usize = 64 << 20;
@@ -70,30 +78,52 @@ impl Engine {
             let Some(sealed) = event.body.sealed() else {
                 continue;
             };
-            let Content::Kept(fields) = self.open_whole(event, sealed).await? else {
-                continue;
-            };
-            for field in fields {
-                recalled.bytes += field.bytes.len();
-                let Ok(text) = String::from_utf8(field.bytes) else {
-                    continue;
-                };
-                match field.role {
-                    Field::Asked => recalled.asked = Some(text),
-                    Field::Chosen => recalled.chosen = Some(text),
-                    Field::Result => recalled.result = Some(text),
-                    Field::Before => recalled.before = Some(text),
-                    Field::After => recalled.after = Some(text),
-                    Field::Environment => {
-                        let environment = serde_json::from_str(&text).unwrap_or_default();
-                        recalled.api = api_of(&environment);
-                        recalled.server = environment.0.get("mcp.server").cloned();
-                    }
-                    _ => {}
-                }
-            }
+            recalled.take(self.open_whole(event, sealed).await?);
         }
         Ok(recalled)
+    }
+
+    /// Reads the contents of each of these decisions again, all of them together.
+    async fn recalled_each(
+        &self,
+        events: &[Vec<(u64, Event)>],
+    ) -> Result<Vec<Recalled>, EngineError> {
+        let all: Vec<&Event> = events.iter().flatten().map(|(_, event)| event).collect();
+        let mut opened = self.open_each(&all).await?.into_iter();
+        let recalled = events.iter().map(|events| {
+            let mut recalled = Recalled::default();
+            let contents = opened.by_ref().take(events.len()).flatten();
+            contents.for_each(|content| recalled.take(content));
+            recalled
+        });
+        Ok(recalled.collect())
+    }
+}
+
+impl Recalled {
+    fn take(&mut self, content: Content) {
+        let Content::Kept(fields) = content else {
+            return;
+        };
+        for field in fields {
+            self.bytes += field.bytes.len();
+            let Ok(text) = String::from_utf8(field.bytes) else {
+                continue;
+            };
+            match field.role {
+                Field::Asked => self.asked = Some(text),
+                Field::Chosen => self.chosen = Some(text),
+                Field::Result => self.result = Some(text),
+                Field::Before => self.before = Some(text),
+                Field::After => self.after = Some(text),
+                Field::Environment => {
+                    let environment = serde_json::from_str(&text).unwrap_or_default();
+                    self.api = api_of(&environment);
+                    self.server = environment.0.get("mcp.server").cloned();
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -108,46 +138,65 @@ impl Inner {
         let store = self.engine.store();
         let durable = store.status().await?.durable;
         store.wait_indexed(durable).await?;
-        let mut newest = Vec::new();
+        let (mut pages, mut count) = (Vec::new(), 0);
         for row in store.runs(Page::first(DECISIONS)).await? {
             if row.keys.origin.is_some() {
                 continue;
             }
-            let count: u64 = row.decisions.values().sum();
+            let of_run: u64 = row.decisions.values().sum();
             let page = Page {
-                skip: count.saturating_sub(DECISIONS),
+                skip: of_run.saturating_sub(DECISIONS),
                 limit: DECISIONS,
             };
-            newest.extend(store.decisions(Some(row.keys.run), page).await?);
-            if newest.len() as u64 >= DECISIONS {
+            pages.push(store.decisions(Some(row.keys.run), page));
+            count += of_run.min(DECISIONS);
+            if count >= DECISIONS {
                 break;
             }
         }
+        let pages = stream::iter(pages).buffered(TOGETHER);
+        let pages: Vec<Vec<DecisionRow>> = pages.try_collect().await?;
+        let mut newest: Vec<DecisionRow> = pages.into_iter().flatten().collect();
         newest.retain(|row| row.keys.known == Provenance::Observed);
         newest.sort_by_key(|row| row.first);
         let passed = newest.len().saturating_sub(DECISIONS as usize);
         let mut bytes = 0;
-        for row in &newest[passed..] {
+        for rows in newest[passed..].chunks(TOGETHER) {
             if self.stop.is_cancelled() || bytes > BYTES_MAX {
                 break;
             }
-            bytes += self.recall_one(row.id).await?;
+            let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
+            bytes += self.recall_each(&ids).await?;
         }
         Ok(())
     }
 
-    async fn recall_one(&self, id: DecisionId) -> Result<usize, EngineError> {
-        let events = self.engine.events_of(id).await?;
-        let Some(decision) = Decision::fold(events.iter().map(|(_, event)| event))
-            .ok()
-            .flatten()
-        else {
-            return Ok(0);
-        };
-        let recalled = self.engine.recalled(&events).await?;
-        let taken = self.engine.taken_before(&decision).await?;
-        self.tell(&decision, &recalled, taken);
-        Ok(recalled.bytes)
+    /// Tells what these decisions were, in order. Returns the length of their contents.
+    async fn recall_each(&self, ids: &[DecisionId]) -> Result<usize, EngineError> {
+        let mut bytes = 0;
+        let mut left = self.engine.events_of_each(ids).await?;
+        while !left.is_empty() {
+            let mut long = 0;
+            let fits = |events: &&Vec<(u64, Event)>| {
+                long += length_of(events);
+                long <= LONG
+            };
+            let count = left.iter().take_while(fits).count().max(1);
+            let events: Vec<_> = left.drain(..count).collect();
+            let recalled = self.engine.recalled_each(&events).await?;
+            for (events, recalled) in events.iter().zip(recalled) {
+                let decision = Decision::fold(events.iter().map(|(_, event)| event));
+                let Ok(Some(decision)) = decision else {
+                    continue;
+                };
+                let taken = self.engine.taken_before(&decision).await?;
+                self.tell(&decision, &recalled, taken);
+                bytes += recalled.bytes;
+                // Calls go on between any two.
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Tells the tracer and the tables what a decision was.
@@ -261,6 +310,17 @@ impl Inner {
             writes.doubt(&[decision.id]);
         }
     }
+}
+
+/// The length of what a decision's events carry, with what it has in common with earlier ones.
+fn length_of(events: &[(u64, Event)]) -> u64 {
+    let sealed = events.iter().filter_map(|(_, event)| event.body.sealed());
+    let fields = sealed.flat_map(|sealed| &sealed.fields);
+    let lengths = fields.map(|field| {
+        let base = field.base.map_or(0, |base| base.head + base.tail);
+        field.len + base
+    });
+    lengths.sum()
 }
 
 /// The wire of a model's call, as its environment says it.
