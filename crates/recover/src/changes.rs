@@ -11,31 +11,55 @@ use crate::plan::Fields;
 /// Returns the fields that differ, with what each is in `to`.
 pub(crate) fn changes(from: Option<&Value>, to: Option<&Value>) -> Fields {
     let mut found = Fields::new();
-    compare(from, to, &mut String::new(), &mut found);
+    compare(from, to, &mut String::new(), &mut |at, to| {
+        found.insert(at.to_owned(), to.cloned());
+    });
     found
 }
 
-fn compare(from: Option<&Value>, to: Option<&Value>, at: &mut String, found: &mut Fields) {
+/// Returns the fields that differ, in the order of their names.
+pub(crate) fn changed(from: Option<&Value>, to: Option<&Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    compare(from, to, &mut String::new(), &mut |at, _| {
+        found.push(at.to_owned());
+    });
+    found.sort_unstable();
+    found
+}
+
+/// Tells each field that differs, with what it is in `to`.
+fn compare(
+    from: Option<&Value>,
+    to: Option<&Value>,
+    at: &mut String,
+    tell: &mut impl FnMut(&str, Option<&Value>),
+) {
     match (from, to) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
-            let gone = old.keys().filter(|name| !new.contains_key(*name));
-            for name in gone.chain(new.keys()) {
-                let (was, is) = (old.get(name), new.get(name));
-                // Most members of a record are as they were, and need no name.
-                if was == is {
-                    continue;
-                }
+            let mut inner = |name: &str, was: Option<&Value>, is: Option<&Value>| {
                 let length = at.len();
                 at.push('/');
                 at.push_str(&escape(name));
-                compare(was, is, at, found);
+                compare(was, is, at, tell);
                 at.truncate(length);
+            };
+            let mut kept = 0;
+            for (name, is) in new {
+                let was = old.get(name);
+                kept += usize::from(was.is_some());
+                // Most members of a record are as they were, and need no name.
+                if was != Some(is) {
+                    inner(name, was, Some(is));
+                }
+            }
+            // Few lose one.
+            if kept < old.len() {
+                let gone = old.iter().filter(|(name, _)| !new.contains_key(*name));
+                gone.for_each(|(name, was)| inner(name, Some(was), None));
             }
         }
         _ if from == to => {}
-        _ => {
-            found.insert(at.clone(), to.cloned());
-        }
+        _ => tell(at, to),
     }
 }
 

@@ -6,7 +6,7 @@ use lineage::Checkpoint;
 use model::{ClassSource, DecisionId, Edge, EffectClass, Outcome, Strength};
 use serde_json::Value;
 
-use crate::catalogue::Images;
+use crate::catalogue::{Footprint, Images};
 use crate::claim::Claim;
 use crate::plan::{Incident, Linked, Possible, Rule};
 
@@ -49,6 +49,31 @@ impl Call {
     }
 }
 
+/// A call, with what it touched where that was worked out already.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) footprint: Option<&'a Footprint>,
+}
+
+impl<'a> From<&'a Call> for Told<'a> {
+    fn from(call: &'a Call) -> Self {
+        Self {
+            call,
+            footprint: None,
+        }
+    }
+}
+
+impl<'a> From<(&'a Call, &'a Footprint)> for Told<'a> {
+    fn from((call, footprint): (&'a Call, &'a Footprint)) -> Self {
+        Self {
+            call,
+            footprint: Some(footprint),
+        }
+    }
+}
+
 /// A decision that an incident takes along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -76,6 +101,9 @@ pub struct Facts {
     /// Every call of a member; and every other call since the first of these that touched a record
     /// which a member's call touched, and so on for what those touched.
     pub calls: Vec<Call>,
+    /// What each of them touched, as [`Catalogue::footprint_of`](crate::Catalogue::footprint_of)
+    /// says. Where this list ends, plans work it out again.
+    pub footprints: Vec<Footprint>,
     /// The records as they were read for this plan.
     pub current: Images,
     /// What a person said about conflicts, by record; it goes before the catalogue's rule.
@@ -88,4 +116,14 @@ pub struct Facts {
     pub rescinded: Vec<DecisionId>,
     /// Dependences through records that the record does not have yet, among members.
     pub linked: Vec<Linked>,
+}
+
+impl Facts {
+    /// The calls, each with its footprint as far as that is known.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        let footprints = self.footprints.iter().map(Some);
+        let footprints = footprints.chain(std::iter::repeat(None));
+        let calls = self.calls.iter().zip(footprints);
+        calls.map(|(call, footprint)| Told { call, footprint })
+    }
 }

@@ -22,7 +22,7 @@ mod suggest;
 
 pub use catalogue::{Catalogue, Images};
 pub use claim::Claim;
-pub use facts::{Call, Facts, Member};
+pub use facts::{Call, Facts, Member, Told};
 pub use lineage::Checkpoint;
 pub use plan::Plan;
 pub use planner::{Dependant, dependants, plan, relied_on};

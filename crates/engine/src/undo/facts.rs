@@ -111,6 +111,8 @@ impl Engine {
             edges: behind,
             rescinded,
         } = self.behind(&saved).await?;
+        let calls = gathered.taken.into_iter();
+        let (calls, footprints) = calls.map(|seen| (seen.call, seen.footprint)).unzip();
         Ok(Facts {
             incident: Incident {
                 roots: request.roots.clone(),
@@ -132,7 +134,8 @@ impl Engine {
                 .collect(),
             possible,
             edges,
-            calls: gathered.taken.into_iter().map(|seen| seen.call).collect(),
+            calls,
+            footprints,
             current,
             rules: request.rules.clone(),
             checkpoints: saved.iter().map(checkpoint).collect(),
@@ -191,7 +194,8 @@ impl Engine {
         loop {
             self.gather(&mut gathered, &rings.rows, catalogue).await?;
             let members: Vec<DecisionId> = rings.ring.keys().copied().collect();
-            let calls = gathered.taken.iter().map(|seen| &seen.call);
+            let calls = gathered.taken.iter();
+            let calls = calls.map(|seen| (&seen.call, &seen.footprint));
             let looking = recover::dependants(calls, &members, catalogue);
             let found: Vec<Linked> = looked(&gathered, rings, &looking, Strength::Certain)
                 .map(|(_, linked)| linked)

@@ -12,6 +12,7 @@ use model::{
     Body, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind, Outcome,
     RunId, Status, Touched,
 };
+use recover::catalogue::Footprint;
 use recover::plan::RecordRef;
 use recover::{Call, Catalogue, Claim, Images};
 use serde_json::Value;
@@ -31,10 +32,16 @@ pub(super) struct Seen {
     /// Where it began.
     at: u64,
     pub(super) call: Call,
+    pub(super) footprint: Footprint,
     pub(super) effects: Vec<Effect>,
     /// Whether it was revoked before.
     pub(super) rescinded: bool,
-    records: Vec<RecordRef>,
+}
+
+impl Seen {
+    fn records(&self) -> impl Iterator<Item = &RecordRef> {
+        self.footprint.touches.iter().map(|touch| &touch.record)
+    }
 }
 
 /// The calls so far.
@@ -56,7 +63,7 @@ impl Gathered {
     /// Takes a call, and returns the records that are new with it.
     fn take(&mut self, seen: Seen) -> BTreeSet<String> {
         let mut new = BTreeSet::new();
-        for record in &seen.records {
+        for record in seen.records() {
             if !self.records.contains_key(&record.uri) {
                 new.insert(record.uri.clone());
                 self.records.insert(record.uri.clone(), record.clone());
@@ -67,8 +74,8 @@ impl Gathered {
     }
 
     fn touches(&self, seen: &Seen) -> bool {
-        let mut uris = seen.records.iter().map(|record| &record.uri);
-        uris.any(|uri| self.records.contains_key(uri))
+        let mut records = seen.records();
+        records.any(|record| self.records.contains_key(&record.uri))
     }
 }
 
@@ -144,7 +151,7 @@ impl Engine {
             tool.is_some_and(|tool| tools.contains(tool))
         });
         let mut seen = self.open_calls(others.iter().collect(), catalogue).await?;
-        seen.retain(|seen| !seen.records.is_empty());
+        seen.retain(|seen| !seen.footprint.touches.is_empty());
         Ok(seen)
     }
 
@@ -267,33 +274,32 @@ fn looked_at(call: Begun<'_>, texts: &Texts, catalogue: &Catalogue) -> Seen {
     let arguments = arguments.unwrap_or_default();
     let result = texts.get(&Field::Result).map(|text| said(text));
     let image = |field| {
-        let text = texts.get(field);
+        let text = texts.get(&field);
         let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
         images.unwrap_or_default()
     };
-    let before = image(&Field::Before);
-    let records = catalogue.records(&server, &tool, &arguments, result.as_ref(), &before);
     let class = decision
         .effects
         .first()
         .map_or(EffectClass::Unreviewed, |effect| effect.class);
+    let call = Call {
+        decision: row.id,
+        server,
+        tool,
+        arguments,
+        result,
+        outcome: decision.outcome,
+        class,
+        claim: Claim::of(&environment),
+        before: image(Field::Before),
+        after: image(Field::After),
+        undone: decision.position == Status::Compensated,
+    };
     Seen {
         at,
-        records,
+        footprint: catalogue.footprint_of(&call),
         rescinded: row.status.is_rescinded(),
-        call: Call {
-            decision: row.id,
-            server,
-            tool,
-            arguments,
-            result,
-            outcome: decision.outcome,
-            class,
-            claim: Claim::of(&environment),
-            before,
-            after: image(&Field::After),
-            undone: decision.position == Status::Compensated,
-        },
+        call,
         effects: decision.effects,
     }
 }

@@ -1,5 +1,6 @@
 //! What a call touched: records, fields, and the arguments that make it what it is.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -7,6 +8,7 @@ use serde_json::{Map, Value};
 use super::template::{Lack, Scope};
 use super::{Catalogue, KeyPlace, Ref};
 use crate::changes::overlap;
+use crate::facts::Call;
 use crate::fields;
 use crate::plan::RecordRef;
 
@@ -24,6 +26,8 @@ pub struct Footprint {
     pub key: Option<KeyPlace>,
     /// What templates asked for and nothing has.
     pub lacks: Vec<Lack>,
+    /// Whether an image was asked for that the call does not have: the calls around it may.
+    pub(crate) partial: bool,
 }
 
 /// A record that a call touched.
@@ -88,41 +92,39 @@ impl Catalogue {
         result: Option<&Value>,
         images: &BTreeMap<String, Option<Value>>,
     ) -> Footprint {
-        self.over_images(server, tool, args, result, images, true)
-    }
-
-    /// Returns the records of a call's [`footprint`](Self::footprint), and copies no image for it.
-    #[must_use]
-    pub fn records(
-        &self,
-        server: &str,
-        tool: &str,
-        args: &Value,
-        result: Option<&Value>,
-        images: &BTreeMap<String, Option<Value>>,
-    ) -> Vec<RecordRef> {
-        let found = self.over_images(server, tool, args, result, images, false);
-        let touches = found.touches.into_iter();
-        touches.map(|touch| touch.record).collect()
-    }
-
-    fn over_images(
-        &self,
-        server: &str,
-        tool: &str,
-        args: &Value,
-        result: Option<&Value>,
-        images: &BTreeMap<String, Option<Value>>,
-        wanted: bool,
-    ) -> Footprint {
         let image = |uri: &str| images.get(uri).cloned();
-        self.footprint_over(server, tool, args, result, &image, wanted)
+        self.footprint_over(server, tool, args, result, &image, true)
+    }
+
+    /// Returns what a recorded call touched, for [`Facts`](crate::Facts). Images are copied only
+    /// where something that the catalogue says of the tool speaks of them.
+    #[must_use]
+    pub fn footprint_of(&self, call: &Call) -> Footprint {
+        let lacked = Cell::new(false);
+        let image = |uri: &str| {
+            let image = call.before.get(uri).cloned();
+            lacked.set(lacked.get() || image.is_none());
+            image
+        };
+        let mut found = self.footprint_within(call, &image);
+        found.partial = lacked.get();
+        found
+    }
+
+    /// The same over a function that knows images also of the calls around it.
+    pub(crate) fn footprint_within(
+        &self,
+        call: &Call,
+        image: &dyn Fn(&str) -> Option<Option<Value>>,
+    ) -> Footprint {
+        let (args, result) = (&call.arguments, call.result.as_ref());
+        self.footprint_over(&call.server, &call.tool, args, result, image, false)
     }
 
     /// A footprint over a function that knows images; what it does not know is not in `before`.
     /// Records may be large: unless they are wanted, `before` is filled only where the tool asks for
     /// it.
-    pub(crate) fn footprint_over(
+    fn footprint_over(
         &self,
         server: &str,
         tool: &str,
@@ -144,6 +146,7 @@ impl Catalogue {
             before: Value::Object(Map::new()),
             ..Footprint::default()
         };
+        let asked = wanted || tool.asks_before();
         for touch in &tool.touches {
             let ids = match self.ids(touch, args, result, &found.before) {
                 Ok(ids) => ids,
@@ -162,7 +165,6 @@ impl Catalogue {
                         continue;
                     }
                 };
-                let asked = wanted || tool.asks_before();
                 if let Some(image) = asked.then(|| image(&record.uri)).flatten() {
                     note(&mut found.before, touch, &id, image);
                 }

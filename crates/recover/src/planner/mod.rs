@@ -33,7 +33,7 @@ pub use reads::{Dependant, dependants, relied_on};
 /// Makes the plan.
 #[must_use]
 pub fn plan(facts: &Facts, catalogue: &Catalogue) -> Plan {
-    let timeline = Timeline::new(&facts.calls, catalogue, &facts.current);
+    let timeline = Timeline::new(facts.told(), catalogue, &facts.current);
     let calls: FxHashMap<DecisionId, usize> = facts
         .calls
         .iter()

@@ -12,7 +12,7 @@ use super::timeline::{Item, Timeline};
 use super::without::{Verdict, without};
 use crate::catalogue::{Catalogue, Images};
 use crate::changes::overlap;
-use crate::facts::{Call, Facts};
+use crate::facts::{Call, Facts, Told};
 
 /// What the records hold now: nobody asks here.
 static NOW: Images = Images::new();
@@ -36,7 +36,7 @@ pub struct Dependant {
 /// Those that are certain would have ended or answered otherwise without these writes.
 #[must_use]
 pub fn dependants<'a>(
-    calls: impl IntoIterator<Item = &'a Call>,
+    calls: impl IntoIterator<Item: Into<Told<'a>>>,
     of: &[DecisionId],
     catalogue: &Catalogue,
 ) -> Vec<Dependant> {

@@ -4,13 +4,15 @@
 //! before the next one. Where two images that follow on each other differ, somebody wrote whom the
 //! record does not know; that is an event of its own.
 
+use std::borrow::Cow;
+
 use model::Outcome;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::catalogue::{Catalogue, Footprint, Images, Made, Touch};
-use crate::changes::changes;
-use crate::facts::Call;
+use crate::changes::changed;
+use crate::facts::{Call, Told};
 
 /// A record at a time: not known, or known, and then there or not.
 pub(crate) type Known<'a> = Option<Option<&'a Value>>;
@@ -19,7 +21,7 @@ pub(crate) type Known<'a> = Option<Option<&'a Value>>;
 #[derive(Debug)]
 pub(crate) struct Item<'a> {
     pub(crate) call: &'a Call,
-    pub(crate) footprint: Footprint,
+    pub(crate) footprint: Cow<'a, Footprint>,
     /// Whether it did what it set out to do.
     pub(crate) happened: bool,
     /// Whether it may have changed something: it succeeded, or nobody knows.
@@ -60,7 +62,7 @@ pub(crate) struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     pub(crate) fn new(
-        calls: impl IntoIterator<Item = &'a Call>,
+        calls: impl IntoIterator<Item: Into<Told<'a>>>,
         catalogue: &Catalogue,
         current: &'a Images,
     ) -> Self {
@@ -71,7 +73,7 @@ impl<'a> Timeline<'a> {
             by_uri: FxHashMap::default(),
         };
         for (number, call) in calls.enumerate() {
-            timeline.push(number, call, catalogue);
+            timeline.push(number, call.into(), catalogue);
         }
         for (at, history) in timeline.histories.iter_mut().enumerate() {
             let now = current.get(&history.uri).map(Option::as_ref);
@@ -85,20 +87,17 @@ impl<'a> Timeline<'a> {
         timeline
     }
 
-    fn push(&mut self, number: usize, call: &'a Call, catalogue: &Catalogue) {
+    fn push(&mut self, number: usize, told: Told<'a>, catalogue: &Catalogue) {
+        let call = told.call;
         let image = |uri: &str| {
             let said = call.before.get(uri).cloned();
             let known = || self.histories[self.find(uri)?].last;
             said.or_else(|| Some(known()?.cloned()))
         };
-        let footprint = catalogue.footprint_over(
-            &call.server,
-            &call.tool,
-            &call.arguments,
-            call.result.as_ref(),
-            &image,
-            false,
-        );
+        let footprint = match told.footprint.filter(|footprint| !footprint.partial) {
+            Some(footprint) => Cow::Borrowed(footprint),
+            None => Cow::Owned(catalogue.footprint_within(call, &image)),
+        };
         let happened = matches!(call.outcome, Outcome::Succeeded);
         let may = happened || matches!(call.outcome, Outcome::Unknown | Outcome::Cancelled);
         for (nth, touch) in footprint.touches.iter().enumerate() {
@@ -165,7 +164,7 @@ impl<'a> History<'a> {
 }
 
 impl Item<'_> {
-    pub(crate) const fn made(&self) -> Made<'_> {
+    pub(crate) fn made(&self) -> Made<'_> {
         Made {
             args: &self.call.arguments,
             result: self.call.result.as_ref(),
@@ -197,7 +196,7 @@ fn settle<'a>(history: &mut History<'a>, now: Known<'a>, items: &[Item<'_>]) {
     meet(&mut settled, last, now);
     for event in &mut settled {
         event.changed = match (event.before, event.after) {
-            (Some(before), Some(after)) => changes(before, after).into_keys().collect(),
+            (Some(before), Some(after)) => changed(before, after),
             _ => match event.by {
                 Some((item, nth)) if items[item].may => {
                     items[item].footprint.touches[nth].writes.clone()

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::timeline::{Item, Timeline};
 use crate::catalogue::{Catalogue, Condition, Touch};
-use crate::changes::{carry_over, changes};
+use crate::changes::{carry_over, changed};
 use crate::fields::{get, set};
 
 /// What would become of a call.
@@ -333,8 +333,8 @@ fn difference(one: Option<&Value>, other: Option<&Value>, field: &str) -> Option
     }
     match (one, other) {
         (Some(one), Some(other)) if field.is_empty() => {
-            let changed = changes(Some(one), Some(other));
-            let first = changed.into_keys().next().unwrap_or_default();
+            let changed = changed(Some(one), Some(other));
+            let first = changed.into_iter().next().unwrap_or_default();
             let end = first.get(1..).and_then(|rest| rest.find('/'));
             Some(end.map_or_else(|| first.clone(), |end| first[..=end].to_owned()))
         }
