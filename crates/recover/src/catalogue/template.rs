@@ -4,6 +4,7 @@
 //! is, number or list; in a longer text it is written out. `[0]` takes an item of a list, `[*]`
 //! each of them. A brace that is meant is doubled.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -80,6 +81,19 @@ impl Hole {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The value of a hole without `[*]`.
+    fn value<'a>(&self, scope: &'a Scope<'_>) -> Option<&'a Value> {
+        let mut here = scope.root(&self.root)?;
+        for step in &self.steps {
+            here = match step {
+                Step::Key(name) => here.get(name)?,
+                Step::Index(index) => here.get(index)?,
+                Step::Each => return None,
+            };
+        }
+        Some(here)
     }
 
     fn values<'a>(&self, scope: &'a Scope<'_>) -> Vec<&'a Value> {
@@ -205,19 +219,35 @@ impl Template {
             if hole.later() {
                 return Ok(Value::String(format!("{{{}}}", hole.text)));
             }
-            let values = hole.values(scope);
             if hole.each() {
-                return Ok(values.into_iter().cloned().collect());
+                return Ok(hole.values(scope).into_iter().cloned().collect());
             }
-            let first = values.first().copied().cloned();
-            return first.ok_or_else(|| hole.lack());
+            return hole.value(scope).cloned().ok_or_else(|| hole.lack());
         }
         let mut texts = self.texts(scope)?;
         Ok(Value::String(texts.pop().unwrap_or_default()))
     }
 
+    /// Returns the only text of a template in which no hole has `[*]`.
+    fn text(&self, scope: &Scope<'_>) -> Result<String, Lack> {
+        let mut text = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Hole(hole) => {
+                    let value = hole.value(scope).and_then(written);
+                    text.push_str(&value.ok_or_else(|| hole.lack())?);
+                }
+            }
+        }
+        Ok(text)
+    }
+
     /// Returns a text for each value that a hole with `[*]` has; one where there is no such hole.
     pub(crate) fn texts(&self, scope: &Scope<'_>) -> Result<Vec<String>, Lack> {
+        if !self.holes().any(Hole::each) {
+            return Ok(vec![self.text(scope)?]);
+        }
         let mut texts = vec![String::new()];
         for part in &self.0 {
             match part {
@@ -250,11 +280,11 @@ impl Hole {
 }
 
 /// A value within a text. Lists and objects have no place there.
-fn written(value: &Value) -> Option<String> {
+fn written(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(on) => Some(on.to_string()),
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(on) => Some(Cow::Owned(on.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -321,7 +321,7 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, restored: Restored) -> Plan {
+    fn finish(self, restored: Restored<'_>) -> Plan {
         let mut plan = Plan {
             incident: self.facts.incident.clone(),
             size: self.facts.size,
@@ -366,7 +366,7 @@ impl Planner<'_> {
     }
 
     /// What becomes of a call that is taken back by its records.
-    fn fate(&self, decision: DecisionId, restored: &Restored) -> Fate {
+    fn fate(&self, decision: DecisionId, restored: &Restored<'_>) -> Fate {
         let Some(number) = self.calls.get(&decision) else {
             return Fate::NothingToUndo;
         };

@@ -21,18 +21,18 @@ use crate::plan::{Conflict, Fields, Rule};
 
 /// What is to become of records.
 #[derive(Debug, Default)]
-pub(crate) struct Restored {
+pub(crate) struct Restored<'a> {
     /// Calls that run again, in their order.
     pub(crate) again: BTreeSet<usize>,
     /// By history: what changes, from what it is now.
-    pub(crate) records: BTreeMap<usize, Target>,
+    pub(crate) records: BTreeMap<usize, Target<'a>>,
     pub(crate) conflicts: Vec<Conflict>,
 }
 
 /// A record as it is and as it is to be.
 #[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) now: Option<Value>,
+pub(crate) struct Target<'a> {
+    pub(crate) now: Option<&'a Value>,
     pub(crate) then: Option<Value>,
     /// Fields that differ and are put back, with what they are to be.
     pub(crate) fields: Fields,
@@ -41,12 +41,12 @@ pub(crate) struct Target {
 }
 
 /// Finds what to put back without `dropped`.
-pub(crate) fn restore(
-    timeline: &Timeline<'_>,
+pub(crate) fn restore<'a>(
+    timeline: &Timeline<'a>,
     catalogue: &Catalogue,
     dropped: &FxHashSet<usize>,
     rules: &BTreeMap<String, Rule>,
-) -> Restored {
+) -> Restored<'a> {
     let again = again(timeline, catalogue, dropped);
     let mut restored = Restored::default();
     let gone = |item: usize| dropped.contains(&item) || again.contains(&item);
@@ -132,7 +132,7 @@ pub(crate) fn restore(
         restored.records.insert(
             at,
             Target {
-                now: now.cloned(),
+                now,
                 then: state,
                 fields,
                 left: conflicts.left,

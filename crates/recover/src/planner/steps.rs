@@ -40,7 +40,7 @@ struct Unit {
     after: BTreeSet<usize>,
 }
 
-pub(crate) fn build(planner: &Planner<'_>, restored: &Restored) -> Steps {
+pub(crate) fn build(planner: &Planner<'_>, restored: &Restored<'_>) -> Steps {
     let mut units = of_records(planner, restored);
     units.extend(of_ways(planner));
     order(planner, &mut units);
@@ -65,7 +65,7 @@ pub(crate) fn build(planner: &Planner<'_>, restored: &Restored) -> Steps {
 }
 
 /// The units of calls that are taken back by their records.
-fn of_records(planner: &Planner<'_>, restored: &Restored) -> Vec<Unit> {
+fn of_records(planner: &Planner<'_>, restored: &Restored<'_>) -> Vec<Unit> {
     let timeline = &planner.timeline;
     let mut groups = Groups::default();
     let gone = planner.restored.iter().chain(&restored.again).copied();
@@ -127,14 +127,14 @@ fn of_records(planner: &Planner<'_>, restored: &Restored) -> Vec<Unit> {
 }
 
 /// The step that puts a record back; none if it is as it is to be.
-fn put_back(planner: &Planner<'_>, at: usize, target: &Target) -> Option<Act> {
+fn put_back(planner: &Planner<'_>, at: usize, target: &Target<'_>) -> Option<Act> {
     if target.fields.is_empty() {
         return None;
     }
     let timeline = &planner.timeline;
     let events = timeline.histories[at].events.iter();
     let touch = events.filter_map(|event| timeline.touch(event)).next()?;
-    let now = target.now.as_ref();
+    let now = target.now;
     let expected = |field: &String| (field.clone(), get(now, field).cloned());
     let expected: Fields = target.fields.keys().map(expected).collect();
     let resource = touch.record.clone();
@@ -170,7 +170,7 @@ fn blocked(touch: &Touch, what: &str) -> Act {
 }
 
 /// The step that runs a kept call again.
-fn again(planner: &Planner<'_>, restored: &Restored, number: usize) -> Act {
+fn again(planner: &Planner<'_>, restored: &Restored<'_>, number: usize) -> Act {
     let timeline = &planner.timeline;
     let item = &timeline.items[number];
     let mut before = Vec::new();
