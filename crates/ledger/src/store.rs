@@ -14,7 +14,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use model::{DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Origin, RunId, RunKeys};
+use model::{
+    DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin, RunId, RunKeys,
+};
 use model::{Status, Strength, SubjectId, ToolKeys, Touched};
 
 use crate::Leaf;
@@ -173,6 +175,16 @@ pub trait Store: Send + Sync + fmt::Debug {
         &self,
         run: Option<RunId>,
         page: Page,
+    ) -> Result<Vec<DecisionRow>, StoreError>;
+
+    /// Returns the decisions of one kind in these runs, or in all, in the order of the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn decisions_of(
+        &self,
+        kind: Kind,
+        runs: Option<&[RunId]>,
     ) -> Result<Vec<DecisionRow>, StoreError>;
 
     /// Returns the rows of these decisions; unknown ones are left out.

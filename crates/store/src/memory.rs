@@ -12,7 +12,7 @@ use ledger::{
     Page, RunRow, Sealing, SigningKey, Store, StoreError, StoreStatus, SubjectKey, ToolRow,
     digest::sha256,
 };
-use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
+use model::{DecisionId, Digest, Edge, EventId, Kind, Origin, RunId, Strength, SubjectId, Touched};
 
 use crate::admit::{Known, Staged, admit};
 use crate::error::unavailable;
@@ -264,6 +264,14 @@ impl Store for MemoryStore {
         page: Page,
     ) -> Result<Vec<DecisionRow>, StoreError> {
         Ok(self.state()?.index.decisions(run, page))
+    }
+
+    async fn decisions_of(
+        &self,
+        kind: Kind,
+        runs: Option<&[RunId]>,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        Ok(self.state()?.index.decisions_of(kind, runs))
     }
 
     async fn rows(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRow>, StoreError> {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use ledger::{DecisionRow, Direction, Found, Page, RunRow, ToolRow};
 use model::{
-    DecisionId, Edge, EventId, HybridTime, IndexKeys, Origin, RunId, RunKeys, Strength, SubjectId,
-    ToolKeys, Touched,
+    DecisionId, Edge, EventId, HybridTime, IndexKeys, Kind, Origin, RunId, RunKeys, Strength,
+    SubjectId, ToolKeys, Touched,
 };
 
 use crate::prefix::{IdRange, is_id_part};
@@ -209,6 +209,14 @@ impl Projection {
                 cut(run.order.iter(), page).map(row).collect()
             }),
         }
+    }
+
+    pub(crate) fn decisions_of(&self, kind: Kind, runs: Option<&[RunId]>) -> Vec<DecisionRow> {
+        let rows = self.in_order.values().map(|id| &self.decisions[id]);
+        let asked = |row: &&DecisionRow| {
+            row.keys.kind == kind && runs.is_none_or(|runs| runs.contains(&row.keys.run))
+        };
+        rows.filter(asked).cloned().collect()
     }
 
     pub(crate) fn rows(&self, ids: &[DecisionId]) -> Vec<DecisionRow> {

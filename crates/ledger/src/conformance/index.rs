@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Body, DecisionId, Digest, Origin, Status, Strength, ToolKeys, Touched};
+use model::{Body, DecisionId, Digest, Kind, Origin, RunId, Status, Strength, ToolKeys, Touched};
 
 use super::sample::{Maker, batch};
 use crate::{Direction, Found, Leaf, Page, Store, StoreError, ToolRow};
@@ -221,6 +221,40 @@ pub(super) async fn lists_decisions_in_order(store: &dyn Store) {
         .await
         .expect("answers");
     assert!(none.is_empty(), "a run that is not there has none");
+}
+
+pub(super) async fn lists_decisions_of_a_kind(store: &dyn Store) {
+    let mut make = Maker::default();
+    let runs = [make.run(), make.run(), make.run()];
+    let ids: Vec<_> = (0..12).map(|_| make.decision()).collect();
+    for (place, id) in ids.iter().enumerate() {
+        // Runs take turns by two, so that some of them are interrupted.
+        let run = runs[place / 2 % 3];
+        let leaf = match place % 2 {
+            0 => make.propose(*id, run, "a", &[]),
+            _ => make.call(*id, run, "look", &[]),
+        };
+        store.append(batch([leaf])).await.expect("appends");
+    }
+    settle(store).await;
+    let asked = async |kind, runs: Option<&[RunId]>| {
+        let rows = store.decisions_of(kind, runs).await.expect("answers");
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let calls = asked(Kind::ToolCall, None).await;
+    let every = [ids[1], ids[3], ids[5], ids[7], ids[9], ids[11]];
+    assert_eq!(calls, every, "those of a kind in all runs, in order");
+    let some = [runs[2], make.run(), runs[0], runs[0]];
+    let messages = asked(Kind::Message, Some(&some)).await;
+    let order = [ids[0], ids[4], ids[6], ids[10]];
+    assert_eq!(
+        messages, order,
+        "those of some runs, each once, in the order of the log"
+    );
+    let none = asked(Kind::Checkpoint, Some(&runs)).await;
+    assert!(none.is_empty(), "a kind that is not there has none");
+    let none = asked(Kind::Message, Some(&[])).await;
+    assert!(none.is_empty(), "no run has none");
 }
 
 pub(super) async fn finds_events_by_decision_subject_and_name(store: &dyn Store) {

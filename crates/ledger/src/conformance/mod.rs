@@ -35,6 +35,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     on(&new, index::lists_runs_newest_first).await;
     on(&new, index::lists_named_runs_newest_first).await;
     on(&new, index::lists_decisions_in_order).await;
+    on(&new, index::lists_decisions_of_a_kind).await;
     on(&new, index::finds_events_by_decision_subject_and_name).await;
     on(&new, index::reads_many_decisions_at_once).await;
     on(&new, index::finds_tool_calls_by_what_they_touch).await;

@@ -44,8 +44,8 @@ use ledger::{
     Sealing, Store, StoreError, StoreStatus, SubjectKey, ToolRow,
 };
 use model::{
-    Body, DecisionId, Digest, Edge, Event, EventId, HybridTime, Origin, RunId, Strength, SubjectId,
-    Touched,
+    Body, DecisionId, Digest, Edge, Event, EventId, HybridTime, Kind, Origin, RunId, Strength,
+    SubjectId, Touched,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -476,6 +476,16 @@ impl Store for EmbeddedStore {
         page: Page,
     ) -> Result<Vec<DecisionRow>, StoreError> {
         self.ask(move |index| index.decisions(run, page)).await
+    }
+
+    async fn decisions_of(
+        &self,
+        kind: Kind,
+        runs: Option<&[RunId]>,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        let runs = runs.map(<[RunId]>::to_vec);
+        self.ask(move |index| index.decisions_of(kind, runs.as_deref()))
+            .await
     }
 
     async fn rows(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRow>, StoreError> {

@@ -11,7 +11,7 @@ use ledger::{
     Appended, Batch, BlobState, DecisionRow, Direction, Found, KeyState, Page, RunRow, Sealing,
     Store, StoreError, StoreStatus, SubjectKey, ToolRow,
 };
-use model::{DecisionId, Digest, Edge, EventId, Origin, RunId, Strength, SubjectId, Touched};
+use model::{DecisionId, Digest, Edge, EventId, Kind, Origin, RunId, Strength, SubjectId, Touched};
 use recover::plan::{Fields, HttpCall, RecordRef, ToolCall};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -388,6 +388,14 @@ impl Store for Mortal {
         page: Page,
     ) -> Result<Vec<DecisionRow>, StoreError> {
         self.store.decisions(run, page).await
+    }
+
+    async fn decisions_of(
+        &self,
+        kind: Kind,
+        runs: Option<&[RunId]>,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        self.store.decisions_of(kind, runs).await
     }
 
     async fn rows(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRow>, StoreError> {

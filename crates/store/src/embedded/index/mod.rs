@@ -6,6 +6,7 @@
 //! two connections checkpoint at once.
 
 mod effects;
+mod kinds;
 mod read;
 mod rows;
 mod spans;

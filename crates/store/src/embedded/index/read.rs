@@ -17,11 +17,11 @@ use super::write::{
 };
 use crate::prefix::{IdRange, is_id_part};
 
-type Sql<T> = rusqlite::Result<T>;
+pub(super) type Sql<T> = rusqlite::Result<T>;
 type OfRow = fn(&Row<'_>) -> Sql<Found>;
 type OfId = fn([u8; 16]) -> Found;
 
-const ROW: &str = "SELECT d.id, d.run, d.agent, d.version, d.kind, d.name, d.known, d.started, \
+pub(super) const ROW: &str = "SELECT d.id, d.run, d.agent, d.version, d.kind, d.name, d.known, d.started, \
      d.status, d.first, d.wall, d.tick FROM decision d";
 
 const RUN: &str = "SELECT r.id, r.imported, r.external, r.file, r.format, r.part, r.subject, \
@@ -33,7 +33,7 @@ pub(crate) struct Reader<'c>(pub(crate) &'c Connection);
 
 impl Reader<'_> {
     /// Asks several things of one state of the index, which is locked once for all of them.
-    fn together<T>(&self, ask: impl FnOnce() -> Sql<T>) -> Sql<T> {
+    pub(super) fn together<T>(&self, ask: impl FnOnce() -> Sql<T>) -> Sql<T> {
         // Whoever looks into a record that somebody else writes is in a transaction already.
         let transaction = match self.0.is_autocommit() {
             true => Some(self.0.unchecked_transaction()?),
@@ -545,7 +545,7 @@ fn run(row: &Row<'_>) -> Sql<RunRow> {
     })
 }
 
-fn decision(row: &Row<'_>) -> Sql<DecisionRow> {
+pub(super) fn decision(row: &Row<'_>) -> Sql<DecisionRow> {
     let started: Option<i64> = row.get(7)?;
     Ok(DecisionRow {
         id: DecisionId::from_bytes(row.get(0)?),
