@@ -34,6 +34,7 @@ mod shared;
 pub(crate) mod witness;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,10 +51,10 @@ use model::{
 use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use self::cursor::Cursor;
-use self::index::Reader;
 pub(crate) use self::index::{
     Mark, digests as index_digests, in_memory, mark as index_mark, open_reader,
 };
+use self::index::{Reader, touch_key};
 pub(crate) use self::indexer::rebuild_index;
 pub(crate) use self::log::{Log, Opening};
 use self::many::Found as FoundPayload;
@@ -121,6 +122,18 @@ impl EmbeddedStore {
         let shared = Arc::clone(&self.shared);
         self.read_job(reply, move |_| work(&shared));
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Asks the index about many in parts, each on a reading thread of its own.
+    async fn ask_parts<A: Copy + Send + 'static, T: Send + 'static>(
+        &self,
+        asked: &[A],
+        question: impl Fn(Reader<'_>, &[A]) -> rusqlite::Result<Vec<T>> + Copy + Send + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        let answer = move |shared: &Shared, index: Reader<'_>, part: &[A]| {
+            question(index, part).map_err(|e| shared.index_error(&e))
+        };
+        self.in_parts(asked, answer).await
     }
 
     /// Answers for many in parts, each on a reading thread of its own.
@@ -489,8 +502,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn rows(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRow>, StoreError> {
-        let ids = ids.to_vec();
-        self.ask(move |index| index.rows(&ids)).await
+        self.ask_parts(ids, |index, ids| index.rows(ids)).await
     }
 
     async fn events_of(&self, decision: DecisionId) -> Result<Vec<u64>, StoreError> {
@@ -518,8 +530,12 @@ impl Store for EmbeddedStore {
         touched: &[Touched],
         since: u64,
     ) -> Result<Vec<DecisionId>, StoreError> {
-        let touched = touched.to_vec();
-        self.ask(move |index| index.touching(&touched, since)).await
+        let touched: Vec<i64> = touched.iter().map(touch_key).collect();
+        let ask = move |index: Reader<'_>, touched: &[i64]| index.touching(touched, since);
+        let mut found = self.ask_parts(&touched, ask).await?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     async fn tools(&self, page: Page) -> Result<Vec<ToolRow>, StoreError> {
@@ -541,8 +557,10 @@ impl Store for EmbeddedStore {
         ids: &[DecisionId],
         direction: Direction,
     ) -> Result<Vec<Edge>, StoreError> {
-        let ids = ids.to_vec();
-        self.ask(move |index| index.edges(&ids, direction)).await
+        let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
+        let ids: Vec<DecisionId> = ids.into_iter().collect();
+        let ask = move |index: Reader<'_>, ids: &[DecisionId]| index.edges(ids, direction);
+        self.ask_parts(&ids, ask).await
     }
 
     async fn closure(

@@ -20,7 +20,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use read::Reader;
-pub(crate) use write::{Blob, Item, Writer};
+pub(crate) use write::{Blob, Item, Writer, touch_key};
 
 use crate::error::unavailable;
 

@@ -5,16 +5,14 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use ledger::{DecisionRow, Direction, Found, Page, RunRow, ToolRow};
 use model::{
     Agent, CauseKind, DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, Kind, Origin,
-    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, ToolKeys, Touched,
+    Provenance, RunId, RunKeys, Strength, SubjectId, Timestamp, ToolKeys,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{
-    Blob, EDGE_LEN, USUAL, ct_key, kind_code, part_key, signed, status_of, touch_key,
-};
+use super::write::{Blob, EDGE_LEN, USUAL, ct_key, kind_code, part_key, signed, status_of};
 use crate::prefix::{IdRange, is_id_part};
 
 pub(super) type Sql<T> = rusqlite::Result<T>;
@@ -250,19 +248,20 @@ impl Reader<'_> {
         Ok(seqs)
     }
 
-    pub(crate) fn touching(&self, touched: &[Touched], since: u64) -> Sql<Vec<DecisionId>> {
+    /// The decisions that touch what these are the keys of; one may be there more than once.
+    pub(crate) fn touching(&self, keys: &[i64], since: u64) -> Sql<Vec<DecisionId>> {
         let since = signed(since);
         self.together(|| {
             let mut statement = self
                 .0
                 .prepare_cached("SELECT decision FROM touch WHERE what = ?1 AND seq >= ?2")?;
-            let mut found = BTreeSet::new();
-            for touched in touched {
-                for id in statement.query_map([touch_key(touched), since], |row| row.get(0))? {
-                    found.insert(DecisionId::from_bytes(id?));
+            let mut found = Vec::new();
+            for key in keys {
+                for id in statement.query_map([*key, since], |row| row.get(0))? {
+                    found.push(DecisionId::from_bytes(id?));
                 }
             }
-            Ok(found.into_iter().collect())
+            Ok(found)
         })
     }
 
@@ -352,13 +351,13 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// The edges of each of these, which are there once and in order.
     pub(crate) fn edges(&self, ids: &[DecisionId], direction: Direction) -> Sql<Vec<Edge>> {
-        let ids: BTreeSet<DecisionId> = ids.iter().copied().collect();
         self.together(|| {
             let mut edges = Vec::new();
             let mut reader = EdgeReader::new(self.0, direction)?;
             for id in ids {
-                reader.take(id, &mut edges)?;
+                reader.take(*id, &mut edges)?;
             }
             Ok(edges)
         })

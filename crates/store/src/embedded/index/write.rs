@@ -703,7 +703,7 @@ pub(super) fn ct_key(ct: &Digest) -> i64 {
 
 /// The beginning of a digest of what a call touched: names of records are long, and who is found by
 /// one is looked at.
-pub(super) fn touch_key(touched: &Touched) -> i64 {
+pub(crate) fn touch_key(touched: &Touched) -> i64 {
     let (tag, name) = match touched {
         Touched::Record(uri) => (b"r", uri),
         Touched::Unsaid(tool) => (b"u", tool),
