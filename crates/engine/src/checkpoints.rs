@@ -365,11 +365,11 @@ impl Engine {
             let text = run.to_string();
             return Err(EngineError::NotFound { text });
         }
-        self.rows_of(run, |row| {
-            row.keys.kind == Kind::Checkpoint
-                && agent.is_none_or(|agent| agent == row.keys.agent.name)
-        })
-        .await
+        let runs = [run];
+        let saved = self.store.decisions_of(Kind::Checkpoint, Some(&runs));
+        let mut saved = saved.await?;
+        saved.retain(|row| agent.is_none_or(|agent| agent == row.keys.agent.name));
+        Ok(saved)
     }
 
     /// The recovery line of these checkpoints.
@@ -577,7 +577,7 @@ pub(crate) fn is_restore(row: &DecisionRow) -> bool {
     row.keys.kind == Kind::RecoveryStep && row.keys.name.as_deref() == Some(RESTORE)
 }
 
-pub(crate) fn is_proposed_restore(proposal: &Proposal) -> bool {
+fn is_proposed_restore(proposal: &Proposal) -> bool {
     proposal.kind == Kind::RecoveryStep && proposal.name.as_deref() == Some(RESTORE)
 }
 

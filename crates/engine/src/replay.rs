@@ -21,7 +21,7 @@ use model::{
 
 use wire::jsonrpc::Json;
 
-use crate::checkpoints::{is_proposed_restore, is_restore, restored_to};
+use crate::checkpoints::{is_restore, restored_to};
 use crate::live::arguments_text;
 use crate::look::fold;
 use crate::{Engine, EngineError};
@@ -301,18 +301,9 @@ impl Engine {
     pub(crate) async fn restores(&self) -> Result<Vec<(RunId, String)>, EngineError> {
         let mut restores = Vec::new();
         let mut seen = HashSet::new();
-        for index in self
-            .store
-            .events_named(&["proposed"])
-            .await?
-            .into_iter()
-            .rev()
-        {
-            let event = self.event(index).await?;
-            let Some(proposal) = event.body.proposal().filter(|p| is_proposed_restore(p)) else {
-                continue;
-            };
-            let whose = (proposal.run, proposal.agent.name.clone());
+        let steps = self.store.decisions_of(Kind::RecoveryStep, None).await?;
+        for row in steps.into_iter().rev().filter(is_restore) {
+            let whose = (row.keys.run, row.keys.agent.name);
             if restores.len() < RESTORES_MAX && seen.insert(whose.clone()) {
                 restores.push(whose);
             }

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use ledger::{DecisionRow, Direction};
 use model::{Cause, DecisionId, Edge, Kind, RunId, Strength};
 use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
@@ -29,10 +28,8 @@ const MEMBERS_MAX: usize = 100_000;
 /// The most possible dependants that are listed.
 const POSSIBLE_MAX: usize = 10_000;
 
-/// Records, and runs, that are read side by side.
+/// Records that are read side by side.
 const READS_AT_ONCE: usize = 16;
-
-type Asking<'a> = BoxFuture<'a, Result<Vec<DecisionRow>, EngineError>>;
 
 /// How long what was recorded before may take to get into the log.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -308,19 +305,11 @@ impl Engine {
     async fn checkpoints(&self, members: &[DecisionRow]) -> Result<Vec<DecisionRow>, EngineError> {
         let agents: BTreeSet<&str> = members.iter().map(|row| &*row.keys.agent.name).collect();
         let runs: BTreeSet<RunId> = members.iter().map(|row| row.keys.run).collect();
-        let saved = |row: &DecisionRow| {
-            row.keys.kind == Kind::Checkpoint && agents.contains(&*row.keys.agent.name)
-        };
-        // Boxed and in a list of their own: a closure that borrows would not be sent to other threads.
-        let mut asking: Vec<Asking<'_>> = Vec::with_capacity(runs.len());
-        for run in runs {
-            asking.push(Box::pin(self.rows_of(run, saved)));
-        }
-        let asked = futures_util::stream::iter(asking).buffered(READS_AT_ONCE);
-        let found: Vec<Vec<DecisionRow>> = asked.try_collect().await?;
-        let mut found: Vec<DecisionRow> = found.into_iter().flatten().collect();
-        found.sort_by_key(|row| row.first);
-        Ok(found)
+        let runs: Vec<RunId> = runs.into_iter().collect();
+        let saved = self.store.decisions_of(Kind::Checkpoint, Some(&runs));
+        let mut saved = saved.await?;
+        saved.retain(|row| agents.contains(&*row.keys.agent.name));
+        Ok(saved)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{Engine, EngineError};
 
 use super::UndoError;
 use super::pen::{AGENT, Entry, New, Pen, by_hand};
-use super::rollback::Rollback;
+use super::rollback::{Rollback, is_rollback};
 
 /// How verdicts that hold and release are named: this word and the agent.
 const HOLD: &str = "quarantine";
@@ -325,12 +325,7 @@ impl Engine {
     pub(super) async fn rollback_of(&self, run: RunId) -> Result<Option<DecisionId>, EngineError> {
         let page = ledger::Page::first(1);
         let first = self.store.decisions(Some(run), page).await?.pop();
-        Ok(first
-            .filter(|row| {
-                row.keys.kind == Kind::Incident
-                    && row.keys.name.as_deref() == Some(super::pen::ROLLBACK)
-            })
-            .map(|row| row.id))
+        Ok(first.filter(is_rollback).map(|row| row.id))
     }
 }
 

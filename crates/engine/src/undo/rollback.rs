@@ -108,7 +108,7 @@ impl Rollback {
         let row = row.ok_or_else(|| EngineError::NotFound {
             text: id.to_string(),
         })?;
-        if row.keys.kind != Kind::Incident || row.keys.name.as_deref() != Some(ROLLBACK) {
+        if !is_rollback(&row) {
             return Err(EngineError::WrongKind {
                 id: id.to_string(),
                 is: "another decision",
@@ -227,6 +227,11 @@ impl Rollback {
     }
 }
 
+/// Whether a decision is a rollback.
+pub(super) fn is_rollback(row: &DecisionRow) -> bool {
+    row.keys.kind == Kind::Incident && row.keys.name.as_deref() == Some(ROLLBACK)
+}
+
 /// How a rollback ends that nobody may go on with: its plan is no longer the right one.
 pub(super) const OUTDATED: Outcome = Outcome::Failed {
     class: FailureClass::Invalid,
@@ -237,16 +242,9 @@ impl Engine {
     pub(super) async fn rollback_ids(&self) -> Result<Vec<DecisionId>, EngineError> {
         let size = self.store.status().await?.durable;
         self.store.wait_indexed(size).await?;
-        let mut ids = Vec::new();
-        for index in self.store.events_named(&["proposed"]).await? {
-            if let Body::Proposed { decision, proposal } = self.event(index).await?.body
-                && proposal.kind == Kind::Incident
-                && proposal.name.as_deref() == Some(ROLLBACK)
-            {
-                ids.push(decision);
-            }
-        }
-        Ok(ids)
+        let incidents = self.store.decisions_of(Kind::Incident, None).await?;
+        let rollbacks = incidents.into_iter().filter(is_rollback);
+        Ok(rollbacks.map(|row| row.id).collect())
     }
 }
 
