@@ -91,12 +91,11 @@ impl Engine {
         self.store.wait_indexed(size).await?;
         let mut rings = self.rings(request).await?;
         let (gathered, mut linked, looked) = self.through_records(&mut rings, catalogue).await?;
-        let ids: Vec<DecisionId> = rings.rows.iter().map(|row| row.id).collect();
-        let inside: HashSet<DecisionId> = ids.iter().copied().collect();
-        let mut edges = self.store.edges(&ids, Direction::Causes).await?;
-        edges.extend(linked.iter().map(edge_of));
-        edges.retain(|edge| inside.contains(&edge.cause));
-        let mut possible = self.possible(&mut rings, &inside).await?;
+        let inside: HashSet<DecisionId> = rings.rows.iter().map(|row| row.id).collect();
+        let mut edges = rings.edges_within(&inside);
+        let found = linked.iter().map(edge_of);
+        edges.extend(found.filter(|edge| inside.contains(&edge.cause)));
+        let mut possible = self.possible(&mut rings).await?;
         possible.extend(may_have_looked(&gathered, &rings, &looked));
         linked.retain(|linked| inside.contains(&linked.cause.decision));
         let current = match hands {
@@ -234,33 +233,31 @@ impl Engine {
                 rings.ring.insert(row.id, ring);
                 rings.rows.push(row);
             }
-            if front.is_empty() || rings.rows.len() >= MEMBERS_MAX {
+            if front.is_empty() {
                 return Ok(());
             }
             let edges = self.store.edges(&front, Direction::Effects).await?;
+            let followed = edges.iter().filter(|edge| edge.strength >= least);
+            next = followed.map(|edge| edge.effect).collect();
+            rings.know(&front, edges);
+            if rings.rows.len() >= MEMBERS_MAX {
+                return Ok(());
+            }
             front.clear();
-            next = edges
-                .into_iter()
-                .filter(|edge| edge.strength >= least)
-                .map(|edge| edge.effect)
-                .collect();
         }
     }
 
     /// Lists what may depend on members, and on what may, with what speaks for it.
-    async fn possible(
-        &self,
-        rings: &mut Rings,
-        inside: &HashSet<DecisionId>,
-    ) -> Result<Vec<Possible>, EngineError> {
-        let mut front: Vec<DecisionId> = inside.iter().copied().collect();
+    async fn possible(&self, rings: &mut Rings) -> Result<Vec<Possible>, EngineError> {
+        let mut edges: Vec<Edge> = rings.edges.values().flatten().copied().collect();
+        // Of several edges to one decision the first counts, as the store has them.
+        edges.sort_by_key(|edge| edge.cause);
         let mut runs: HashMap<RunId, bool> = HashMap::new();
         let mut found: BTreeMap<u64, Possible> = BTreeMap::new();
-        while !front.is_empty() && found.len() < POSSIBLE_MAX {
-            let edges = self.store.edges(&front, Direction::Effects).await?;
-            front.clear();
+        while !edges.is_empty() && found.len() < POSSIBLE_MAX {
+            let mut front: Vec<DecisionId> = Vec::new();
             let mut by: HashMap<DecisionId, Edge> = HashMap::new();
-            for edge in edges {
+            for edge in edges.drain(..) {
                 if !rings.seen.contains(&edge.effect) {
                     by.entry(edge.effect).or_insert(edge);
                 }
@@ -297,6 +294,7 @@ impl Engine {
                     found.insert(row.first, possible);
                 }
             }
+            edges = self.store.edges(&front, Direction::Effects).await?;
         }
         Ok(found.into_values().collect())
     }
@@ -320,6 +318,30 @@ struct Rings {
     ring: HashMap<DecisionId, Strength>,
     seen: HashSet<DecisionId>,
     front: Vec<DecisionId>,
+    /// What follows from each, taken back or not.
+    edges: HashMap<DecisionId, Vec<Edge>>,
+}
+
+impl Rings {
+    /// Notes what follows from these.
+    fn know(&mut self, of: &[DecisionId], edges: Vec<Edge>) {
+        for id in of {
+            self.edges.insert(*id, Vec::new());
+        }
+        for edge in edges {
+            self.edges.entry(edge.cause).or_default().push(edge);
+        }
+    }
+
+    /// The edges between those that are taken back, in the order of the record.
+    fn edges_within(&self, inside: &HashSet<DecisionId>) -> Vec<Edge> {
+        let causes = self.rows.iter().filter_map(|row| self.edges.get(&row.id));
+        let edges = causes.flatten();
+        edges
+            .filter(|edge| inside.contains(&edge.effect))
+            .copied()
+            .collect()
+    }
 }
 
 /// Of these dependants of members the calls that are none themselves, at least this surely.
