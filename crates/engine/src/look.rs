@@ -280,15 +280,8 @@ impl Engine {
         ids: &[DecisionId],
     ) -> Result<Vec<Vec<(u64, Event)>>, EngineError> {
         let leaves = self.store.leaves_of(ids).await?;
-        let decoded = at_once::spread(leaves, |leaves| {
-            let events = leaves.into_iter().map(|(index, bytes)| {
-                let event = Leaf::decode(&bytes);
-                let event = event.map_err(|source| EngineError::Leaf { index, source })?;
-                Ok((index, event))
-            });
-            events.collect::<Result<Vec<_>, EngineError>>()
-        });
-        decoded.into_iter().collect()
+        let events = at_once::spread(leaves, decoded);
+        events.into_iter().collect()
     }
 
     /// Returns the events of a decision with their places in the log.
@@ -302,6 +295,16 @@ impl Engine {
         }
         Ok(events)
     }
+}
+
+/// Reads the events of a decision out of its leaves.
+pub(crate) fn decoded(leaves: Vec<(u64, Vec<u8>)>) -> Result<Vec<(u64, Event)>, EngineError> {
+    let events = leaves.into_iter().map(|(index, bytes)| {
+        let event = Leaf::decode(&bytes);
+        let event = event.map_err(|source| EngineError::Leaf { index, source })?;
+        Ok((index, event))
+    });
+    events.collect()
 }
 
 pub(crate) fn fold<'a>(

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::DecisionRow;
 use model::{
     Body, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind, Outcome,
@@ -20,11 +22,17 @@ use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
 
 use crate::content::Content;
-use crate::look::fold;
+use crate::look::{decoded, fold};
 use crate::{Engine, EngineError, at_once};
 
-/// Calls that are opened together.
+/// Decisions that are read together.
 pub(super) const AT_ONCE: usize = 512;
+
+/// Calls that are opened together, and lots of these that are under way at a time.
+const LOT: usize = 256;
+const LOTS_AHEAD: usize = 3;
+
+type Opening<'a> = BoxFuture<'a, Result<Vec<Seen>, EngineError>>;
 
 /// A call that was looked at.
 #[derive(Debug)]
@@ -180,28 +188,39 @@ impl Engine {
         rows: Vec<&DecisionRow>,
         catalogue: &Catalogue,
     ) -> Result<Vec<Seen>, EngineError> {
-        let mut seen = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(AT_ONCE) {
-            let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
-            let events = self.events_of_each(&ids).await?;
-            let calls = rows.iter().copied().zip(events).collect();
-            let calls = at_once::spread(calls, |(row, events)| begun(row, events));
-            let calls = calls.into_iter().filter_map(Result::transpose);
-            let calls: Vec<Begun<'_>> = calls.collect::<Result<_, EngineError>>()?;
-            let events: Vec<&Event> = calls.iter().flat_map(|call| &call.events).collect();
-            let mut contents = self.open_each(&events).await?.into_iter();
-            drop(events);
-            let calls = calls.into_iter().map(|call| {
-                let contents = contents.by_ref().take(call.events.len()).flatten();
-                let texts = texts(contents.collect());
-                (call, texts)
-            });
-            let calls: Vec<(Begun<'_>, Texts)> = calls.collect();
-            seen.extend(at_once::spread(calls, |(call, texts)| {
-                looked_at(call, &texts, catalogue)
-            }));
+        // While one lot is worked on, the next ones are read.
+        let mut lots: Vec<Opening<'_>> = Vec::with_capacity(rows.len().div_ceil(LOT));
+        for rows in rows.chunks(LOT) {
+            lots.push(Box::pin(self.open_lot(rows, catalogue)));
         }
-        Ok(seen)
+        let lots = futures_util::stream::iter(lots).buffered(LOTS_AHEAD);
+        let seen: Vec<Vec<Seen>> = lots.try_collect().await?;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    async fn open_lot(
+        &self,
+        rows: &[&DecisionRow],
+        catalogue: &Catalogue,
+    ) -> Result<Vec<Seen>, EngineError> {
+        let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
+        let leaves = self.store.leaves_of(&ids).await?;
+        let calls = rows.iter().copied().zip(leaves).collect();
+        let calls = at_once::spread(calls, |(row, leaves)| begun(row, decoded(leaves)?));
+        let calls = calls.into_iter().filter_map(Result::transpose);
+        let calls: Vec<Begun<'_>> = calls.collect::<Result<_, EngineError>>()?;
+        let events: Vec<&Event> = calls.iter().flat_map(|call| &call.events).collect();
+        let mut contents = self.open_each(&events).await?.into_iter();
+        drop(events);
+        let calls = calls.into_iter().map(|call| {
+            let contents = contents.by_ref().take(call.events.len()).flatten();
+            let contents: Vec<Content> = contents.collect();
+            (call, contents)
+        });
+        let calls: Vec<(Begun<'_>, Vec<Content>)> = calls.collect();
+        Ok(at_once::spread(calls, |(call, contents)| {
+            looked_at(call, &texts(contents), catalogue)
+        }))
     }
 }
 
