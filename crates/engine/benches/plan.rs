@@ -9,7 +9,9 @@
 //! of other records, and each of the thousand by a call of somebody else who touched the same record.
 //! Measured is everything between the question and the plan: who depends, which calls touched the
 //! same records, opening these (contents and images), what the writes changed for others, the plan.
-//! The records as they are now are not read: that is the tools' time.
+//! The records as they are now are not read: that is the tools' time. On a busy machine the
+//! processor time says more than the clock. `PLAN_BENCH_DECISIONS` and `PLAN_BENCH_PLANS` change how
+//! many there are.
 
 #![expect(
     clippy::print_stdout,
@@ -59,13 +61,12 @@ shows = []
 
 /// Wrong calls, and calls of others on the same records.
 const CALLS: usize = 1_000;
-const PLANS: usize = 7;
 /// Decisions in one append.
 const APPENDED: usize = 10_000;
 
-fn size() -> usize {
-    let told = std::env::var("PLAN_BENCH_DECISIONS").ok();
-    told.map_or(1_000_000, |text| text.parse().unwrap())
+fn told(name: &str, usual: usize) -> usize {
+    let told = std::env::var(name).ok();
+    told.map_or(usual, |text| text.parse().unwrap())
 }
 
 #[tokio::main]
@@ -74,7 +75,8 @@ async fn main() {
     let seconds = Arc::new(|| SystemClock.wall() / 1_000_000);
     let options = OpenOptions::new(dir.path(), Arc::new(SystemEntropy::new()), seconds);
     let store = Arc::new(EmbeddedStore::open(options).unwrap());
-    let decisions = size();
+    let decisions = told("PLAN_BENCH_DECISIONS", 1_000_000);
+    let plans = told("PLAN_BENCH_PLANS", 7);
     let mut make = Maker::default();
     let run = make.run();
     fill(&store, &mut make, run, decisions / 2).await;
@@ -106,7 +108,8 @@ async fn main() {
     };
     println!("{decisions} decisions, {CALLS} to take back, {CALLS} more on the same records");
     let (mut facts, mut whole) = (Vec::new(), Vec::new());
-    for _ in 0..PLANS {
+    let busy = processor();
+    for _ in 0..plans {
         let started = Instant::now();
         let found = engine.facts(&request, &catalogue, None).await.unwrap();
         facts.push(started.elapsed());
@@ -114,9 +117,24 @@ async fn main() {
         whole.push(started.elapsed());
         assert_eq!((plan.affected.len(), found.calls.len()), (CALLS, 2 * CALLS));
     }
+    let busy = (processor() - busy) / u32::try_from(plans).unwrap();
     println!("facts {}", line(facts));
-    println!("facts and plan {}", line(whole));
+    println!(
+        "facts and plan {}; processor time {:.1} ms",
+        line(whole),
+        busy.as_secs_f64() * 1e3
+    );
     recorder.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+/// How long the threads of this process had a processor.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = rest.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // In hundredths of a second, whatever the machine.
+    Duration::from_millis(ticks * 10)
 }
 
 fn line(mut times: Vec<Duration>) -> String {
