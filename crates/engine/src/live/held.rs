@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use super::append::{Durable, RecordError};
 use super::call::Touches;
 use super::open::Open;
-use super::pass::recorded;
+use super::pass::{Made, Pass, recorded};
 use super::policy::GuardOptions;
 use super::runs::{LiveRun, from_record};
 use super::trace::{Traced, merge};
@@ -228,20 +228,19 @@ impl Held {
         Told::Approved
     }
 
-    /// Begins the call, once it was told that it may, through the breaker of its target: the intent
-    /// uses the approval up. `touches` is what it touches, as read now: the records may have changed
-    /// while it waited.
+    /// Goes through the breaker of its target, once the call was told that it may begin. A target
+    /// that rests gets none, so nothing need be read for it; the approval is then good for the next
+    /// equal call.
     ///
     /// # Errors
-    /// As [`Recorder::begin`], and [`RecordError::Resting`] if its target is left alone meanwhile;
-    /// the approval is then good for the next equal call.
-    pub fn begin(mut self, target: &Target, touches: Option<Touches>) -> Result<Open, RecordError> {
+    /// [`RecordError::Resting`]; [`RecordError::Unfit`] if nobody approved it.
+    pub fn go_through(mut self, target: &Target) -> Result<Through, RecordError> {
         self.settled = true;
         let claim = self.claim.take().ok_or_else(|| RecordError::Unfit {
             reason: "nobody approved it".to_owned(),
         })?;
-        let inner = Arc::clone(&self.inner);
-        let (pass, change) = inner
+        let (pass, change) = self
+            .inner
             .pass(target)
             .map_err(|retry_at| RecordError::Resting {
                 target: target.as_str().to_owned(),
@@ -250,18 +249,21 @@ impl Held {
         let judged = match change {
             None => None,
             Some(change) => {
-                let live = inner
+                let live = self
+                    .inner
                     .book()
                     .waiting
                     .get(&self.decision)
                     .map(|held| Arc::clone(&held.live));
-                let judged = live.map(|live| inner.change(&live, target, change, None));
+                let judged = live.map(|live| self.inner.change(&live, target, change, None));
                 judged.transpose()?
             }
         };
-        let mut open = inner.start(claim, (Vec::new(), touches), judged, true)?;
-        open.go_through(pass);
-        Ok(open)
+        Ok(Through {
+            claim,
+            judged,
+            pass,
+        })
     }
 
     /// Goes away without ending the wait: the caller was told to come again.
@@ -274,6 +276,29 @@ impl Held {
     pub fn cancel(mut self, why: &str) {
         self.settled = true;
         self.inner.void(self.decision, why);
+    }
+}
+
+/// An approved call that its target takes. Dropped before it begins, its approval is given back.
+#[derive(Debug)]
+pub struct Through {
+    claim: Claim,
+    /// What its admission changed about its target.
+    judged: Option<Made>,
+    pass: Pass,
+}
+
+impl Through {
+    /// Begins the call: the intent uses the approval up. `touches` is what it touches, as read now:
+    /// the records may have changed while it waited.
+    ///
+    /// # Errors
+    /// As [`Recorder::begin`].
+    pub fn begin(self, touches: Option<Touches>) -> Result<Open, RecordError> {
+        let inner = Arc::clone(&self.claim.inner);
+        let mut open = inner.start(self.claim, (Vec::new(), touches), self.judged, true)?;
+        open.go_through(self.pass);
+        Ok(open)
     }
 }
 

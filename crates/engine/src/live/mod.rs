@@ -77,7 +77,7 @@ pub use self::admit::{Admitted, Refused};
 pub use self::append::{Outage, RecordError};
 pub use self::aside::aside;
 pub use self::call::{Call, Caller, Ended, OwnedCall, OwnedItem, Touches, What};
-pub use self::held::{Held, Told};
+pub use self::held::{Held, Through, Told};
 pub use self::open::Open;
 pub use self::pass::Pass;
 pub use self::policy::{ApprovalOptions, GuardOptions};

@@ -28,7 +28,7 @@ async fn c42_what_cannot_be_taken_back_begins_only_after_an_approval() {
     assert_eq!(policy.enforced, "hold");
     desk.approve(decision).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
-    let mut open = held.begin(&refund(), None).unwrap();
+    let mut open = held.go_through(&refund()).unwrap().begin(None).unwrap();
     open.durable().await.unwrap();
     assert_eq!(open.decision(), decision);
     end(open, Outcome::Succeeded).await;
@@ -269,7 +269,8 @@ async fn c42_an_approval_whose_call_could_not_be_recorded_is_good_for_the_next()
     desk.approve(waited).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
     desk.full.0.store(true, Ordering::SeqCst);
-    assert!(held.begin(&refund(), None).is_err());
+    let through = held.go_through(&refund()).unwrap();
+    assert!(through.begin(None).is_err());
     desk.full.0.store(false, Ordering::SeqCst);
     assert_eq!(desk.opened(REFUND).await.decision(), decision);
     assert_eq!(desk.opened(other).await.decision(), waited);
@@ -465,7 +466,7 @@ async fn c22_a_call_that_waited_goes_through_the_breaker_of_its_tool() {
     desk.approve(decision).await.unwrap();
     assert_eq!(held.told().await, Told::Approved);
     trip();
-    let refused = held.begin(&refund(), None).unwrap_err();
+    let refused = held.go_through(&refund()).unwrap_err();
     assert!(matches!(refused, RecordError::Resting { .. }), "{refused}");
     // The approval is not used up, and the call that uses it is the probe.
     desk.at(600);

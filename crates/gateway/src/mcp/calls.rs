@@ -222,14 +222,18 @@ impl Calls {
         let asked = std::mem::take(&mut self.asked);
         for ((id, held), (tool, arguments)) in std::mem::take(&mut self.held).into_iter().zip(asked)
         {
+            let target = Target::tool(&self.origin.server, &tool);
+            let through = match held.go_through(&target) {
+                Ok(through) => through,
+                Err(error) => return Err(self.unrecorded(&error).await),
+            };
             // As they are now, after the wait.
             let told = images::told(&self.inner, &self.origin.server, &tool, &arguments);
             let touches = match told {
                 Some(told) => Some(Box::pin(images::before(&self.inner, told)).await),
                 None => None,
             };
-            let target = Target::tool(&self.origin.server, &tool);
-            match held.begin(&target, touches) {
+            match through.begin(touches) {
                 Ok(open) => self.open.push((id, open)),
                 Err(error) => return Err(self.unrecorded(&error).await),
             }

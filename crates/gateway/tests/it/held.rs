@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::live::{self, ApprovalOptions, BreakerOptions, GuardOptions, Mode};
+use engine::live::{self, ApprovalOptions, BreakerOptions, GuardOptions, Heard, Mode, Target};
 use engine::view::HeldView;
 use engine::{EngineError, Ruling};
 use gateway::{McpServer, Timeouts};
@@ -433,4 +433,37 @@ async fn the_catalogue_is_asked_before_the_server() {
     world.post("/mcp/desk", &ADA, &close).await;
     waiting(&world, 1).await;
     assert_eq!(stub.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn c22_of_an_approved_call_whose_tool_rests_nothing_is_read() {
+    const CATALOGUE: &str = r#"
+[resources.order]
+uri = "orders/{id}"
+server = "desk"
+read = { tool = "read", args = { id = "{id}" } }
+
+[tools.read]
+server = "desk"
+class = "read"
+
+[tools.refund]
+server = "desk"
+class = "irreversible"
+writes = [{ order = "{args.order}", sets = ["/status"] }]
+"#;
+    let stub = Stub::start(|_: &Seen| json(RESULT)).await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let world = World::with_catalogue(server, CATALOGUE, enforcing(LONG)).await;
+    let world = Arc::new(world);
+    let call = calling(&world, CALL);
+    let held = waiting(&world, 1).await.remove(0);
+    let target = Target::tool("desk", "refund");
+    while let Ok(pass) = world.recorder.pass(&target, None) {
+        pass.ended(Heard::Failed, None);
+    }
+    rule(&world, &held, true).await.unwrap();
+    let answer = call.await.unwrap();
+    assert!(answer.body.contains("tool:desk/refund"), "{}", answer.body);
+    assert!(stub.seen().is_empty(), "{:?}", stub.seen());
 }
