@@ -309,6 +309,16 @@ impl Inner {
             rule: judgement.rule.name().to_owned(),
             until: Some(until),
         };
+        let run = live.id;
+        let entry = Entry {
+            call: exact,
+            standing: Standing::Held,
+            until,
+            waited: true,
+        };
+        // The book stays shut until it has the call: whoever finds it in the record and decides
+        // about it finds it here too.
+        let mut book = self.book();
         let (held, durable) = self.propose(draft, judged, |_| Ok((held, None)), blocks)?;
         let waiting = Waiting {
             last: held,
@@ -319,14 +329,8 @@ impl Inner {
             more: Vec::new(),
             told: Some(told),
         };
-        let entry = Entry {
-            call: exact,
-            standing: Standing::Held,
-            until,
-            waited: true,
-        };
-        self.book().put(decision, entry, waiting);
-        let run = self.book().waiting[&decision].live.id;
+        book.put(decision, entry, waiting);
+        drop(book);
         Ok(Admitted::Held(Held::new(
             self,
             (decision, run),

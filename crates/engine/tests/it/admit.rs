@@ -475,3 +475,38 @@ async fn c22_a_call_that_waited_goes_through_the_breaker_of_its_tool() {
     end(open, Outcome::Succeeded).await;
     assert!(desk.recorder.rests(&refund()).is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c42_a_verdict_that_comes_as_soon_as_a_call_is_in_the_record_reaches_it() {
+    let desk = std::sync::Arc::new(Desk::enforcing().await);
+    let approving = std::sync::Arc::clone(&desk);
+    // Somebody who looks all the time, and approves what he sees.
+    let approver = desk.recorder.tasks().spawn(async move {
+        let mut approved = 0;
+        while approved < 50 {
+            let engine = approving.recorder.engine();
+            for one in engine.approvals().await.unwrap().approvals {
+                if one.status == "held" {
+                    let decision = one.decision.parse().unwrap();
+                    approving.approve(decision).await.unwrap();
+                    approved += 1;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    for nth in 0..50 {
+        let arguments = format!(r#"{{"order":"W{nth}"}}"#);
+        let arguments = &*arguments;
+        let mut held = desk
+            .held(Asked {
+                arguments,
+                ..REFUND
+            })
+            .await;
+        let told = tokio::time::timeout(Duration::from_secs(30), held.told()).await;
+        assert_eq!(told, Ok(Told::Approved), "call {nth}");
+        held.leave();
+    }
+    approver.await.unwrap();
+}
