@@ -35,9 +35,6 @@ pub(crate) const FORK: &str = "fork";
 /// Decisions of one agent that are looked at; of more, the newest.
 const DECISIONS_MAX: usize = 65_536;
 
-/// Restores that are taken up after a start; of more, the newest.
-const RESTORES_MAX: usize = 1_024;
-
 /// An agent that went back, and what it did since the state that it has now.
 #[derive(Clone, Debug)]
 pub(crate) struct Replay {
@@ -297,6 +294,46 @@ impl Engine {
         }))
     }
 
+    /// Returns what an agent finds again that nothing is kept of: since a restore that the call
+    /// `names`, since its own last one, or since the one that its run goes on from.
+    pub(crate) async fn found_again(
+        &self,
+        run: RunId,
+        agent: &str,
+        names: &[DecisionId],
+    ) -> Result<Option<Replay>, EngineError> {
+        if let Some(replay) = self.since_one_of(names, run, agent).await? {
+            return Ok(Some(replay));
+        }
+        if let Some(replay) = self.replay_of(run, agent).await? {
+            return Ok(Some(replay));
+        }
+        let own = self.rows_of(run, |row| row.keys.agent.name == agent);
+        let own: Vec<DecisionId> = own.await?.iter().map(|row| row.id).collect();
+        let causes = self.store.edges(&own, Direction::Causes).await?;
+        let causes: Vec<DecisionId> = causes.iter().map(|edge| edge.cause).collect();
+        self.since_one_of(&causes, run, agent).await
+    }
+
+    /// What an agent finds again since the last of its restores in other runs that is one of these.
+    async fn since_one_of(
+        &self,
+        among: &[DecisionId],
+        run: RunId,
+        agent: &str,
+    ) -> Result<Option<Replay>, EngineError> {
+        if among.is_empty() {
+            return Ok(None);
+        }
+        let mut rows = self.store.rows(among).await?;
+        rows.retain(|row| is_restore(row) && row.keys.agent.name == agent && row.keys.run != run);
+        let Some(last) = rows.into_iter().max_by_key(|row| row.first) else {
+            return Ok(None);
+        };
+        let replay = self.replay_of(last.keys.run, agent).await?;
+        Ok(replay.filter(|replay| replay.restore == last.id))
+    }
+
     /// Returns everybody who went back, with the run, newest last.
     pub(crate) async fn restores(&self) -> Result<Vec<(RunId, String)>, EngineError> {
         let mut restores = Vec::new();
@@ -304,7 +341,7 @@ impl Engine {
         let steps = self.store.decisions_of(Kind::RecoveryStep, None).await?;
         for row in steps.into_iter().rev().filter(is_restore) {
             let whose = (row.keys.run, row.keys.agent.name);
-            if restores.len() < RESTORES_MAX && seen.insert(whose.clone()) {
+            if seen.insert(whose.clone()) {
                 restores.push(whose);
             }
         }

@@ -37,6 +37,7 @@ mod policy;
 pub(crate) mod recall;
 mod repair;
 mod replay;
+mod replays;
 mod rescind;
 mod rescinded;
 mod runs;
@@ -46,6 +47,7 @@ mod trace;
 pub(crate) mod writes;
 mod written;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -66,7 +68,7 @@ use self::held::Book;
 use self::join::Joins;
 use self::policy::Policy;
 use self::repair::Repairs;
-use self::replay::Replays;
+use self::replays::Replays;
 use self::rescinded::Index;
 use self::runs::Runs;
 pub(crate) use self::runs::from_record;
@@ -95,6 +97,9 @@ pub type Redact =
 /// and of texts of a kilobyte goes long before, so to know more decisions only takes memory.
 const DECISIONS_MAX: usize = 262_144;
 
+/// Agents that went back whose calls are kept ready, unless something else is said.
+const REPLAYS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
 /// What a person may tune.
 #[derive(Clone)]
 pub struct Options {
@@ -121,6 +126,9 @@ pub struct Options {
     pub catalogue: Option<Arc<Catalogue>>,
     /// How content is traced. Default: across runs, with a seed drawn at the start.
     pub lineage: lineage::Options,
+    /// Agents that went back whose calls are kept ready to be found again; the others are looked up
+    /// in the record when they call. Default: 4,096.
+    pub replays_max: NonZeroUsize,
 }
 
 impl std::fmt::Debug for Options {
@@ -152,6 +160,7 @@ impl Default for Options {
                 decisions_max: DECISIONS_MAX,
                 ..lineage::Options::default()
             },
+            replays_max: REPLAYS_MAX,
         }
     }
 }
@@ -247,6 +256,7 @@ impl Recorder {
             tracer: Mutex::new(Tracer::new(options.lineage)),
             policy: Policy::of(&options),
             book: Mutex::new(book),
+            replays: Replays::new(proposed, options.replays_max),
             engine,
             options,
             journal,
@@ -258,7 +268,6 @@ impl Recorder {
             subjects,
             sealers: Mutex::new(Vec::new()),
             rescinded: Index::new(anything),
-            replays: Replays::new(proposed),
             repairs: Mutex::new(Repairs::default()),
             tasks,
             stop,

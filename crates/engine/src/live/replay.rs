@@ -9,18 +9,14 @@
 //! ```
 //!
 //! Messages to agents are calls here. Models are always asked anew, and reads too: neither changes
-//! anything. Nothing is kept here that the record does not say; while nobody went back it costs a
-//! look at one flag.
+//! anything. Who went back is known to [`Replays`](super::replays::Replays).
 
-use std::collections::{BTreeSet, HashSet};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lru::LruCache;
 use model::{
-    Body, Cause, CauseKind, DecisionId, Digest, Effect, EffectClass, Event, Evidence, Field, Kind,
-    Media, Outcome, Resource, RunId, Status, Strength,
+    Body, Cause, CauseKind, DecisionId, Digest, EffectClass, Event, Evidence, Field, Kind, Media,
+    Outcome, RunId, Status, Strength,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -29,41 +25,19 @@ use wire::mcp::CallResult;
 
 use super::admit::{arguments_text, has_long_number};
 use super::append::{Durable, RecordError, batch};
-use super::call::{Call, Touches, What};
-use super::loaded::Loaded;
+use super::call::{Call, What};
 use super::place::Place;
+use super::replays::{Known, Whose};
 use super::touch::{canonical_of, canonical_text, identity};
-use super::trace::{Traced, merge};
+use super::trace::merge;
 use super::written::once;
 use super::{Inner, Recorder};
+use crate::EngineError;
 use crate::replay::{Effective, FORK, REPLAY, Replay, To, said};
 use crate::view::RestoredView;
-use crate::{Engine, EngineError};
-
-/// Agents that went back and find something again, at most; the least used are forgotten first.
-const REPLAYS_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// How long the index may take to hold what was recorded before.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
-
-/// Whose calls.
-type Whose = (RunId, String);
-
-/// Who went back, and what they find again.
-#[derive(Debug)]
-pub(super) struct Replays {
-    loaded: Loaded,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    by: LruCache<Whose, Replay>,
-    /// Runs that go on from a restore in another one.
-    follows: LruCache<Whose, Whose>,
-    /// Effects that a call is being answered with.
-    taken: HashSet<DecisionId>,
-}
+pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// A call that was answered with what an earlier one got. Nothing went out.
 #[derive(Debug)]
@@ -171,7 +145,7 @@ fn told(result: &str) -> Option<Told<'_>> {
 }
 
 /// Where a call goes that can change something; none if it cannot.
-fn to(what: &What<'_>) -> Option<To> {
+pub(super) fn to(what: &What<'_>) -> Option<To> {
     match what {
         What::ToolCall { class, .. } if *class == EffectClass::Read => None,
         What::ToolCall { tool, .. } => Some(To::Tool((*tool).to_owned())),
@@ -214,110 +188,6 @@ impl Drop for Taken {
     }
 }
 
-impl Replays {
-    /// Nobody is known to have gone back; `anything` says that somebody may have.
-    pub(super) fn new(anything: bool) -> Self {
-        Self {
-            loaded: Loaded::new(anything),
-            known: Mutex::new(Known {
-                by: LruCache::new(REPLAYS_MAX),
-                follows: LruCache::new(REPLAYS_MAX),
-                taken: HashSet::new(),
-            }),
-        }
-    }
-
-    fn any(&self) -> bool {
-        self.loaded.any()
-    }
-
-    /// Waits until it is known who went back.
-    async fn loaded(&self) {
-        self.loaded.wait("rescind_replays_unchecked_total").await;
-    }
-
-    /// Takes in who went back. What they found again before counts no more.
-    fn learn(&self, replay: Replay) {
-        let whose = (replay.run, replay.agent.clone());
-        let mut known = self.known();
-        for run in &replay.followed_by {
-            let follower = (*run, replay.agent.clone());
-            known.follows.put(follower, whose.clone());
-        }
-        known.by.put(whose, replay);
-        self.loaded.set_any(true);
-    }
-
-    /// Takes note that a run goes on from a restore, because its caller names that as a cause.
-    pub(super) async fn follow(&self, causes: &[DecisionId], run: RunId, agent: &str) {
-        if causes.is_empty() || !self.any() {
-            return;
-        }
-        self.loaded().await;
-        let mut known = self.known();
-        let gone_back = known.by.iter().find(|((_, whose), replay)| {
-            whose == agent && replay.run != run && causes.contains(&replay.restore)
-        });
-        let whose = gone_back.map(|(whose, _)| whose.clone());
-        if let Some(whose) = whose {
-            known.follows.put((run, agent.to_owned()), whose);
-        }
-    }
-
-    /// A call that changes the world goes out, or waits for a person to let it.
-    pub(super) fn diverge(&self, run: RunId, agent: &str, call: &Call<'_>) {
-        let Some(to) = to(&call.what) else { return };
-        let writes = call.touches.iter().flat_map(|touches| &touches.writes);
-        self.changed(run, agent, &to, writes);
-    }
-
-    /// The same of a call that waited and goes out now, once it is known what it writes. One that
-    /// is made anew on purpose changes nothing of what is found again.
-    pub(super) fn diverge_late<'a>(
-        &self,
-        traced: &Traced,
-        (touches, effect): (&Touches, &Effect),
-        known: impl IntoIterator<Item = &'a Cause>,
-    ) {
-        let forks =
-            |cause: &Cause| matches!(&cause.evidence, Evidence::Explicit { by } if by == FORK);
-        if effect.class != EffectClass::Read && !known.into_iter().any(forks) {
-            let to = To::Tool(touches.tool.clone());
-            self.changed(traced.run, &traced.agent, &to, &touches.writes);
-        }
-    }
-
-    fn changed<'a>(
-        &self,
-        run: RunId,
-        agent: &str,
-        to: &To,
-        writes: impl IntoIterator<Item = &'a Resource>,
-    ) {
-        if !self.any() {
-            return;
-        }
-        let writes: BTreeSet<String> = writes.into_iter().map(|r| r.uri.clone()).collect();
-        let mut known = self.known();
-        let whose = known.whose(run, agent);
-        if let Some(replay) = known.by.get_mut(&whose) {
-            replay.diverge(to, &writes);
-        }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Whole between any two calls.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    fn whose(&mut self, run: RunId, agent: &str) -> Whose {
-        let whose = (run, agent.to_owned());
-        self.follows.get(&whose).cloned().unwrap_or(whose)
-    }
-}
-
 impl Recorder {
     /// Gives an agent a state back, as [`Engine::restore`] does: its next calls know of it, and
     /// approvals that it waits for or has not used are void, also if whoever asked goes away
@@ -348,20 +218,6 @@ impl Recorder {
 }
 
 impl Inner {
-    /// Learns from the record who went back.
-    pub(super) async fn load_replays(&self) {
-        if let Ok(replays) = restored(&self.engine).await {
-            for replay in replays {
-                self.replays.learn(replay);
-            }
-        }
-        let known = self.replays.known();
-        let any = !known.by.is_empty();
-        self.replays.loaded.set_any(any);
-        drop(known);
-        self.replays.loaded.done();
-    }
-
     /// Decides what becomes of a call of an agent that may have gone back.
     pub(super) async fn again(
         self: &Arc<Self>,
@@ -374,7 +230,7 @@ impl Inner {
         let Some(wanted) = self.wanted(call) else {
             return Ok(Again::No);
         };
-        self.replays.loaded().await;
+        self.recollect(place).await?;
         // Calls to another server, or with arguments that only look the same.
         let mut others = Vec::new();
         while let Some(taken) = self.take(place, &wanted, &others) {
@@ -470,10 +326,6 @@ impl Inner {
         id: DecisionId,
         what: &What<'_>,
     ) -> Result<Option<(Status, Option<String>)>, RecordError> {
-        let outage = |error: EngineError| RecordError::Outage {
-            reason: crate::chain(&error),
-            spooled: false,
-        };
         self.appender.hurry();
         self.engine.caught_up(CAUGHT_UP_WITHIN).await;
         let read = async {
@@ -584,15 +436,12 @@ impl Inner {
     }
 }
 
-async fn restored(engine: &Engine) -> Result<Vec<Replay>, EngineError> {
-    let durable = engine.store().status().await?.durable;
-    engine.store().wait_indexed(durable).await?;
-    let mut replays = Vec::new();
-    for (run, agent) in engine.restores().await? {
-        // One that cannot be read any more was erased, and is answered from nothing.
-        replays.extend(engine.replay_of(run, &agent).await.ok().flatten());
+/// The record cannot say whether a call was made before, so it is not made.
+pub(super) fn outage(error: EngineError) -> RecordError {
+    RecordError::Outage {
+        reason: crate::chain(&error),
+        spooled: false,
     }
-    Ok(replays)
 }
 
 fn of(decision: DecisionId, by: &str, strength: Strength) -> Cause {

@@ -5,15 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use context::{Audience, Marks, Trace};
 use model::{Cause, DecisionId, RunId, Strength};
 
 use super::loaded::Loaded;
 use super::{Inner, Recorder};
-use crate::EngineError;
 use crate::rescinded::Rescinded;
+use crate::{Class, EngineError};
 
 /// Rescinded decisions that are looked for at most; the oldest are forgotten first, and counted.
 const DECISIONS_MAX: usize = 4_096;
@@ -23,9 +22,6 @@ const BYTES_MAX: usize = 32 << 20;
 
 /// Runs whose marks lie ready.
 const READY_MAX: usize = 1_024;
-
-/// How long a store that does not answer is left alone.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// What is looked for in histories.
 #[derive(Debug)]
@@ -71,9 +67,11 @@ impl Index {
         self.loaded.any()
     }
 
-    /// Waits until it is known what is.
+    /// Waits until it is known what is. Requests that go on unchecked are counted.
     pub(super) async fn loaded(&self) {
-        self.loaded.wait("rescind_contexts_unchecked_total").await;
+        if !self.loaded.wait().await {
+            metrics::counter!("rescind_contexts_unchecked_total").increment(1);
+        }
     }
 
     /// What is looked for in a run's histories: as its own, and as in all runs.
@@ -247,23 +245,22 @@ impl Recorder {
 impl Inner {
     /// Learns what is rescinded from the record.
     pub(super) async fn load_rescinded(&self) {
-        loop {
-            if self.try_load().await.is_ok() {
-                break;
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => break,
-                () = tokio::time::sleep(AGAIN_AFTER) => {}
-            }
-        }
-        self.rescinded.loaded.done();
+        let read = || self.try_load();
+        self.rescinded.loaded.learn(&self.stop, read).await;
     }
 
     async fn try_load(&self) -> Result<(), EngineError> {
         let mut ids = self.engine.rescinded_ids(DECISIONS_MAX).await?;
         // Oldest first: what is forgotten is the oldest.
         ids.reverse();
-        self.learn_rescinded(&ids).await
+        for id in ids {
+            match self.learn_rescinded(&[id]).await {
+                // Damage to one hides none of the others.
+                Err(error) if error.class().0 != Class::Unavailable => self.unrecognisable(id),
+                learned => learned?,
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn learn_rescinded(&self, ids: &[DecisionId]) -> Result<(), EngineError> {
@@ -280,13 +277,16 @@ impl Inner {
                     let anywhere = self.said_alone(&rescinded);
                     self.rescinded.add(rescinded, anywhere);
                 }
-                None => {
-                    metrics::counter!("rescind_rescinded_unrecognisable_total").increment(1);
-                    self.rescinded.known().unrecognisable.insert(id);
-                }
+                None => self.unrecognisable(id),
             }
         }
         Ok(())
+    }
+
+    /// Nothing is left by which a decision could be recognised.
+    fn unrecognisable(&self, id: DecisionId) {
+        metrics::counter!("rescind_rescinded_unrecognisable_total").increment(1);
+        self.rescinded.known().unrecognisable.insert(id);
     }
 
     /// Whether nobody else is known to have said the same since.

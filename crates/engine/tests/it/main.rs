@@ -16,6 +16,7 @@ mod news;
 mod prove;
 mod reads;
 mod real_runs;
+mod replays;
 mod rescind;
 mod rests;
 mod support;

@@ -19,6 +19,7 @@ mod pass;
 mod reads;
 mod refused;
 mod replay;
+mod replays;
 mod resent;
 mod rest;
 mod stopped;

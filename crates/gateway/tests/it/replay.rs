@@ -59,10 +59,11 @@ fn server(seen: &Seen) -> Reply {
     answer(reply.to_string()).with("mcp-session-id", "s-1")
 }
 
-struct Desk {
+pub(crate) struct Desk {
     stub: Stub,
     world: World,
     store: Arc<dyn Store>,
+    options: live::Options,
 }
 
 impl Desk {
@@ -70,19 +71,24 @@ impl Desk {
         Self::recording(live::Options::default()).await
     }
 
-    async fn recording(options: live::Options) -> Self {
+    pub(crate) async fn recording(options: live::Options) -> Self {
         let stub = Stub::start(server).await;
         let store = memory();
-        let world = over(&stub, Arc::clone(&store), options).await;
-        Self { stub, world, store }
+        let world = over(&stub, Arc::clone(&store), options.clone()).await;
+        Self {
+            stub,
+            world,
+            store,
+            options,
+        }
     }
 
     /// The gateway ends, and another goes on with its record.
-    async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.world.record().await;
-        let (stub, store) = (self.stub, self.store);
-        let world = over(&stub, Arc::clone(&store), live::Options::default()).await;
-        Self { stub, world, store }
+        let store = Arc::clone(&self.store);
+        let world = over(&self.stub, store, self.options.clone()).await;
+        Self { world, ..self }
     }
 
     fn engine(&self) -> &Engine {
@@ -94,7 +100,12 @@ impl Desk {
             .await
     }
 
-    async fn call_in(&self, tool: &str, arguments: &Value, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn call_in(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let params = json!({ "name": tool, "arguments": arguments });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         let path = "/agents/ada/mcp/desk";
@@ -102,7 +113,7 @@ impl Desk {
     }
 
     /// The calls that reached the server, but for those that only read.
-    fn carried_out(&self) -> Vec<String> {
+    pub(crate) fn carried_out(&self) -> Vec<String> {
         let seen = self.stub.seen();
         let calls = seen.iter().filter_map(|seen| {
             let asked: Value = serde_json::from_str(&seen.body).ok()?;
@@ -116,11 +127,11 @@ impl Desk {
         calls.collect()
     }
 
-    async fn saves(&self, run: RunId) {
+    pub(crate) async fn saves(&self, run: RunId) {
         save(self.engine(), run).await;
     }
 
-    async fn goes_back(&self, run: RunId, forks: bool) -> RestoredView {
+    pub(crate) async fn goes_back(&self, run: RunId, forks: bool) -> RestoredView {
         self.world
             .recorder
             .restore(run, "ada", forks)
@@ -143,25 +154,25 @@ async fn save(engine: &Engine, run: RunId) {
     engine.checkpoint(run, &new).await.unwrap();
 }
 
-fn run_of(answer: &Answer) -> RunId {
+pub(crate) fn run_of(answer: &Answer) -> RunId {
     let run = answer.header("x-rescind-run");
     run.unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap()
 }
 
-fn id_of(answer: &Answer) -> String {
+pub(crate) fn id_of(answer: &Answer) -> String {
     answer.header("x-rescind-decision").unwrap().to_owned()
 }
 
-fn of(answer: &Answer) -> Option<&str> {
+pub(crate) fn of(answer: &Answer) -> Option<&str> {
     answer.header("x-rescind-replay-of")
 }
 
-fn id(id: &str) -> Value {
+pub(crate) fn id(id: &str) -> Value {
     json!({ "id": id })
 }
 
 /// Something that opens the run, and the state before everything else.
-async fn begun(desk: &Desk) -> RunId {
+pub(crate) async fn begun(desk: &Desk) -> RunId {
     let run = run_of(&desk.call("read", &id("W1")).await);
     desk.saves(run).await;
     run

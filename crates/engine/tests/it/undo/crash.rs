@@ -158,6 +158,7 @@ async fn run_until_blown(
     let store = Arc::new(Mortal {
         store: Arc::clone(store),
         fuse: Arc::clone(fuse),
+        unread: std::sync::Mutex::default(),
     });
     let world = world.through(fuse);
     let going_on = async {

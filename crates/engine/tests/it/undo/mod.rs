@@ -6,7 +6,7 @@ mod crash;
 mod disk;
 mod media;
 mod recorded;
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

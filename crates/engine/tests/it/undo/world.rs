@@ -303,11 +303,41 @@ pub(crate) fn fields(values: &[(&str, Value)]) -> Fields {
         .collect()
 }
 
-/// A store as a process sees it that ends where the fuse says: before or after any append.
+/// A store as a process sees it that ends where the fuse says: before or after any append. Its
+/// decisions may not be readable.
 #[derive(Debug)]
 pub(crate) struct Mortal {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fuse: Arc<Fuse>,
+    pub(crate) unread: Mutex<Unread>,
+}
+
+/// How often decisions cannot be read, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) times: u32,
+    pub(crate) damaged: bool,
+}
+
+impl Mortal {
+    fn fail(&self) -> Result<(), StoreError> {
+        let mut unread = self.unread.lock().unwrap();
+        if unread.times == 0 {
+            return Ok(());
+        }
+        unread.times -= 1;
+        Err(match unread.damaged {
+            true => StoreError::Damaged {
+                what: "a segment".to_owned(),
+                at: "byte 7".to_owned(),
+                first_bad: None,
+            },
+            false => StoreError::Unavailable {
+                doing: "read a segment".to_owned(),
+                source: "it is busy".into(),
+            },
+        })
+    }
 }
 
 #[async_trait]
@@ -410,6 +440,7 @@ impl Store for Mortal {
         &self,
         decisions: &[DecisionId],
     ) -> Result<Vec<Vec<(u64, Vec<u8>)>>, StoreError> {
+        self.fail()?;
         self.store.leaves_of(decisions).await
     }
 
