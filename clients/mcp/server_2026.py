@@ -3,92 +3,40 @@
 Usage: server_2026.py http|stdio. Over HTTP it prints its port and serves `/mcp` there.
 """
 
-import asyncio
-import base64
-import socket
-import sys
 from typing import Any
 
-import uvicorn
+from fixture import add_prompts, add_resources, add_tools, serve, words
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.prompts.base import UserMessage
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
-    AudioContent,
-    Completion,
     CreateMessageRequest,
     CreateMessageRequestParams,
     ElicitRequest,
     ElicitRequestFormParams,
-    EmbeddedResource,
-    ImageContent,
     InputRequiredResult,
     ListRootsRequest,
     SamplingMessage,
-    TextContent,
-    TextResourceContents,
 )
 
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-SOUND = base64.b64encode(b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0@\x1f\0\0\x80>\0\0\x02\0\x10\0data\0\0\0\0")
 server = MCPServer("rescind-fixture", version="1", log_level="CRITICAL")
-image = ImageContent(type="image", data=PIXEL, mime_type="image/png")
 
 
-def words(text):
-    return TextContent(type="text", text=text)
+def tool(about):
+    return server.tool(description=f"Tests: {about}", structured_output=False)
 
 
-def embedded(uri, text="This is an embedded resource content."):
-    resource = TextResourceContents(uri=uri, mime_type="text/plain", text=text)
-    return EmbeddedResource(type="resource", resource=resource)
-
-
-def tool(about, **options):
-    return server.tool(description=f"Tests: {about}", structured_output=False, **options)
-
-
-@tool("simple text")
-def test_simple_text() -> list[TextContent]:
-    return [words("This is a simple text response for testing.")]
-
-
-@tool("image content")
-def test_image_content() -> list[ImageContent]:
-    return [image]
-
-
-@tool("audio content")
-def test_audio_content() -> list[AudioContent]:
-    return [AudioContent(type="audio", data=SOUND.decode(), mime_type="audio/wav")]
-
-
-@tool("embedded resource")
-def test_embedded_resource() -> list[EmbeddedResource]:
-    return [embedded("test://embedded-resource")]
-
-
-@tool("multiple content types")
-def test_multiple_content_types() -> list[Any]:
-    return [words("Multiple content types test:"), image, embedded("test://mixed-content-resource", "{}")]
+add_tools(tool, Context)
+add_resources(server)
+add_prompts(server, UserMessage)
 
 
 @tool("tool with logging")
 async def test_logging_tool(ctx: Context) -> str:
     await ctx.info("Tool execution started")
     return "logged"
-
-
-@tool("tool with progress")
-async def test_tool_with_progress(ctx: Context) -> str:
-    for done in (0, 50, 100):
-        await ctx.report_progress(done, 100)
-        await asyncio.sleep(0.05)
-    return "done"
 
 
 @tool("error handling")
@@ -223,61 +171,9 @@ def test_input_required_result_prompt(ctx: Context) -> Any:
     return f"Context: {brought['user_context'].content['context']}"
 
 
-@server.resource("test://static-text", mime_type="text/plain")
-def static_text() -> str:
-    return "This is the content of the static text resource."
+def app(hosts, origins):
+    security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
+    return server.streamable_http_app(transport_security=security)
 
 
-@server.resource("test://static-binary", mime_type="image/png")
-def static_binary() -> bytes:
-    return base64.b64decode(PIXEL)
-
-
-@server.resource("test://template/{id}/data", mime_type="application/json")
-def template(id: str) -> str:
-    return f'{{"id":"{id}","templateTest":true,"data":"Data for ID: {id}"}}'
-
-
-@server.resource("test://watched-resource", mime_type="text/plain")
-def watched() -> str:
-    return "Watched resource content"
-
-
-@server.prompt(description="Tests: simple prompt")
-def test_simple_prompt() -> str:
-    return "This is a simple prompt for testing."
-
-
-@server.prompt(description="Tests: prompt with arguments")
-def test_prompt_with_arguments(arg1: str, arg2: str) -> str:
-    return f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"
-
-
-@server.prompt(description="Tests: prompt with embedded resource")
-def test_prompt_with_embedded_resource(resourceUri: str) -> list[UserMessage]:
-    return [UserMessage(embedded(resourceUri)), UserMessage("Please process the embedded resource above.")]
-
-
-@server.prompt(description="Tests: prompt with image")
-def test_prompt_with_image() -> list[UserMessage]:
-    return [UserMessage(image), UserMessage("Please analyze the image above.")]
-
-
-@server.completion()
-async def complete(ref, argument, context):
-    return Completion(values=["paris", "park", "party"], total=150, has_more=False)
-
-
-if sys.argv[1] == "stdio":
-    server.run("stdio")
-else:
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    names = [f"127.0.0.1:{port}", f"localhost:{port}"]
-    # What names it, apart from itself, is refused, as a server on this machine should.
-    security = TransportSecuritySettings(
-        allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names])
-    print(port, flush=True)
-    app = server.streamable_http_app(transport_security=security)
-    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+serve(server, app)
