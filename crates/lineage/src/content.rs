@@ -4,7 +4,7 @@ use model::{CauseKind, Evidence, Kind, RunId, Strength};
 
 use crate::arguments::Arguments;
 use crate::roster::{Found, Roster};
-use crate::run::{Carried, Memory, Print, STANDING};
+use crate::run::{Carried, HEARD, Memory, Print, STANDING};
 use crate::scan::{Cluster, Token, hash_exact, scan};
 use crate::tracer::Options;
 use crate::value::{compound_counts, is_plain, weigh, word_counts};
@@ -28,8 +28,37 @@ pub(crate) struct Reading {
     /// Whether an agent or a tool made it, so that other runs may trace to it. Else it came in
     /// from outside the run, perhaps from another one.
     pub(crate) shared: bool,
-    /// The run that reads.
+    /// The run that reads, and the agent in it.
     pub(crate) run: RunId,
+    pub(crate) agent: u64,
+}
+
+/// Whose first-seen content is for an agent that meets it again: `me`, the decision that does, where
+/// the agent was told it from outside itself.
+fn owner_for(first: u64, (me, agent): (u64, u64), roster: &Roster) -> u64 {
+    let owner = decision(first);
+    let told = || roster.get(owner).is_some_and(|known| known.agent == agent);
+    if first != STANDING && first & HEARD != 0 && told() {
+        me
+    } else {
+        owner
+    }
+}
+
+impl Reading {
+    /// The decision whose content it is, or that was told it.
+    const fn me(&self) -> u64 {
+        decision(self.owner)
+    }
+}
+
+/// The decision that an owner is, however it came by its text.
+const fn decision(owner: u64) -> u64 {
+    if owner == STANDING {
+        STANDING
+    } else {
+        owner & !HEARD
+    }
 }
 
 /// What a text carries from earlier decisions.
@@ -76,7 +105,7 @@ pub(crate) fn read(
             how,
             memory,
             realm.as_deref_mut(),
-            &mut contents,
+            (&mut contents, roster),
         );
         for word in cluster.words {
             if how.trace
@@ -89,7 +118,7 @@ pub(crate) fn read(
                 let owner = meet(print, how, memory, realm.as_deref_mut(), (roster, options));
                 contents.prints += 1;
                 if how.trace {
-                    stretch.next(owner, at, how.owner, &mut contents.passages);
+                    stretch.next(owner, at, how.me(), &mut contents.passages);
                 }
             });
         }
@@ -98,7 +127,7 @@ pub(crate) fn read(
         let owner = meet(print, how, memory, realm.as_deref_mut(), (roster, options));
         contents.prints += 1;
         if how.trace {
-            stretch.next(owner, at, how.owner, &mut contents.passages);
+            stretch.next(owner, at, how.me(), &mut contents.passages);
         }
     });
     contents.words.sort_unstable();
@@ -120,7 +149,7 @@ fn meet(
     let known = memory.prints.first(print, Print::new(how.owner));
     let mut owner = known.owner();
     let mut common = false;
-    if owner != how.owner {
+    if decision(owner) != how.me() {
         known.meet();
         common = known.count() > options.common_max;
     }
@@ -141,7 +170,7 @@ fn meet(
             common = false;
         }
     }
-    (!common).then_some(owner)
+    (!common).then(|| owner_for(owner, (how.me(), how.agent), roster))
 }
 
 /// The unbroken stretch of fingerprints of one owner that is being read.
@@ -189,7 +218,7 @@ fn values(
     how: Reading,
     memory: &mut Memory,
     mut realm: Option<&mut Memory>,
-    contents: &mut Contents,
+    (contents, roster): (&mut Contents, &Roster),
 ) {
     if let [word] = cluster.words
         && is_plain(word)
@@ -214,9 +243,11 @@ fn values(
         if owner == how.owner {
             return;
         }
+        let owner = owner_for(owner, (how.me(), how.agent), roster);
         if how.trace
             && token.start >= spoken
             && owner != STANDING
+            && owner != how.me()
             && weigh(&bytes[token.start..token.end], false) == Some(Strength::Certain)
             && !contents.values.iter().any(|(known, _)| *known == owner)
         {
@@ -251,12 +282,12 @@ fn across(token: &Token, bytes: &[u8], how: Reading, realm: &mut Memory) -> Opti
 }
 
 /// Finds the values in the arguments of a call that were seen before; remembers the others as
-/// `owner`'s own.
+/// `owner`'s own, a decision of `agent`.
 pub(crate) fn arguments(
     given: &Arguments<'_>,
-    owner: u64,
+    (owner, agent): (u64, u64),
     memory: &mut Memory,
-    options: &Options,
+    (roster, options): (&Roster, &Options),
 ) -> (Vec<Carried>, Vec<u64>) {
     let mut carried: Vec<Carried> = Vec::new();
     let mut hashes = Vec::new();
@@ -292,7 +323,8 @@ pub(crate) fn arguments(
                     continue;
                 }
                 spoken = token.end;
-                if first == STANDING {
+                let first = owner_for(first, (owner, agent), roster);
+                if first == STANDING || first == owner {
                     continue;
                 }
                 let is_outer = (token.start, token.end) == outer;

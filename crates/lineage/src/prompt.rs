@@ -10,7 +10,7 @@ use crate::beginnings::Beginnings;
 use crate::calls::{id_hash, name_hash};
 use crate::content::{Passage, Reading, kind_towards, percent, read, text_hash};
 use crate::roster::{Found, Roster};
-use crate::run::{Memory, Prefix, Run, STANDING};
+use crate::run::{HEARD, Memory, Prefix, Run, STANDING};
 use crate::scan::{chain, hash_exact};
 use crate::seen::{Asked, Item, Role};
 use crate::tracer::Options;
@@ -174,6 +174,9 @@ fn resolve(
     let mut link = |number: u64, kind: CauseKind, strength: Strength, evidence: Evidence| {
         found.add(roster, number, kind, strength, evidence);
     };
+    // Whom the text belongs to where it is new: what came in from outside is nobody's here, and the
+    // answer to a call that only its asker is known of is the asker's.
+    let mut from = me | HEARD;
     if item.role == Role::Tool
         && let Some(id) = item.call_id
     {
@@ -188,6 +191,7 @@ fn resolve(
             return;
         }
         if let Some(number) = run.askers.get(id) {
+            from = number;
             link(
                 number,
                 CauseKind::Result,
@@ -218,10 +222,11 @@ fn resolve(
     }
     let standing = item.role == Role::System;
     let how = Reading {
-        owner: if standing { STANDING } else { me },
+        owner: if standing { STANDING } else { from },
         trace: !standing,
         shared: false,
         run: reader.run,
+        agent,
     };
     let contents = read(item.text, how, &mut run.memory, realm, (roster, options));
     let senders = senders(&contents.passages, reader.run, roster);

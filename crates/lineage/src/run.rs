@@ -7,10 +7,14 @@ use crate::table::Table;
 /// In place of an owner: text that stands in every prompt.
 pub(crate) const STANDING: u64 = u64::MAX;
 
+/// On an owner: its text came in from outside with what the owner was told. Whoever else has it may
+/// have it from there; the same agent need not.
+pub(crate) const HEARD: u64 = 1 << 47;
+
 /// Where content was seen first. Keys are hashes of values, fingerprints and whole texts.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// Value → the decision whose text held it first.
+    /// Value → the decision whose text held it first, or that [`HEARD`] it first.
     pub(crate) values: Table<u64>,
     /// Fingerprint → [`Print`].
     pub(crate) prints: Table<Print>,
@@ -21,7 +25,7 @@ pub(crate) struct Memory {
 /// A fingerprint's first owner, and in how many places it was met.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Print {
-    /// Numbers stay far below 2⁴⁸; the sixteen bits above count.
+    /// Numbers stay far below 2⁴⁷, and [`HEARD`] is above them; the sixteen bits above that count.
     packed: u64,
 }
 

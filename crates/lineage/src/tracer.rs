@@ -353,7 +353,9 @@ impl Tracer {
                 match seen.arguments {
                     Some(text) => {
                         let given = Arguments::parse(text);
-                        arguments(&given, me, &mut run.memory, &self.options).0
+                        let agent = agent_hash(seen.agent, &self.options);
+                        let all = (&self.roster, &self.options);
+                        arguments(&given, (me, agent), &mut run.memory, all).0
                     }
                     None => Vec::new(),
                 }
@@ -380,6 +382,7 @@ impl Tracer {
             trace: seen.kind != Kind::ToolCall && !seen.standing,
             shared: seen.kind != Kind::Message || seen.to.is_some(),
             run: seen.run,
+            agent: agent_hash(seen.agent, options),
         };
         let mut contents = Contents::default();
         if let Some(text) = seen.output {
@@ -395,7 +398,9 @@ impl Tracer {
         }
         for (index, call) in seen.asked.iter().enumerate() {
             let given = Arguments::parse(call.arguments);
-            let (carried, values) = arguments(&given, me, &mut run.memory, options);
+            let mine = (me, how.agent);
+            let all = (&self.roster, options);
+            let (carried, values) = arguments(&given, mine, &mut run.memory, all);
             for value in &carried {
                 let at = format!("/{index}{}", value.at);
                 found.add(

@@ -351,3 +351,99 @@ fn messages_in_another_order_or_number_are_another_history() {
         assert_eq!(tracer.continues(&other), None);
     }
 }
+
+#[test]
+fn equal_calls_in_a_loop_depend_on_no_earlier_one_for_what_came_from_outside() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chat = Chat::new(1);
+    chat.hears("Wait until W6390527 is out, and then write to whoever ordered it, as always.");
+    for turn in ["1", "2", "3"] {
+        let id = format!("c{turn}");
+        let call = (&*id, "status", r#"{"order":"W6390527"}"#);
+        gateway.asks(&format!("a{turn}"), &mut chat, "", Some(call));
+        gateway.serves(&format!("t{turn}"), 1, call.1, call.2, "W6390527 waits");
+        chat.reads(&id, "W6390527 waits");
+    }
+    let quoted = "I wait until W6390527 is out, and then write to whoever ordered it, as always.";
+    gateway.asks("b", &mut chat, quoted, None);
+    // What the model made up itself is its own, also when it says it again.
+    let mut chat = Chat::new(2);
+    chat.hears("Look for news.");
+    for turn in ["4", "5"] {
+        let id = format!("c{turn}");
+        let call = (&*id, "fetch", r#"{"url":"https://news.test/a1b2c3d4"}"#);
+        gateway.asks(&format!("a{turn}"), &mut chat, "", Some(call));
+        gateway.serves(&format!("t{turn}"), 2, call.1, call.2, "nothing");
+        chat.reads(&id, "nothing");
+    }
+    assert_snapshot!(gateway.out, @r####"
+    a1: - | -
+    t1: call! a1 (NameAndArguments) | -
+    a2: context? a1 (EqualText), result? t1 (CallId) | -
+    t2: call! a2 (NameAndArguments) | -
+    a3: context? a2 (EqualText), result? t2 (CallId) | -
+    t3: call! a3 (NameAndArguments) | -
+    b: context? a3 (EqualText), result? t3 (CallId) | -
+    a4: - | -
+    t4: call! a4 (NameAndArguments) | -
+    a5: context? a4 (EqualText), result? t4 (CallId) | value! a4 (value at `/0/url`)
+    t5: call! a5 (NameAndArguments), value! a4 (value at `/url`) | -
+    "####);
+}
+
+#[test]
+fn what_a_call_brought_that_only_its_asker_is_known_of_is_the_askers() {
+    let mut gateway = Gateway::new(Options::default());
+    let mut chat = Chat::new(1);
+    chat.hears("Cancel what is late.");
+    gateway.asks("a", &mut chat, "", Some(("c1", "list_orders", "{}")));
+    chat.reads("c1", "order W6390527 is late");
+    for (label, id) in [("b", "c2"), ("c", "c3")] {
+        let call = (id, "cancel", r#"{"order":"W6390527"}"#);
+        gateway.asks(label, &mut chat, "", Some(call));
+        chat.reads(id, "try again");
+    }
+    assert_snapshot!(gateway.out, @r####"
+    a: - | -
+    b: context? a (EqualText), result? a (CallId) | value! a (value at `/0/order`)
+    c: context? b (EqualText), result? b (CallId) | value! a (value at `/0/order`)
+    "####);
+}
+
+#[test]
+fn what_one_agent_was_told_from_outside_another_has_from_it() {
+    let mut tracer = Tracer::new(Options::default());
+    let mut labels = BTreeMap::new();
+    let mut out = String::new();
+    let run = RunId::new(1, [0; 10]);
+    let call = [Asked {
+        id: None,
+        name: "refund",
+        arguments: r#"{"order":"W6390527"}"#,
+    }];
+    for (at, agent, told) in [
+        (1, "desk", "Take care of W6390527."),
+        (2, "till", "Do it."),
+        (3, "desk", "Go on."),
+    ] {
+        let id = DecisionId::new(at, [0; 10]);
+        labels.insert(id, format!("{agent}{at}"));
+        let items = [Item {
+            role: Role::User,
+            text: told,
+            asked: &[],
+            call_id: None,
+        }];
+        let mut seen = Seen::new(id, run, agent, Kind::Inference);
+        seen.history = History::Sent(&items);
+        seen.output = Some("");
+        seen.asked = &call;
+        let causes = print(&tracer.observe(&seen), &labels);
+        out += &format!("{agent}{at}: {causes}\n");
+    }
+    assert_snapshot!(out, @r####"
+    desk1: -
+    till2: value! desk1 (value at `/0/order`)
+    desk3: -
+    "####);
+}
