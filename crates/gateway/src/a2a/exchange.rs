@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use model::{Cause, FailureClass, Outcome};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::a2a::{End, Event, Method, Step, TaskStream, Version, read_event, rewrite_card_answer};
 use wire::jsonrpc::{Id, result_in, result_reply};
@@ -26,6 +26,7 @@ use super::card;
 use super::shared::Waiting;
 use super::stop::{Way, has_ended};
 use super::told::Told;
+use super::waits::{Waited, Waits};
 
 /// One request of a caller on its way to the agent.
 pub(super) struct Exchange {
@@ -39,51 +40,26 @@ pub(super) struct Exchange {
     /// What is asked for, where it is known.
     pub(super) method: Option<Method>,
     pub(super) id: Option<Id<'static>>,
-    /// The task that it is about.
-    pub(super) task: Option<String>,
     pub(super) tenant: Option<String>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Arc<HeaderMap>,
     pub(super) body: Bytes,
     /// The record of a message.
     pub(super) open: Option<Open>,
     pub(super) causes: Vec<Cause>,
     /// The caller: gone once this is closed.
     pub(super) answer: oneshot::Sender<Response<Body>>,
-    /// How the agent is reached, once that is known.
-    pub(super) way: Option<Way>,
-    /// Until when an answer is awaited, once the message is called off.
-    pub(super) off: Option<Instant>,
-    /// Whether the agent was asked to stop its task, and what it says of that.
-    pub(super) asked_to_stop: bool,
-    pub(super) stopped: Option<oneshot::Receiver<String>>,
-}
-
-/// What came of waiting for the agent.
-enum Waited<T> {
-    Came(T),
-    Late,
-    /// This process stops, and waits no longer.
-    Stopping,
-    /// A rollback holds who asked, and no answer came since.
-    CalledOff,
-    /// It does, and the task has ended as this says.
-    Stopped(String),
+    pub(super) waits: Waits,
 }
 
 impl Exchange {
     /// Sends it, and passes back what comes.
     pub(super) async fn run(mut self) {
         let until = now() + self.inner.options.timeouts.total;
-        let (inner, agent, endpoint) = (
-            Arc::clone(&self.inner),
-            self.agent.clone(),
-            self.endpoint.clone(),
-        );
-        let (headers, version, own) =
-            (self.headers.clone(), self.version.clone(), self.own.clone());
-        let version = version.as_deref();
-        let found = card::interface(&inner, &agent, &endpoint, &headers, version, &own);
-        let uri = match self.wait(found, until).await {
+        let gone = self.answer.is_closed();
+        let version = self.version.as_deref();
+        let (agent, endpoint, headers) = (&self.agent, &self.endpoint, &self.headers);
+        let found = card::interface(&self.inner, agent, endpoint, headers, version, &self.own);
+        let uri = match self.waits.wait(gone, found, until).await {
             Waited::Came(Ok(uri)) => {
                 let query = self.query.as_deref();
                 with_query(&uri, query).unwrap_or(uri)
@@ -98,20 +74,17 @@ impl Exchange {
                 return self.refuse(&refusal, &Outcome::Cancelled).await;
             }
         };
-        self.way = Some(Way {
+        self.waits.sends(Way {
             inner: Arc::clone(&self.inner),
-            endpoint,
+            endpoint: self.endpoint.clone(),
             uri: uri.clone(),
-            headers,
+            headers: Arc::clone(&self.headers),
             version: version.and_then(Version::parse).unwrap_or(Version::V0_3),
             tenant: self.tenant.clone(),
         });
-        let (inner, endpoint) = (Arc::clone(&self.inner), self.endpoint.clone());
-        let (headers, body) = (self.headers.clone(), self.body.clone());
-        let sending = inner
-            .client
-            .call(&endpoint, &Verb::POST, uri, &headers, body);
-        let response = match self.wait(sending, until).await {
+        let (client, endpoint, body) = (&self.inner.client, &self.endpoint, self.body.clone());
+        let sending = client.call(endpoint, &Verb::POST, uri, &self.headers, body);
+        let response = match self.waits.wait(gone, sending, until).await {
             Waited::Came(Ok(response)) => response,
             Waited::Came(Err(error)) => {
                 let (refusal, outcome) = rpc::unreached(&error);
@@ -133,67 +106,13 @@ impl Exchange {
         }
     }
 
-    /// Waits for something of the agent. Before it was sent anything, a message that is called off
-    /// is over at once.
-    async fn wait<T>(&mut self, coming: impl Future<Output = T>, until: Instant) -> Waited<T> {
-        let gone = self.answer.is_closed();
-        let stopping = self.inner.recorder.stopping().clone();
-        let off = self.open.as_ref().map(|open| open.called_off().clone());
-        tokio::pin!(coming);
-        loop {
-            let called_off = async {
-                match &off {
-                    Some(off) => off.cancelled().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let is_off = self.off.is_some();
-            let until = self.off.map_or(until, |off| off.min(until));
-            tokio::select! {
-                came = &mut coming => return Waited::Came(came),
-                // What nobody is told of may still be heard, as long as the stop has patience.
-                () = stopping.cancelled(), if !gone => return Waited::Stopping,
-                () = sleep_until(until) => return match is_off {
-                    true => Waited::CalledOff,
-                    false => Waited::Late,
-                },
-                () = called_off, if !is_off && !stopping.is_cancelled() => {
-                    if self.way.is_none() {
-                        return Waited::CalledOff;
-                    }
-                    let task = self.task.clone();
-                    self.call_off(task);
-                }
-                answer = heard(&mut self.stopped) => return Waited::Stopped(answer),
-            }
-        }
-    }
-
-    /// Nobody wants the message any more: its agent is asked to stop the task, as soon as that has a
-    /// name, and what it answers meanwhile is heard.
-    fn call_off(&mut self, task: Option<String>) {
-        let within = now() + self.inner.options.timeouts.cancelled;
-        let within = *self.off.get_or_insert(within);
-        let (Some(way), Some(task), false) = (&self.way, task, self.asked_to_stop) else {
-            return;
-        };
-        self.asked_to_stop = true;
-        let (tell, told) = oneshot::channel();
-        self.stopped = Some(told);
-        let stopping = way.clone().stop(task, within);
-        self.inner.recorder.tasks().spawn(async move {
-            if let Some(answer) = stopping.await {
-                let _ = tell.send(answer);
-            }
-        });
-    }
-
     /// Passes back an answer in one piece.
     async fn plain(mut self, response: Response<Incoming>, until: Instant) {
         let (parts, body) = response.into_parts();
         let max = self.inner.options.limits.body_bytes_max;
         let reading = Limited::new(body, max).collect();
-        let body = match self.wait(reading, until).await {
+        let gone = self.answer.is_closed();
+        let body = match self.waits.wait(gone, reading, until).await {
             Waited::Came(Ok(body)) => body.to_bytes(),
             Waited::Came(Err(error)) => {
                 let host = self.endpoint.host();
@@ -283,14 +202,13 @@ impl Exchange {
         let (unused, _) = oneshot::channel();
         let _ = std::mem::replace(&mut self.answer, unused).send(back);
         let (mut state, mut told) = (TaskStream::new(), Told::default());
-        source.watch(self.open.as_ref().map(|open| open.called_off().clone()));
+        source.watch(self.waits.called_off().cloned());
         let why = loop {
             // Agents may think for long: what is limited is the silence, not the stream.
-            let until = self.limit();
-            let until = self.off.map_or(until, |off| off.min(until));
+            let until = self.waits.until(self.limit());
             let next = tokio::select! {
                 next = source.next(Some(&writer), For::Answer(until)) => next,
-                answer = heard(&mut self.stopped) => {
+                answer = self.waits.heard() => {
                     let mut data = b"data: ".to_vec();
                     data.extend(self.renamed(&answer));
                     data.extend_from_slice(b"\n\n");
@@ -304,7 +222,7 @@ impl Exchange {
             let block = match next {
                 Next::Block(block) => block,
                 Next::Over(why) => break why.map(|why| Refusal::new("stream_truncated", why)),
-                Next::Late if self.off.is_some() => {
+                Next::Late if self.waits.is_off() => {
                     let last = self
                         .cut_short(&passing::called_off(), &told, state.end())
                         .await;
@@ -313,7 +231,7 @@ impl Exchange {
                 Next::Late => break Some(late(&self.endpoint)),
                 Next::Gone => return self.gone(&told, state.end()).await,
                 Next::CalledOff => {
-                    self.call_off(told.task.clone().or(self.task.clone()));
+                    self.waits.call_off(told.task.as_ref());
                     continue;
                 }
                 Next::Ended | Next::Stopping => {
@@ -322,7 +240,7 @@ impl Exchange {
                     return passing::end(writer, last, now()).await;
                 }
             };
-            let ends = self.asked_to_stop && block.data.as_deref().is_some_and(has_ended);
+            let ends = self.waits.asked_to_stop() && block.data.as_deref().is_some_and(has_ended);
             if let Some(piece) = self.pass(block, &mut state, &mut told).await
                 && passing::send(&writer, piece, self.limit()).await.is_err()
             {
@@ -332,8 +250,8 @@ impl Exchange {
             if ends && state.has_ended() {
                 break None;
             }
-            if self.off.is_some() {
-                self.call_off(told.task.clone());
+            if self.waits.is_off() {
+                self.waits.call_off(told.task.as_ref());
             }
         };
         let last = self.end(why, &told, state.end(), source.rest()).await;
@@ -453,8 +371,8 @@ impl Exchange {
     async fn park(&mut self, told: &Told) {
         let Some(open) = self.open.take() else { return };
         let causes = std::mem::take(&mut self.causes);
-        let task = told.task.as_ref().or(self.task.as_ref());
-        let (Some(task), Some(way)) = (task, &self.way) else {
+        let task = told.task.as_ref().or(self.waits.task());
+        let (Some(task), Some(way)) = (task, self.waits.way()) else {
             let _ = open.finish(told.ended(BROKE_OFF, causes)).await;
             return;
         };
@@ -529,19 +447,6 @@ impl Exchange {
 
 /// How a message stands of which no more is heard.
 const BROKE_OFF: End = End::Truncated(None);
-
-/// What an agent says of a task that it was asked to stop.
-async fn heard(stopped: &mut Option<oneshot::Receiver<String>>) -> String {
-    let answer = match stopped {
-        Some(told) => told.await.ok(),
-        None => None,
-    };
-    *stopped = None;
-    match answer {
-        Some(answer) => answer,
-        None => std::future::pending().await,
-    }
-}
 
 const fn unsent() -> Outcome {
     Outcome::Failed {

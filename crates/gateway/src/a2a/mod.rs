@@ -20,6 +20,7 @@ mod replay;
 mod shared;
 mod stop;
 mod told;
+mod waits;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ use crate::rpc::{self, Refusal};
 use crate::{Body, Inner, caller, headers, reply};
 
 use self::exchange::Exchange;
+use self::waits::Waits;
 
 pub(crate) use self::shared::Shared;
 
@@ -130,6 +132,8 @@ pub(super) async fn handle(
     let task = sent.task.map(std::borrow::Cow::into_owned);
     let tenant = sent.tenant.map(std::borrow::Cow::into_owned);
     let (answer, answered) = oneshot::channel();
+    let called_off = open.as_ref().map(|open| open.called_off().clone());
+    let waits = Waits::new(Arc::clone(&inner), called_off, task);
     let exchange = Exchange {
         inner: Arc::clone(&inner),
         agent: below.name.clone(),
@@ -139,17 +143,13 @@ pub(super) async fn handle(
         query: below.query.clone(),
         method,
         id,
-        task,
         tenant,
-        headers: onwards,
+        headers: Arc::new(onwards),
         body: body.clone(),
         open,
         causes,
         answer,
-        way: None,
-        off: None,
-        asked_to_stop: false,
-        stopped: None,
+        waits,
     };
     inner.recorder.tasks().spawn(async move {
         exchange.run().await;

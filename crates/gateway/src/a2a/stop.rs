@@ -27,7 +27,7 @@ pub(super) struct Way {
     pub(super) endpoint: Endpoint,
     pub(super) uri: Uri,
     /// Those of the message.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Arc<HeaderMap>,
     pub(super) version: Version,
     pub(super) tenant: Option<String>,
 }
