@@ -290,6 +290,22 @@ fn a_rollback_is_carried_out_without_a_server_too() {
 }
 
 #[test]
+fn a_rollback_is_not_taken_back() {
+    let (world, _desk, up, root) = scene(&[]);
+    let url = up.address.clone();
+    let done = world.json(&["rollback", &root, "--yes", "--url", &url]);
+    // The newest run is now the rollback's own.
+    for id in ["latest:1", done["steps"][1]["decision"].as_str().unwrap()] {
+        let refused = world.fails(2, &["rollback", id, "--yes", "--url", &url]);
+        assert!(refused.contains("is part of a rollback"), "{refused}");
+        assert!(refused.contains("hint: the newest run may be"), "{refused}");
+    }
+    let list = world.json(&["rollbacks", "--url", &url]);
+    assert_eq!(list["rollbacks"].as_array().unwrap().len(), 1, "{list}");
+    up.stop(Signal::TERM);
+}
+
+#[test]
 fn two_plans_are_compared() {
     let (world, _desk, up, root) = scene(&["pay"]);
     up.stop(Signal::TERM);

@@ -18,6 +18,7 @@ use crate::live::writes::read;
 use crate::look::fold;
 use crate::{Engine, EngineError};
 
+use super::UndoError;
 use super::end::is_about_recovery;
 use super::gather::{AT_ONCE, Gathered, Seen};
 use super::hands::{Hands, HandsError};
@@ -64,7 +65,8 @@ impl Engine {
     /// rests on the images alone.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`] if a root is not in the record; [`EngineError::Store`].
+    /// [`EngineError::NotFound`] if a root is not in the record; [`UndoError::Own`] if it is part of a
+    /// rollback; [`EngineError::Store`].
     pub async fn plan_rollback(
         &self,
         request: &Request,
@@ -144,11 +146,16 @@ impl Engine {
     /// Finds everything that is taken back, in the order of the record.
     async fn rings(&self, request: &Request) -> Result<Rings, EngineError> {
         let mut rings = Rings::default();
+        let mut runs: HashMap<RunId, bool> = HashMap::new();
         for root in &request.roots {
-            if self.store.rows(&[*root]).await?.is_empty() {
+            let id = *root;
+            let Some(row) = self.store.rows(&[id]).await?.pop() else {
                 return Err(EngineError::NotFound {
-                    text: root.to_string(),
+                    text: id.to_string(),
                 });
+            };
+            if self.is_of_rollback(&row, &mut runs).await? {
+                return Err(UndoError::Own { id }.into());
             }
         }
         let least = match request.include {

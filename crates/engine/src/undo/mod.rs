@@ -193,6 +193,12 @@ pub enum UndoError {
         /// The records in question.
         uris: Vec<String>,
     },
+    /// It was decided in a rollback, which is not taken back.
+    #[error("decision `{id}` is part of a rollback, and no rollback is taken back")]
+    Own {
+        /// The decision.
+        id: DecisionId,
+    },
     /// Another rollback concerns the same decisions or records, and has not ended.
     #[error("rollback `{first}` has not ended and concerns {what} too")]
     Overlaps {
@@ -231,6 +237,7 @@ impl UndoError {
     pub(crate) const fn class(&self) -> (Class, &'static str) {
         match self {
             Self::Digest { .. } => (Class::Conflict, "another-plan"),
+            Self::Own { .. } => (Class::Request, "own-rollback"),
             Self::Unsettled { .. } => (Class::Conflict, "unsettled"),
             Self::Overlaps { .. } => (Class::Conflict, "overlaps"),
             Self::State { .. } => (Class::Conflict, "rollback-state"),
@@ -244,6 +251,7 @@ impl UndoError {
             Self::Digest { id, .. } => {
                 format!("look at the plan again: `rescind rollback show {id}`")
             }
+            Self::Own { .. } => "the newest run may be that of a rollback: `rescind runs` lists them, and `rescind graph RUN` their decisions".to_owned(),
             Self::Unsettled { .. } => {
                 "declare a rule for these records in the tool catalogue (`conflict = …`)".to_owned()
             }
