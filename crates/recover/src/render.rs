@@ -12,42 +12,70 @@ use crate::plan::{Act, Affected, Conflict, Fate, Plan, Rule, Step};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let roots = self.incident.roots.len();
+        self.told(&|_| None).fmt(f)
+    }
+}
+
+/// A plan with the names of its decisions.
+struct Told<'a> {
+    plan: &'a Plan,
+    name: &'a dyn Fn(DecisionId) -> Option<String>,
+}
+
+impl Plan {
+    /// Returns the plan as text in which each decision has beside its id what `name` calls it.
+    pub fn told<'a>(
+        &'a self,
+        name: &'a dyn Fn(DecisionId) -> Option<String>,
+    ) -> impl fmt::Display + 'a {
+        Told { plan: self, name }
+    }
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.plan;
+        let roots = plan.incident.roots.len();
         let what = if roots == 1 { "decision" } else { "decisions" };
-        writeln!(f, "Takes back {roots} {what}: {}", self.incident.reason)?;
-        writeln!(
-            f,
-            "Of {} concerned: {}",
-            self.affected.len(),
-            self.coverage()
-        )?;
-        section(f, "What becomes of each", &self.affected, |f, affected| {
-            write!(f, "{}  {}", affected.decision, affected.fate)?;
-            steps(f, affected)
+        write!(f, "Takes back {roots} {what}")?;
+        match plan.incident.reason.as_str() {
+            "" => writeln!(f)?,
+            reason => writeln!(f, ": {reason}")?,
+        }
+        let (concerned, coverage) = (plan.affected.len(), plan.coverage());
+        writeln!(f, "Of {concerned} concerned: {coverage}")?;
+        section(f, "What becomes of each", &plan.affected, |affected| {
+            let named = match (self.name)(affected.decision) {
+                Some(name) => format!("{name}: "),
+                None => String::new(),
+            };
+            let (decision, fate) = (affected.decision, &affected.fate);
+            format!("{decision}  {named}{fate}{}", steps(affected))
         })?;
+        let named = |decision: DecisionId| match (self.name)(decision) {
+            Some(name) => format!("{decision}  {name}"),
+            None => format!("{decision} "),
+        };
         section(
             f,
             "May depend on it, and stays",
-            &self.possible,
-            |f, possible| {
-                let (decision, cause) = (possible.decision, possible.cause);
-                write!(f, "{decision}  on {cause}: {}", possible.evidence)
+            &plan.possible,
+            |possible| {
+                let (decision, cause) = (named(possible.decision), possible.cause);
+                format!("{decision} on {cause}: {}", possible.evidence)
             },
         )?;
-        section(f, "Cannot stand without it", &self.torn, |f, torn| {
-            write!(
-                f,
-                "{}  relies on {}: {}",
-                torn.decision, torn.relies_on, torn.why
-            )
+        section(f, "Cannot stand without it", &plan.torn, |torn| {
+            let (decision, on) = (named(torn.decision), torn.relies_on);
+            format!("{decision} relies on {on}: {}", torn.why)
         })?;
         section(
             f,
             "Written by others since",
-            &self.conflicts,
-            |f, conflict| write!(f, "{conflict}"),
+            &plan.conflicts,
+            Conflict::to_string,
         )?;
-        section(f, "Steps", &self.steps, |f, step| write!(f, "{step}"))
+        section(f, "Steps", &plan.steps, Step::to_string)
     }
 }
 
@@ -58,31 +86,39 @@ fn section<T>(
     f: &mut fmt::Formatter<'_>,
     title: &str,
     list: &[T],
-    line: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+    line: impl Fn(&T) -> String,
 ) -> fmt::Result {
     if list.is_empty() {
         return Ok(());
     }
     writeln!(f, "\n{title}")?;
     for item in list {
-        write!(f, "  ")?;
-        line(f, item)?;
-        writeln!(f)?;
+        // Words of agents and tools make no line of their own.
+        writeln!(f, "  {}", line(item).replace(char::is_control, "\u{fffd}"))?;
     }
     Ok(())
 }
 
-fn steps(f: &mut fmt::Formatter<'_>, affected: &Affected) -> fmt::Result {
+fn steps(affected: &Affected) -> String {
     match affected.steps.as_slice() {
-        [] => Ok(()),
-        [one] => write!(f, " (step {one})"),
-        several => write!(f, " (steps {})", numbers(several)),
+        [] => String::new(),
+        [one] => format!(" (step {one})"),
+        several => format!(" (steps {})", numbers(several)),
     }
 }
 
+/// Numbers in few words: `2 to 5, 9`.
 fn numbers(numbers: &[u32]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-    numbers.join(", ")
+    let follow = |one: &u32, next: &u32| one.checked_add(1) == Some(*next);
+    let spans = numbers.chunk_by(follow).map(|span| match span {
+        [first, .., last] if span.len() > 2 => format!("{first} to {last}"),
+        few => few
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    });
+    spans.collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Fate {

@@ -211,7 +211,7 @@ pub(crate) fn table() -> Vec<Route> {
             operate,
             rollbacks::retry,
         )
-        .says("Tries again what failed. What is done is not done again.")
+        .says("Tries again what failed, or goes on with what was broken off. What is done is not done again.")
         .takes::<Again>()
         .gives::<RollbackView>(),
         Route::get("/api/v1/quarantine", "quarantined", read, rollbacks::held)

@@ -65,7 +65,13 @@ impl Service {
     /// # Errors
     /// As [`Engine::plan_rollback`].
     pub async fn plan(&self, request: &Request) -> Result<PlanView, EngineError> {
-        view(&self.planned(request).await?)
+        let plan = self.planned(request).await?;
+        let (_, digest) = pen::canonical_of(&plan)?;
+        Ok(PlanView {
+            digest: digest.to_string(),
+            text: self.engine.plan_text(&plan).await?,
+            plan: serde_json::to_value(&plan).unwrap_or_default(),
+        })
     }
 
     /// Makes a plan and puts it forward.
@@ -192,13 +198,4 @@ impl Service {
 /// Whether a failure may pass by itself, such as a disk without space.
 fn passes(error: &EngineError) -> bool {
     matches!(error, EngineError::Store(error) if error.remedy() == Remedy::Retry)
-}
-
-fn view(plan: &Plan) -> Result<PlanView, EngineError> {
-    let (_, digest) = pen::canonical_of(plan)?;
-    Ok(PlanView {
-        digest: digest.to_string(),
-        text: plan.to_string(),
-        plan: serde_json::to_value(plan).unwrap_or_default(),
-    })
 }

@@ -1,6 +1,9 @@
 //! What is told of rollbacks, as plain data: the objects that `--json` prints and the API returns.
 
-use model::{DecisionId, Status};
+use std::collections::HashMap;
+
+use model::{DecisionId, Kind, Status};
+use recover::Plan;
 use recover::plan::{Act, Fate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,6 +149,9 @@ pub struct RollbackView {
     pub late: Vec<String>,
     /// Agents that it holds.
     pub held: Vec<String>,
+    /// What the plan says, for people, as long as nobody has decided about it.
+    #[serde(default)]
+    pub text: Option<String>,
     /// The plan, whole.
     pub plan: serde_json::Value,
 }
@@ -220,8 +226,7 @@ impl Engine {
         let plan = &rollback.plan;
         let ids: Vec<DecisionId> = plan.affected.iter().map(|a| a.decision).collect();
         let rows = self.store.rows(&ids).await?;
-        let rows: std::collections::HashMap<_, _> =
-            rows.into_iter().map(|row| (row.id, row)).collect();
+        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         let affected = plan.affected.iter().map(|affected| {
             let row = rows.get(&affected.decision);
             let keys = row.map(|row| &row.keys);
@@ -243,6 +248,10 @@ impl Engine {
         let undone = |id: &DecisionId| {
             rows.get(id)
                 .is_some_and(|row| row.status == Status::Compensated)
+        };
+        let text = match rollback.state() {
+            State::Proposed => Some(self.plan_text(plan).await?),
+            _ => None,
         };
         let mine = rollback.id.to_string();
         let held = self.held().await?;
@@ -278,8 +287,33 @@ impl Engine {
                 .filter(|held| held.by == mine)
                 .map(|held| held.agent)
                 .collect(),
+            text,
             plan: serde_json::to_value(plan).unwrap_or_default(),
         })
+    }
+
+    /// Returns a plan as text, with who took each decision and what it is.
+    pub(super) async fn plan_text(&self, plan: &Plan) -> Result<String, EngineError> {
+        let affected = plan.affected.iter().map(|affected| affected.decision);
+        let possible = plan.possible.iter().map(|possible| possible.decision);
+        let torn = plan.torn.iter().map(|torn| torn.decision);
+        let ids: Vec<DecisionId> = affected.chain(possible).chain(torn).collect();
+        let names: HashMap<DecisionId, String> = self
+            .store
+            .rows(&ids)
+            .await?
+            .into_iter()
+            .map(|row| {
+                let (agent, kind) = (&row.keys.agent.name, row.keys.kind);
+                let what = match (kind, &row.keys.name) {
+                    (Kind::ToolCall, Some(tool)) => tool.as_str(),
+                    _ => kind.name(),
+                };
+                (row.id, format!("{agent} {what}"))
+            })
+            .collect();
+        let name = |decision| names.get(&decision).cloned();
+        Ok(plan.told(&name).to_string())
     }
 
     pub(super) async fn short_view(
@@ -313,7 +347,11 @@ impl Engine {
             reason: Some(plan.incident.reason.clone()),
             roots: texts(&plan.incident.roots),
             affected: plan.affected.len(),
-            done: (done, plan.steps.len()),
+            done: match rollback.state() {
+                // What had nothing left to do is done too.
+                State::Succeeded => (plan.steps.len(), plan.steps.len()),
+                _ => (done, plan.steps.len()),
+            },
             proposed: Some(recorded(rollback.row.at)),
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{CauseKind, DecisionId, Edge, Evidence, Outcome, Strength};
-use recover::plan::{Act, Fate, Incident, Plan, Possible, Rule};
+use recover::plan::{Act, Fate, Incident, Plan, Possible, Rule, Torn};
 use recover::{Call, Checkpoint, Facts, Member, plan};
 use serde_json::{Value, json};
 
@@ -143,8 +143,37 @@ fn c34_a_plan_says_everything_before_anything_runs() {
         5  have agent-1 go back to the state of 00000000-005a-7000-8000-000000000000: it asks for it with `restore` of the API (after 1)
         6  repair what agent-1 remembers (after 5)
         7  tell customer, desk: cannot be taken back and stands: `send` (after 1)
-        8  resume agent-0, agent-1 (after 2, 3, 4, 6, 7)
+        8  resume agent-0, agent-1 (after 2 to 4, 6, 7)
     ");
+}
+
+#[test]
+fn a_plan_names_its_decisions_where_somebody_knows_their_names() {
+    let story = Story::new().call("set_b", json!({"id": "r", "b": "new"}));
+    let mut plan = story.plan(&[1]);
+    plan.incident.reason.clear();
+    plan.torn.push(Torn {
+        decision: id(2),
+        relies_on: id(1),
+        why: "the row would\nnot be there".to_owned(),
+    });
+    let name = |decision| (decision == id(1)).then(|| "ada set_b\u{1b}[2J".to_owned());
+    let told = plan.told(&name).to_string();
+    let lines: Vec<&str> = told.lines().take(7).collect();
+    assert_eq!(
+        lines,
+        [
+            "Takes back 1 decision",
+            "Of 1 concerned: 1 undone",
+            "",
+            "What becomes of each",
+            "  00000000-0001-7000-8000-000000000000  ada set_b\u{fffd}[2J: undone (step 2)",
+            "",
+            "Cannot stand without it",
+        ]
+    );
+    let torn = "  00000000-0002-7000-8000-000000000000  relies on 00000000-0001-7000-8000-000000000000: the row would\u{fffd}not be there";
+    assert_eq!(told.lines().nth(7), Some(torn));
 }
 
 #[test]
