@@ -404,7 +404,7 @@ pub(crate) enum RollbackAction {
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
     },
-    /// Try again what failed; what is done is not done again
+    /// Try again what failed, or go on with what was broken off; what is done is not done again
     Retry {
         /// The rollback
         id: String,

@@ -4,6 +4,7 @@ pub(crate) mod approvals;
 mod beside;
 pub(crate) mod config;
 pub(crate) mod demo;
+mod desk;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod live;

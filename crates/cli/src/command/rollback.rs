@@ -1,103 +1,92 @@
 //! `rescind rollback`, `rollbacks`, `quarantine`, `release`: take decisions back.
-//!
-//! Asks a running server, or does it here: then the tools' servers of the configuration are started
-//! for as long as the rollback takes.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
-use std::sync::Arc;
-use std::time::Duration;
 
 use engine::Engine;
-use engine::access::Access;
-use engine::live::Recorder;
 use engine::undo::view::{
-    PlanChangeView, PlanChangesView, PlanView, QuarantineView, RollbackView, RollbacksView, State,
-    StepState,
+    AffectedView, PlanChangeView, PlanChangesView, QuarantineView, RollbackView, RollbacksView,
+    State, StepState,
 };
-use engine::undo::{Approve, CarryOptions, Include, Request, Service};
-use gateway::Gateway;
-use ledger::Journal;
-use model::DecisionId;
 use recover::Plan;
-use store::FileJournal;
-use store::disk::RealDisk;
 
 use crate::Answer;
 use crate::args::{Global, Quarantine, Release, Rollback, RollbackAction};
-use crate::config::Environment;
 use crate::failure::Failure;
-use crate::out::Out;
-use crate::remote::Remote;
-use crate::session::{Session, Writes, read_config};
+use crate::out::{Out, clean, clean_block};
 
-use super::up;
-
-/// How often a server is asked how far it is.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+use super::desk::{Desk, Look, Wanted, step_word};
 
 /// How often a plan that is outdated when it begins is made anew.
 const PLANS_MAX: u32 = 3;
 
-/// How long what is under way may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Who carries rollbacks out.
-enum Desk {
-    There(Remote),
-    Here(Box<Here>),
-}
-
-/// Everything that a rollback needs, in this process.
-struct Here {
-    service: Service,
-    recorder: Recorder,
-    gateway: Gateway,
-}
-
-/// What is to be taken back, as it was said.
-struct Wanted<'a> {
-    of: &'a [String],
-    reason: &'a str,
-    include: &'a [String],
-}
-
 pub(crate) async fn run(out: &Out, global: &Global, args: &Rollback) -> Result<Answer, Failure> {
-    let desk = Desk::open(out, global).await?;
-    let done = match &args.action {
-        None => roll_back(out, &desk, args).await,
-        Some(RollbackAction::Show { id }) => shown(out, desk.one(id).await),
-        Some(RollbackAction::Diff { from, to }) => diff(out, &desk, from, to).await,
-        Some(RollbackAction::Approve { id, digest, by }) => {
-            let view = desk.approve(out, id, digest, by).await;
-            shown(out, view)
+    match &args.action {
+        None => at_desk(out, global, async |desk| roll_back(out, desk, args).await).await,
+        Some(RollbackAction::Show { id }) => {
+            let look = Look::open(out, global).await?;
+            let view = look.one(id).await?;
+            look.tell_who_goes_on(out, view.state)?;
+            shown(out, Ok(view))
         }
-        Some(RollbackAction::Reject { id, by }) => shown(out, desk.reject(id, by).await),
+        Some(RollbackAction::Diff { from, to }) => {
+            let look = Look::open(out, global).await?;
+            diff(out, &look, from, to).await
+        }
+        Some(RollbackAction::Approve { id, digest, by }) => {
+            let approve = async |desk: &Desk| shown(out, desk.approve(out, id, digest, by).await);
+            at_desk(out, global, approve).await
+        }
+        Some(RollbackAction::Reject { id, by }) => {
+            at_desk(out, global, async |desk| {
+                shown(out, desk.reject(id, by).await)
+            })
+            .await
+        }
         Some(RollbackAction::Retry {
             id,
             by,
             happened,
             not_happened,
-        }) => shown(out, desk.retry(id, by, happened, not_happened).await),
-    };
+        }) => {
+            at_desk(out, global, async |desk| {
+                shown(out, desk.retry(id, by, happened, not_happened).await)
+            })
+            .await
+        }
+    }
+}
+
+/// Does something that the record and the tools are needed for, and closes both.
+async fn at_desk(
+    out: &Out,
+    global: &Global,
+    deed: impl AsyncFnOnce(&Desk) -> Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
+    let desk = Desk::open(out, global).await?;
+    let done = deed(&desk).await;
     desk.close().await?;
     done
 }
 
 pub(crate) async fn list(out: &Out, global: &Global) -> Result<Answer, Failure> {
-    let desk = Desk::open(out, global).await?;
-    let list = match &desk {
-        Desk::There(remote) => remote.rollbacks().await,
-        Desk::Here(here) => Ok(here.service.engine().rollbacks().await?),
+    let look = Look::open(out, global).await?;
+    let list: RollbacksView = match &look {
+        Look::There(remote) => remote.rollbacks().await?,
+        Look::Here(engine) => engine.rollbacks().await?,
     };
-    desk.close().await?;
-    let list: RollbacksView = list?;
+    if let Some(row) = list.rollbacks.iter().find(|row| row.state.goes_on()) {
+        look.tell_who_goes_on(out, row.state)?;
+    }
     out.answer(&list, |_| {
+        if list.rollbacks.is_empty() {
+            return "nothing was rolled back\n".to_owned();
+        }
         let lines = list.rollbacks.iter().map(|row| {
             let (done, all) = row.done;
             let reason = row.reason.as_deref().unwrap_or("its plan cannot be read");
-            let state = row.state.name();
-            format!("{}  {state}  {done} of {all} steps  {reason}\n", row.id)
+            let (state, reason) = (row.state.name(), clean(reason));
+            let line = format!("{}  {state}  {done} of {all} steps  {reason}", row.id);
+            format!("{}\n", line.trim_end())
         });
         lines.collect()
     })?;
@@ -109,16 +98,22 @@ pub(crate) async fn quarantine(
     global: &Global,
     args: &Quarantine,
 ) -> Result<Answer, Failure> {
+    let Some(agent) = &args.agent else {
+        let held = match Look::open(out, global).await? {
+            Look::There(remote) => remote.quarantined().await?,
+            Look::Here(engine) => helds(&engine).await?,
+        };
+        return told_held(out, &held);
+    };
     let desk = Desk::open(out, global).await?;
-    let held = match (&desk, &args.agent) {
-        (Desk::There(remote), Some(agent)) => remote.quarantine(agent, &args.by).await,
-        (Desk::There(remote), None) => remote.quarantined().await,
-        (Desk::Here(here), agent) => {
+    let held = match &desk {
+        Desk::There(remote) => remote.quarantine(agent, &args.by).await,
+        Desk::Here(here) => {
             let engine = here.service.engine();
-            if let Some(agent) = agent {
-                engine.hold(agent, &args.by).await?;
+            match engine.hold(agent, &args.by).await {
+                Ok(()) => helds(engine).await,
+                Err(error) => Err(error.into()),
             }
-            helds(engine).await
         }
     };
     desk.close().await?;
@@ -151,7 +146,7 @@ fn told_held(out: &Out, held: &QuarantineView) -> Result<Answer, Failure> {
         [] => "no agent is held\n".to_owned(),
         held => held
             .iter()
-            .map(|held| format!("{}  held by {}\n", held.agent, held.by))
+            .map(|held| format!("{}  held by {}\n", clean(&held.agent), clean(&held.by)))
             .collect(),
     })?;
     Ok(Answer::Yes)
@@ -167,7 +162,7 @@ async fn roll_back(out: &Out, desk: &Desk, args: &Rollback) -> Result<Answer, Fa
     if args.dry_run {
         let plan = desk.plan(&wanted).await?;
         out.answer(&plan, |_| {
-            format!("{}\ndigest {}\n", plan.text, plan.digest)
+            format!("{}\ndigest {}\n", clean_block(&plan.text), plan.digest)
         })?;
         return Ok(Answer::Yes);
     }
@@ -239,8 +234,8 @@ fn shown(out: &Out, view: Result<RollbackView, Failure>) -> Result<Answer, Failu
 }
 
 /// Shows what two plans have not in common.
-async fn diff(out: &Out, desk: &Desk, from: &str, to: &str) -> Result<Answer, Failure> {
-    let plans = [plan_of(desk, from).await?, plan_of(desk, to).await?];
+async fn diff(out: &Out, look: &Look, from: &str, to: &str) -> Result<Answer, Failure> {
+    let plans = [plan_of(look, from).await?, plan_of(look, to).await?];
     let changes = plans[0].diff(&plans[1]);
     let view = PlanChangesView {
         changes: changes
@@ -254,7 +249,10 @@ async fn diff(out: &Out, desk: &Desk, from: &str, to: &str) -> Result<Answer, Fa
     };
     out.answer(&view, |_| match changes.as_slice() {
         [] => "the plans say the same\n".to_owned(),
-        changes => changes.iter().map(|change| format!("{change}\n")).collect(),
+        changes => changes
+            .iter()
+            .map(|change| format!("{}\n", clean(&change.to_string())))
+            .collect(),
     })?;
     Ok(match changes.is_empty() {
         true => Answer::Yes,
@@ -262,16 +260,15 @@ async fn diff(out: &Out, desk: &Desk, from: &str, to: &str) -> Result<Answer, Fa
     })
 }
 
-async fn plan_of(desk: &Desk, id: &str) -> Result<Plan, Failure> {
-    let view = desk.one(id).await?;
+async fn plan_of(look: &Look, id: &str) -> Result<Plan, Failure> {
+    let view = look.one(id).await?;
     let plan = serde_json::from_value(view.plan);
     plan.map_err(|error| Failure::new(format!("the plan of `{id}` cannot be read: {error}")))
 }
 
 fn plan_text(view: &RollbackView) -> String {
-    let plan: Option<Plan> = serde_json::from_value(view.plan.clone()).ok();
-    let plan = plan.map(|plan| plan.to_string()).unwrap_or_default();
-    format!("{plan}\ndigest {}\n", view.digest)
+    let text = view.text.as_deref().unwrap_or_default();
+    format!("{}\ndigest {}\n", clean_block(text), view.digest)
 }
 
 fn text(view: &RollbackView) -> String {
@@ -281,30 +278,21 @@ fn text(view: &RollbackView) -> String {
         return text;
     }
     for step in &view.steps {
-        let records = step.records.join(", ");
-        let why = step.why.as_deref().map(|why| format!(": {why}"));
-        text.push_str(&format!(
-            "  {:>3}  {:<8} {} {records}{}\n",
-            step.n,
-            step_word(step.state),
-            step.act,
-            why.unwrap_or_default()
-        ));
+        let mut line = format!("  {:>3}  {:<8} {}", step.n, step_word(step.state), step.act);
+        if !step.records.is_empty() {
+            line.push_str(&format!(" {}", step.records.join(", ")));
+        }
+        if let Some(why) = &step.why {
+            line.push_str(&format!(": {why}"));
+        }
+        text.push_str(&format!("{}\n", clean(&line)));
     }
-    let of = |status: &str| view.affected.iter().filter(|a| a.status == status).count();
-    text.push_str(&format!(
-        "{} taken back or nothing to undo, {} stand, {} not taken back\n",
-        of("compensated"),
-        of("stands"),
-        view.affected.len() - of("compensated") - of("stands")
-    ));
+    text.push_str(&format!("{}\n", sum(view)));
     for affected in view.affected.iter().filter(|a| a.status == "stands") {
         let who = affected.note.as_deref().unwrap_or("nobody is named");
         let name = affected.name.as_deref().unwrap_or(&affected.kind);
-        text.push_str(&format!(
-            "  stands: {name} by {}; to be told: {who}\n",
-            affected.agent
-        ));
+        let line = format!("  stands: {name} by {}; to be told: {who}", affected.agent);
+        text.push_str(&format!("{}\n", clean(&line)));
     }
     for late in &view.late {
         text.push_str(&format!(
@@ -312,203 +300,51 @@ fn text(view: &RollbackView) -> String {
         ));
     }
     if !view.held.is_empty() {
-        text.push_str(&format!("held: {}\n", view.held.join(", ")));
+        text.push_str(&format!("held: {}\n", clean(&view.held.join(", "))));
     }
-    if view.state == State::Failed {
-        text.push_str(&format!(
-            "try again with `rescind rollback retry {}`\n",
-            view.id
-        ));
-    }
+    text.push_str(&next(view));
     text
 }
 
-const fn step_word(state: StepState) -> &'static str {
-    match state {
-        StepState::Pending => "pending",
-        StepState::Running => "running",
-        StepState::Done => "done",
-        StepState::Skipped => "skipped",
-        StepState::Untold => "UNTOLD",
-        StepState::Failed => "FAILED",
-        StepState::Parked => "PARKED",
+/// Counts what became of the decisions.
+fn sum(view: &RollbackView) -> String {
+    let count = |is: &dyn Fn(&AffectedView) -> bool| view.affected.iter().filter(|a| is(a)).count();
+    let kept = |a: &AffectedView| a.fate == "kept";
+    let of = |status: &'static str| count(&|a| !kept(a) && a.status == status);
+    let (back, stand, kept) = (of("compensated"), of("stands"), count(&kept));
+    let counts = [
+        (stand, "stand"),
+        (kept, "kept"),
+        (view.affected.len() - back - stand - kept, "not taken back"),
+    ];
+    let mut sum = format!("{back} taken back or nothing to undo");
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        sum.push_str(&format!(", {count} {what}"));
     }
+    sum
 }
 
-impl Desk {
-    /// The server that is named; else the files, unless a server has them open: then that one.
-    async fn open(out: &Out, global: &Global) -> Result<Self, Failure> {
-        let session = Session::new(*out, global)?;
-        if let Some(remote) = session.remote() {
-            return Ok(Self::There(remote.clone()));
+/// What a person can do about it.
+fn next(view: &RollbackView) -> String {
+    let id = &view.id;
+    let parked = view.steps.iter().filter(|s| s.state == StepState::Parked);
+    let parked: Vec<String> = parked.map(|step| step.n.to_string()).collect();
+    match view.state {
+        State::Failed if parked.is_empty() => {
+            format!("try again with `rescind rollback retry {id}`\n")
         }
-        let read = read_config(global, &[])?;
-        let environment = Environment::read();
-        let config = read.accept()?;
-        let engine = match session.writes().await? {
-            Writes::Server(remote) => return Ok(Self::There(remote)),
-            Writes::Here(engine) => engine,
-        };
-        let recording = up::recording(&config)?;
-        // What a process that was killed left in its journal comes first.
-        let dir = up::journal_dir(&session)?;
-        let journal = FileJournal::open(Arc::new(RealDisk), &dir, config.record.spool_bytes_max)?;
-        let journal: Arc<dyn Journal> = Arc::new(journal);
-        let recorder = Recorder::start(engine.clone(), Some(journal), recording).await?;
-        let options = up::carrying(&config, &environment)?;
-        let catalogue = recorder.catalogue().cloned().unwrap_or_default();
-        let gateway = Gateway::new(recorder.clone(), Access::default(), options)
-            .map_err(|error| Failure::new(error.to_string()))?;
-        let heard_out = *out;
-        let carry = CarryOptions {
-            heard: Some(Arc::new(move |step| {
-                let word = step_word(step.state);
-                let _ = heard_out.note(&format!("step {}: {} {word}", step.n, step.act));
-            })),
-            ..up::undoing(&config)
-        };
-        let tasks = recorder.tasks().clone();
-        let service = Service::new(engine, gateway.hands(), catalogue, tasks).with_options(carry);
-        Ok(Self::Here(Box::new(Here {
-            service,
-            recorder,
-            gateway,
-        })))
-    }
-
-    async fn plan(&self, wanted: &Wanted<'_>) -> Result<PlanView, Failure> {
-        match self {
-            Self::There(remote) => remote.plan(wanted.of, wanted.reason, wanted.include).await,
-            Self::Here(here) => {
-                let request = request(here.service.engine(), wanted).await?;
-                Ok(here.service.plan(&request).await?)
-            }
+        State::Failed => {
+            let parked = parked.join(",");
+            format!(
+                "nobody knows whether parked steps were carried out: look, then say so with\n  rescind rollback retry {id} --happened {parked}\n  rescind rollback retry {id} --not-happened {parked}\n"
+            )
         }
-    }
-
-    async fn propose(&self, wanted: &Wanted<'_>) -> Result<RollbackView, Failure> {
-        match self {
-            Self::There(remote) => {
-                remote
-                    .propose(wanted.of, wanted.reason, wanted.include)
-                    .await
-            }
-            Self::Here(here) => {
-                let request = request(here.service.engine(), wanted).await?;
-                Ok(here.service.propose(&request).await?)
-            }
+        State::Outdated => {
+            let roots = view.roots.join(" ");
+            format!(
+                "more came to depend on it, and nothing was undone: roll back anew with `rescind rollback {roots}`\n"
+            )
         }
+        _ => String::new(),
     }
-
-    async fn one(&self, id: &str) -> Result<RollbackView, Failure> {
-        match self {
-            Self::There(remote) => remote.rollback(id).await,
-            Self::Here(here) => {
-                let engine = here.service.engine();
-                let id = engine.resolve_decision(id).await?;
-                Ok(engine.rollback(id).await?)
-            }
-        }
-    }
-
-    /// Approves and carries out, telling of each step that ended.
-    async fn approve(
-        &self,
-        out: &Out,
-        id: &str,
-        digest: &str,
-        by: &str,
-    ) -> Result<RollbackView, Failure> {
-        match self {
-            Self::There(remote) => {
-                let mut view = remote.approve(id, digest, by).await?;
-                let mut told: BTreeSet<u32> = BTreeSet::new();
-                loop {
-                    for step in &view.steps {
-                        let ended = !matches!(step.state, StepState::Pending | StepState::Running);
-                        if ended && told.insert(step.n) {
-                            let word = step_word(step.state);
-                            out.note(&format!("step {}: {} {word}", step.n, step.act))?;
-                        }
-                    }
-                    if !view.state.goes_on() {
-                        return Ok(view);
-                    }
-                    tokio::time::sleep(ASK_AGAIN).await;
-                    view = remote.rollback(id).await?;
-                }
-            }
-            Self::Here(here) => {
-                let id = here.service.engine().resolve_decision(id).await?;
-                let digest = digest
-                    .parse()
-                    .map_err(|_| Failure::new(format!("`{digest}` is no digest")))?;
-                let waits = false;
-                let approve = Approve { digest, by, waits };
-                Ok(here.service.approve(id, approve, true).await?)
-            }
-        }
-    }
-
-    async fn reject(&self, id: &str, by: &str) -> Result<RollbackView, Failure> {
-        match self {
-            Self::There(remote) => remote.reject(id, by).await,
-            Self::Here(here) => {
-                let engine = here.service.engine();
-                let id = engine.resolve_decision(id).await?;
-                Ok(engine.reject_rollback(id, by).await?)
-            }
-        }
-    }
-
-    async fn retry(
-        &self,
-        id: &str,
-        by: &str,
-        happened: &[u32],
-        not_happened: &[u32],
-    ) -> Result<RollbackView, Failure> {
-        match self {
-            Self::There(remote) => remote.retry(id, by, happened, not_happened).await,
-            Self::Here(here) => {
-                let id = here.service.engine().resolve_decision(id).await?;
-                let mut options = here.service.options().clone();
-                options.settled.extend(happened.iter().map(|n| (*n, true)));
-                let not = not_happened.iter().map(|n| (*n, false));
-                options.settled.extend(not);
-                Ok(here.service.retry(id, by, options).await?)
-            }
-        }
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        if let Self::Here(here) = self {
-            here.gateway.stop();
-            here.recorder.stop(PATIENCE).await?;
-            here.service.engine().store().close().await?;
-        }
-        Ok(())
-    }
-}
-
-async fn request(engine: &Engine, wanted: &Wanted<'_>) -> Result<Request, Failure> {
-    let include = match wanted.include {
-        [] => Include::None,
-        [all] if all == "all" => Include::All,
-        ids => Include::Some(resolved(engine, ids).await?),
-    };
-    Ok(Request {
-        roots: resolved(engine, wanted.of).await?,
-        reason: wanted.reason.to_owned(),
-        include,
-        ..Request::default()
-    })
-}
-
-async fn resolved(engine: &Engine, ids: &[String]) -> Result<Vec<DecisionId>, Failure> {
-    let mut resolved = Vec::with_capacity(ids.len());
-    for id in ids {
-        resolved.push(engine.resolve_decision(id).await?);
-    }
-    Ok(resolved)
 }

@@ -294,6 +294,52 @@ fn a_rollback_is_carried_out_without_a_server_too() {
 }
 
 #[test]
+fn rollbacks_are_looked_at_while_another_process_holds_the_record() {
+    let (world, _desk, up, root) = scene(&["pay"]);
+    up.stop(Signal::TERM);
+    assert_eq!(world.ok(&["rollbacks"]), "nothing was rolled back\n");
+    let put = world.json(&["rollback", &root, "--reason", "the wrong order"]);
+    let id = put["id"].as_str().unwrap();
+    let lock = std::fs::File::open(world.path("rescind-data/LOCK")).unwrap();
+    lock.lock().unwrap();
+    let list = world.ok(&["rollbacks"]);
+    assert_eq!(
+        list,
+        format!("{id}  proposed  0 of 6 steps  the wrong order\n")
+    );
+    let shown = world.ok(&["rollback", "show", id]);
+    assert!(shown.contains("  billing pay: undone"), "{shown}");
+    assert_eq!(
+        world.ok(&["rollback", "diff", id, id]),
+        "the plans say the same\n"
+    );
+    assert_eq!(world.ok(&["quarantine"]), "no agent is held\n");
+}
+
+#[test]
+fn a_rollback_that_failed_says_what_to_do() {
+    let (world, desk, up, root) = scene(&["pay"]);
+    up.stop(Signal::TERM);
+    // Nobody listens there.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", gone.local_addr().unwrap());
+    drop(gone);
+    let config = format!("tools = \"tools.toml\"\n[mcp.desk]\nurl = \"{url}\"\n");
+    world.file("rescind.toml", config);
+    let said = world.fails(1, &["rollback", &root, "--yes"]);
+    for says in [
+        "FAILED   inverse: the call was not made: could not reach",
+        "  pending  put-back orders/W1\n",
+        "\n0 taken back or nothing to undo, 2 not taken back\n",
+        "\nheld: billing, orders\n",
+        "\ntry again with `rescind rollback retry ",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert_eq!(desk.books.lock().unwrap().done, ["cancel", "pay"]);
+}
+
+#[test]
 fn a_rollback_is_not_taken_back() {
     let (world, _desk, up, root) = scene(&[]);
     let url = up.address.clone();
