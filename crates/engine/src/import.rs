@@ -6,15 +6,19 @@
 
 mod build;
 mod lot;
+mod writing;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
+use futures_util::future::maybe_done;
 use ledger::digest::sha256;
-use ledger::{Batch, Checkpoint, KeyState, Note, SubjectKey, entropy};
+use ledger::{Checkpoint, KeyState, Note, SubjectKey, entropy};
 use model::{Body, Digest, Event, EventId, HybridTime, Origin, RunId, SubjectId};
 use wire::import::{Format, Options, Run, Step};
 
 use self::lot::Feed;
+use self::writing::Writing;
 use crate::at_once::{at_once, cores};
 use crate::text::cut;
 use crate::view::ImportView;
@@ -156,27 +160,26 @@ impl Engine {
             root: String::new(),
         };
         let mut done = 0;
-        let mut batch = Batch::default();
-        for runs in runs.chunks(RUNS_TOGETHER) {
-            // While the store writes what came before, these are opened.
-            let (appended, prepared) = tokio::join!(
-                self.append(std::mem::take(&mut batch)),
-                self.prepare(runs, *file, options)
-            );
-            appended?;
-            let prepared = prepared?;
+        let mut writing = Writing::new(self);
+        let mut chunks = runs.chunks(RUNS_TOGETHER);
+        let open = |runs| Box::pin(maybe_done(self.prepare(runs, *file, options)));
+        let mut next = chunks.next().map(open);
+        while let Some(mut opened) = next.take() {
+            opened.as_mut().await;
+            let prepared = opened.as_mut().take_output().expect("it is done")?;
+            next = chunks.next().map(open);
             let mut feed = Feed::new(self, &prepared);
             loop {
-                // While the store writes one batch, the next is built.
-                let (appended, next) =
-                    tokio::join!(self.append(std::mem::take(&mut batch)), async {
-                        feed.batch()
-                    });
-                appended?;
-                let Some((next, taken)) = next? else { break };
+                // While these are built, the next are opened.
+                if let Some(next) = &mut next {
+                    let _ = next.as_mut().now_or_never();
+                }
+                let Some((built, taken)) = feed.batch()? else {
+                    break;
+                };
+                writing.add(built).await?;
                 done += taken;
                 progress(done, total);
-                batch = next;
             }
             for imported in feed.done {
                 if !imported.already {
@@ -187,7 +190,7 @@ impl Engine {
                 view.runs.push(imported);
             }
         }
-        self.append(batch).await?;
+        writing.end().await?;
         // The index catches up while the disk is waited for. What it lacks it adds later, and says so.
         let durable = self.store.status().await?.durable;
         let (note, _) = tokio::join!(self.store.publish(), self.store.wait_indexed(durable));
@@ -288,14 +291,6 @@ impl Engine {
             opening: Some(opening),
             head,
         })
-    }
-
-    async fn append(&self, batch: Batch) -> Result<(), EngineError> {
-        if batch.leaves.is_empty() {
-            return Ok(());
-        }
-        self.append_batch(batch).await?;
-        Ok(())
     }
 }
 

@@ -267,7 +267,7 @@ impl<'e> Times<'e> {
 }
 
 /// Appends all of `more`, without a copy where there is nothing yet.
-fn append<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
+pub(super) fn append<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
     if all.is_empty() {
         std::mem::swap(all, more);
     } else {

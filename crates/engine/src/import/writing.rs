@@ -1,0 +1,77 @@
+//! Writing: what was built goes into the log while more is built.
+//!
+//! One batch is on its way at a time, and what is built meanwhile waits and goes as one: after a
+//! failure nothing is in the log that follows what is not. So a disk that takes long over a sync is
+//! given more to sync, and nobody waits for it until a good deal does.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use ledger::Batch;
+
+use super::lot::append;
+use crate::{Engine, EngineError};
+
+/// So many leaves may wait behind a batch that is on its way, before building waits too.
+const LEAVES_AHEAD: usize = 8_192;
+
+/// What is built and not known to be in the log.
+pub(super) struct Writing<'e> {
+    engine: &'e Engine,
+    on_its_way: Option<BoxFuture<'e, Result<(), EngineError>>>,
+    waiting: Batch,
+}
+
+impl<'e> Writing<'e> {
+    pub(super) fn new(engine: &'e Engine) -> Self {
+        Self {
+            engine,
+            on_its_way: None,
+            waiting: Batch::default(),
+        }
+    }
+
+    /// Takes what was built, and waits only where too much waits already.
+    pub(super) async fn add(&mut self, mut built: Batch) -> Result<(), EngineError> {
+        append(&mut self.waiting.leaves, &mut built.leaves);
+        append(&mut self.waiting.payloads, &mut built.payloads);
+        if self.waiting.leaves.len() >= LEAVES_AHEAD
+            && let Some(on_its_way) = self.on_its_way.take()
+        {
+            on_its_way.await?;
+        }
+        self.look()
+    }
+
+    /// Sends what waits on its way once what was there before is in the log.
+    pub(super) fn look(&mut self) -> Result<(), EngineError> {
+        if let Some(on_its_way) = &mut self.on_its_way {
+            let Some(appended) = on_its_way.now_or_never() else {
+                return Ok(());
+            };
+            self.on_its_way = None;
+            appended?;
+        }
+        if !self.waiting.leaves.is_empty() {
+            let batch = std::mem::take(&mut self.waiting);
+            let engine = self.engine;
+            let appending = async move { engine.append_batch(batch).await.map(drop) };
+            let mut on_its_way = appending.boxed();
+            // Begins it. One that is done at once, as in memory, leaves nothing to wait for.
+            match (&mut on_its_way).now_or_never() {
+                Some(appended) => appended?,
+                None => self.on_its_way = Some(on_its_way),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is in the log.
+    pub(super) async fn end(mut self) -> Result<(), EngineError> {
+        self.look()?;
+        while let Some(on_its_way) = self.on_its_way.take() {
+            on_its_way.await?;
+            self.look()?;
+        }
+        Ok(())
+    }
+}
