@@ -10,12 +10,15 @@
 //! the outcome is durable; keep-alives go out meanwhile. A stream that ends without its marks is
 //! an error, in the form that clients notice, and never the end that they would take it for.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Response;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use model::{FailureClass, Outcome};
 use tokio::time::{Instant, timeout_at};
 use wire::llm::{
@@ -30,6 +33,9 @@ use crate::{headers, reply};
 
 /// After so long without a word, a client that waits gets a sign of life.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
+
+/// What came together goes out together, up to so many bytes.
+const TOGETHER: usize = 16 << 10;
 
 /// How long what follows the end of an answer is waited for, so that the connection to the
 /// upstream can be used again.
@@ -63,6 +69,8 @@ struct Out {
     at: Instant,
     /// Whether a comment would be taken for an event; see [`keep_alive`].
     numbered: bool,
+    /// What ended the upstream's stream, seen together with its last piece.
+    ended: Option<Next>,
 }
 
 /// What the caller gets once content has come: the head of the answer, and both ends of its body.
@@ -89,6 +97,7 @@ impl Tries {
             barred: false,
             at: now(),
             numbered: false,
+            ended: None,
         };
         let mut head: Option<Head> = Some((parts, sender, pieces));
         let stop = loop {
@@ -172,6 +181,9 @@ impl Tries {
         out: &mut Out,
         api: Api,
     ) -> Next {
+        if let Some(ended) = out.ended.take() {
+            return ended;
+        }
         loop {
             let mut wake = until;
             if let Some(sender) = &out.sender
@@ -197,14 +209,15 @@ impl Tries {
                 frame = timeout_at(wake, body.frame()) => frame,
             };
             match next {
-                Ok(None) => return Next::End,
-                Ok(Some(Err(error))) => return Next::Broke(error.to_string()),
-                Ok(Some(Ok(frame))) => {
-                    // Trailers say nothing here.
-                    if let Ok(data) = frame.into_data() {
+                Ok(frame) => match read(frame) {
+                    Some(Next::Frame(data)) => {
+                        let (data, ended) = together(data, body).await;
+                        out.ended = ended;
                         return Next::Frame(data);
                     }
-                }
+                    Some(ended) => return ended,
+                    None => {}
+                },
                 Err(_) if now() >= until => return Next::Late,
                 Err(_) => {}
             }
@@ -425,6 +438,58 @@ enum Next {
     Late,
     Gone,
     Stopping,
+}
+
+/// What a frame of the upstream's means; trailers say nothing here.
+fn read(frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<Next> {
+    match frame {
+        None => Some(Next::End),
+        Some(Err(error)) => Some(Next::Broke(error.to_string())),
+        Some(Ok(frame)) => frame.into_data().ok().map(Next::Frame),
+    }
+}
+
+/// Adds what came together with a piece, as far as nobody has to wait for it: each piece costs
+/// another write to the caller. Also returns the end, where that came with it.
+async fn together(first: Bytes, body: &mut Incoming) -> (Bytes, Option<Next>) {
+    let mut all = Vec::new();
+    let ended = loop {
+        // Whoever reads the connection takes the next piece of what came out of it meanwhile.
+        behind_others().await;
+        let next = match body.frame().now_or_never().map(read) {
+            None => break None,
+            Some(None) => continue,
+            Some(Some(next)) => next,
+        };
+        let Next::Frame(more) = next else {
+            break Some(next);
+        };
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&more);
+        if all.len() >= TOGETHER {
+            break None;
+        }
+    };
+    match all.is_empty() {
+        true => (first, ended),
+        false => (all.into(), ended),
+    }
+}
+
+/// Lets every other task that can go on do so once.
+async fn behind_others() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if waited {
+            return Poll::Ready(());
+        }
+        waited = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A stream that said only that it failed is an error like any other, and may be tried again.
