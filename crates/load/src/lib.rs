@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`mod@bench`] measures what the gateway adds, in windows that alternate with calls that go to the
-//! upstream directly and through a bare [`relay`]; [`growth`] watches its memory over minutes;
+//! upstream directly and through a bare [`relay`]; [`saturate`] finds how many go through before they
+//! take too long; [`growth`] watches its memory over minutes;
 //! [`crash`] kills the gateway in the middle of calls and holds its record
 //! against what the upstream saw. Nothing here runs in the gateway's process, and nothing asserts
 //! a time: a window with a failed call is void, and the machine's state stands beside the numbers.
@@ -21,6 +22,7 @@ pub mod process;
 pub mod record;
 pub mod relay;
 pub mod report;
+pub mod saturate;
 pub mod upstream;
 pub mod window;
 pub mod words;

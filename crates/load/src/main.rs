@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use load::process::Process;
 use load::upstream::{Options, Upstream};
 use load::window::Schedule;
-use load::{bench, crash, growth, relay, report};
+use load::{bench, crash, growth, relay, report, saturate};
 
 /// Load and crashes on real processes of Rescind.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ enum Task {
     },
     /// Measure what the gateway adds to calls.
     Bench(Bench),
+    /// Find how many calls a second go through in time.
+    Saturate(Saturate),
     /// Watch the gateway's memory at full load. A minute leaves some 400 MB in `--dir` meanwhile.
     Growth(Growth),
     /// Kill the gateway in the middle of calls and check its record.
@@ -78,6 +80,27 @@ struct Bench {
     /// Calls in each window of histories and streams.
     #[arg(long, default_value_t = 200)]
     in_turn: usize,
+}
+
+#[derive(Debug, Args)]
+struct Saturate {
+    #[command(flatten)]
+    on: On,
+    /// Length of a window, in seconds.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Calls a second in the first window.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How much more calls each window has than the one before, in percent.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    step: u32,
+    /// What all but one in a hundred calls may take, in milliseconds.
+    #[arg(long, default_value_t = 10)]
+    p99_ms: u64,
+    /// Connections.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +148,7 @@ fn main() -> ExitCode {
         })
         .map(|()| true),
         Task::Bench(task) => measure(&task),
+        Task::Saturate(task) => climb(&task),
         Task::Growth(task) => watch(&task),
         Task::Crash(task) => kill(&task),
     };
@@ -170,6 +194,31 @@ fn measure(task: &Bench) -> anyhow::Result<bool> {
         say(&serde_json::to_string(&measured)?);
     } else {
         say(&report::measured(&measured));
+    }
+    Ok(true)
+}
+
+fn climb(task: &Saturate) -> anyhow::Result<bool> {
+    let own = std::env::current_exe()?;
+    let upstream = Process::start(Command::new(&own).arg("upstream"))?;
+    let to = upstream.address().to_string();
+    let relay = Process::start(Command::new(own).args(["relay", "--to", &to]))?;
+    let dir = temporary(&task.on.dir)?;
+    let plan = saturate::Plan {
+        first: Schedule {
+            rate: task.rate,
+            lasts: Duration::from_secs(task.seconds),
+            connections: task.connections,
+        },
+        step_percent: task.step,
+        p99_max: Duration::from_millis(task.p99_ms),
+    };
+    let told = |name: &str, step: &saturate::Step| note(&report::step(name, step));
+    let found = saturate::run(&task.on.rescind, &upstream, &relay, dir.path(), plan, told)?;
+    if task.on.json {
+        say(&serde_json::to_string(&found)?);
+    } else {
+        say(&report::saturated(&found));
     }
     Ok(true)
 }

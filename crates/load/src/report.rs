@@ -6,6 +6,7 @@ use crate::bench::{Added, Measured};
 use crate::crash::Round;
 use crate::growth::{Grown, Moment};
 use crate::machine::Spread;
+use crate::saturate::{self, Saturated, Step};
 
 /// Returns a measurement as text.
 #[must_use]
@@ -74,6 +75,33 @@ pub fn grown(grown: &Grown) -> String {
         mib(memory(last)),
         grown.load_at_start,
         grown.load_at_end
+    )
+}
+
+/// Returns one window of calls through `name` as a line.
+#[must_use]
+pub fn step(name: &str, step: &Step) -> String {
+    format!(
+        "{name}: {} calls/s: {}, processor {:.0} µs a call",
+        step.rate,
+        spread(&step.times),
+        step.cpu_us
+    )
+}
+
+/// Returns how many calls went through in time as text.
+#[must_use]
+pub fn saturated(saturated: &Saturated) -> String {
+    let most = |steps: &[Step]| {
+        saturate::most(steps).map_or("fewer than asked for".to_owned(), |rate| {
+            format!("{rate} calls/s")
+        })
+    };
+    format!(
+        "in time: {} through the gateway, {} through the relay (load {:.1} at the start)",
+        most(&saturated.gateway),
+        most(&saturated.relay),
+        saturated.load_at_start
     )
 }
 
