@@ -21,8 +21,9 @@ use crate::error::{damaged, unavailable};
 /// About 8,192 events of 1 KiB, in bytes.
 const BATCH: usize = 12 << 20;
 /// How long a transaction waits for more, unless somebody waits for the index: its rows share the
-/// pages that they go into, and every page that was touched is written once for each.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// pages that they go into, and every page that was touched is written once for each. A call that
+/// begins and ends meanwhile is written once, too.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// How much must have come by then for it to wait on: whoever writes so much writes more, and rows
 /// in one transaction share the pages that they go into.
 const LOADED: usize = 1 << 20;
