@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use recover::plan::Rule;
 use wire::import::Format;
 
 use crate::config::Role;
@@ -39,9 +40,9 @@ pub(crate) struct Global {
     /// Directory of the record [default: `data_dir` of the configuration, or rescind-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Ask a running server instead of the files: runs, show, graph, blast, why, verify, prove,
-    /// tools, approvals, approve, reject, rollback, rollbacks, quarantine, release. Its token, where it
-    /// wants one, is taken from RESCIND_TOKEN
+    /// Ask a running server instead of the files: runs, show, graph, blast, why, context, checkpoints,
+    /// verify, prove, tools, approvals, approve, reject, rollback, rollbacks, quarantine, release. Its
+    /// token, where it wants one, is taken from RESCIND_TOKEN
     #[arg(long, global = true, env = "RESCIND_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Print one JSON object on standard output
@@ -355,6 +356,10 @@ pub(crate) struct Rollback {
     /// Also take back decisions that may depend on them: their ids, or `all`
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub(crate) include: Vec<String>,
+    /// What becomes of a record that somebody else wrote since: `keep-newer` or `restore-field`; goes
+    /// before the tool catalogue
+    #[arg(long, value_name = "URI=RULE", value_parser = settled)]
+    pub(crate) settle: Vec<(String, Rule)>,
     /// Show the plan and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -369,6 +374,11 @@ pub(crate) struct Rollback {
     pub(crate) by: String,
     #[command(subcommand)]
     pub(crate) action: Option<RollbackAction>,
+}
+
+fn settled(text: &str) -> Result<(String, Rule), String> {
+    let known = Rule::of_record(text).map(|(uri, rule)| (uri.to_owned(), rule));
+    known.ok_or_else(|| "say `URI=keep-newer` or `URI=restore-field`".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use ledger::Page;
+use recover::plan::Rule;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -160,8 +161,9 @@ impl Remote {
         of: &[String],
         reason: &str,
         include: &[String],
+        settle: &[(String, Rule)],
     ) -> Result<PlanView, Failure> {
-        let query = incident(of, reason, include);
+        let query = incident(of, reason, include, settle);
         self.post(&format!("rollbacks/plan?{query}")).await
     }
 
@@ -170,8 +172,9 @@ impl Remote {
         of: &[String],
         reason: &str,
         include: &[String],
+        settle: &[(String, Rule)],
     ) -> Result<RollbackView, Failure> {
-        let query = incident(of, reason, include);
+        let query = incident(of, reason, include, settle);
         self.post(&format!("rollbacks/propose?{query}")).await
     }
 
@@ -312,13 +315,20 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failu
     })
 }
 
-fn incident(of: &[String], reason: &str, include: &[String]) -> String {
+fn incident(of: &[String], reason: &str, include: &[String], settle: &[(String, Rule)]) -> String {
     let mut query = format!("of={}", part(&of.join(",")));
     if !reason.is_empty() {
         query.push_str(&format!("&reason={}", part(reason)));
     }
     if !include.is_empty() {
         query.push_str(&format!("&include={}", part(&include.join(","))));
+    }
+    if !settle.is_empty() {
+        let settle = settle
+            .iter()
+            .map(|(uri, rule)| format!("{uri}={}", rule.name()));
+        let settle: Vec<String> = settle.collect();
+        query.push_str(&format!("&settle={}", part(&settle.join(","))));
     }
     query
 }

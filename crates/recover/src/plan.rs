@@ -294,6 +294,29 @@ pub enum Rule {
     Ask,
 }
 
+impl Rule {
+    /// Every rule.
+    const ALL: [Self; 3] = [Self::RestoreField, Self::KeepNewer, Self::Ask];
+
+    /// Returns its name, as in the catalogue.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RestoreField => "restore-field",
+            Self::KeepNewer => "keep-newer",
+            Self::Ask => "ask",
+        }
+    }
+
+    /// Reads what becomes of a record, `URI=RULE`. None if there is no such rule, or no record.
+    #[must_use]
+    pub fn of_record(text: &str) -> Option<(&str, Self)> {
+        let (uri, rule) = text.rsplit_once('=')?;
+        let rule = Self::ALL.into_iter().find(|known| known.name() == rule)?;
+        (!uri.is_empty()).then_some((uri, rule))
+    }
+}
+
 /// A kept decision that rests on what is taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Torn {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use engine::EngineError;
+use engine::undo::plan::Rule;
 use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
 use engine::undo::{Approve, CarryOptions, Catalogue, Include, Request, Service};
 use engine::view::ToolsView;
@@ -31,6 +32,9 @@ pub(crate) struct Incident {
     /// Decisions that may depend on them and are taken back too, with commas between, or `all`.
     /// Default: none.
     include: Option<String>,
+    /// What becomes of records that somebody else wrote since, with commas between: `URI=keep-newer`
+    /// or `URI=restore-field`. Goes before the tool catalogue.
+    settle: Option<String>,
 }
 
 /// An approval.
@@ -196,7 +200,15 @@ fn service(app: &App) -> Result<&Service, Problem> {
     })
 }
 
-async fn request(service: &Service, incident: &Incident) -> Result<Request, EngineError> {
+async fn request(service: &Service, incident: &Incident) -> Result<Request, Problem> {
+    let mut rules = BTreeMap::new();
+    for text in incident.settle.iter().flat_map(|all| all.split(',')) {
+        let Some((uri, rule)) = Rule::of_record(text.trim()) else {
+            let what = format!("`{text}` is not a record with `=keep-newer` or `=restore-field`");
+            return Err(Problem::bad("bad-option", what));
+        };
+        rules.insert(uri.to_owned(), rule);
+    }
     let include = match incident.include.as_deref() {
         None => Include::None,
         Some("all") => Include::All,
@@ -206,7 +218,7 @@ async fn request(service: &Service, incident: &Incident) -> Result<Request, Engi
         roots: named(service, &incident.of).await?,
         reason: incident.reason.clone().unwrap_or_default(),
         include,
-        rules: Default::default(),
+        rules,
     })
 }
 

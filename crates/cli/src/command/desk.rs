@@ -15,6 +15,7 @@ use engine::{Engine, EngineError};
 use gateway::Gateway;
 use ledger::Journal;
 use model::DecisionId;
+use recover::plan::Rule;
 use store::FileJournal;
 use store::disk::RealDisk;
 
@@ -57,6 +58,7 @@ pub(super) struct Wanted<'a> {
     pub(super) of: &'a [String],
     pub(super) reason: &'a str,
     pub(super) include: &'a [String],
+    pub(super) settle: &'a [(String, Rule)],
 }
 
 /// A state of a step as it is printed.
@@ -143,7 +145,15 @@ impl Desk {
 
     pub(super) async fn plan(&self, wanted: &Wanted<'_>) -> Result<PlanView, Failure> {
         match self {
-            Self::There(remote) => remote.plan(wanted.of, wanted.reason, wanted.include).await,
+            Self::There(remote) => {
+                let Wanted {
+                    of,
+                    reason,
+                    include,
+                    settle,
+                } = *wanted;
+                remote.plan(of, reason, include, settle).await
+            }
             Self::Here(here) => {
                 let request = request(here.service.engine(), wanted).await?;
                 Ok(here.service.plan(&request).await?)
@@ -154,9 +164,13 @@ impl Desk {
     pub(super) async fn propose(&self, wanted: &Wanted<'_>) -> Result<RollbackView, Failure> {
         match self {
             Self::There(remote) => {
-                remote
-                    .propose(wanted.of, wanted.reason, wanted.include)
-                    .await
+                let Wanted {
+                    of,
+                    reason,
+                    include,
+                    settle,
+                } = *wanted;
+                remote.propose(of, reason, include, settle).await
             }
             Self::Here(here) => {
                 let request = request(here.service.engine(), wanted).await?;
@@ -268,7 +282,7 @@ async fn request(engine: &Engine, wanted: &Wanted<'_>) -> Result<Request, Failur
         roots: resolved(engine, wanted.of).await?,
         reason: wanted.reason.to_owned(),
         include,
-        ..Request::default()
+        rules: wanted.settle.iter().cloned().collect(),
     })
 }
 

@@ -158,6 +158,7 @@ async fn roll_back(out: &Out, desk: &Desk, args: &Rollback) -> Result<Answer, Fa
         of: &args.ids,
         reason: &args.reason,
         include: &args.include,
+        settle: &args.settle,
     };
     if args.dry_run {
         let plan = desk.plan(&wanted).await?;

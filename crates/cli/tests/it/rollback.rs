@@ -88,6 +88,13 @@ struct Desk {
 }
 
 impl Desk {
+    /// Somebody writes the order whom the record does not know.
+    fn written_by_somebody(&self) {
+        let mut books = self.books.lock().unwrap();
+        "lost".clone_into(&mut books.status);
+        books.version += 1;
+    }
+
     fn start(&self) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -337,6 +344,35 @@ fn a_rollback_that_failed_says_what_to_do() {
         assert!(said.contains(says), "{says}: {said}");
     }
     assert_eq!(desk.books.lock().unwrap().done, ["cancel", "pay"]);
+}
+
+#[test]
+fn a_person_says_what_becomes_of_what_somebody_else_wrote() {
+    let (world, desk, up, root) = scene(&[]);
+    let url = up.address.clone();
+    desk.written_by_somebody();
+    let rollback = ["rollback", &root, "--yes", "--url", &url];
+    let open = world.fails(2, &rollback);
+    assert!(
+        open.contains("leaves open what becomes of `orders/W1`"),
+        "{open}"
+    );
+    assert!(open.contains("--settle URI=keep-newer"), "{open}");
+    let wrong = [&rollback[..], &["--settle", "orders/W1=mine"]].concat();
+    let wrong = world.fails(2, &wrong);
+    assert!(wrong.contains("URI=restore-field"), "{wrong}");
+    let kept = [&rollback[..], &["--settle", "orders/W1=keep-newer"]].concat();
+    let kept = world.json(&kept);
+    assert_eq!(kept["state"], "succeeded", "{kept:#}");
+    assert_eq!(desk.books.lock().unwrap().status, "lost");
+
+    let (world, desk, up, root) = scene(&[]);
+    up.stop(Signal::TERM);
+    desk.written_by_somebody();
+    let rule = "orders/W1=restore-field";
+    let back = world.json(&["rollback", &root, "--yes", "--settle", rule]);
+    assert_eq!(back["state"], "succeeded", "{back:#}");
+    assert_eq!(desk.books.lock().unwrap().status, "open");
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl UndoError {
             }
             Self::Own { .. } => "the newest run may be that of a rollback: `rescind runs` lists them, and `rescind graph RUN` their decisions".to_owned(),
             Self::Unsettled { .. } => {
-                "declare a rule for these records in the tool catalogue (`conflict = …`)".to_owned()
+                "say it with `--settle URI=keep-newer` or `--settle URI=restore-field`, or declare a rule for such records in the tool catalogue (`conflict = …`)".to_owned()
             }
             Self::Overlaps { first, .. } => {
                 format!("wait until it has ended: `rescind rollback show {first}`")

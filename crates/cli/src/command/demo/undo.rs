@@ -40,7 +40,9 @@ pub(super) async fn roll_back(
     decision: &str,
     teller: &mut Teller,
 ) -> Result<Undone, Failure> {
-    let plan = remote.propose(&[decision.to_owned()], REASON, &[]).await?;
+    let plan = remote
+        .propose(&[decision.to_owned()], REASON, &[], &[])
+        .await?;
     show(&plan, teller).await?;
     let digest = short(&plan.digest);
     let line = format!("   {OPERATOR} approves the plan with the digest …{digest}");
