@@ -282,6 +282,14 @@ fn a_rollback_goes_through_the_server_that_runs() {
     assert_eq!(shown["state"], "succeeded");
     up.stop(Signal::TERM);
     world.ok(&["verify", "--full"]);
+    let log = std::fs::read_to_string(world.path("up.log")).unwrap();
+    let id = done["id"].as_str().unwrap();
+    for says in [
+        format!("Z note: a rollback is carried out; rollback {id}; done 0; steps "),
+        format!("Z note: a rollback ended; rollback {id}; state succeeded\n"),
+    ] {
+        assert!(log.contains(&says), "{says}: {log}");
+    }
 }
 
 #[test]

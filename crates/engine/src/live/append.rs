@@ -22,6 +22,7 @@ use model::{Body, DecisionId, HybridTime, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::{error, info};
 
 use crate::{Engine, EngineError, chain};
 
@@ -205,6 +206,9 @@ impl Health {
             });
             self.down.store(true, Ordering::Release);
             metrics::gauge!("rescind_store_down").set(1.0);
+            if let Some(Outage { reason, .. }) = &*outage {
+                error!(%reason, "the record takes nothing");
+            }
         }
     }
 
@@ -459,6 +463,8 @@ impl Line {
         // Whatever falls now is a new outage, and this one's count must be in the record first.
         if self.engine.append_one(&event).await.is_ok() {
             self.health.recovered();
+            let Outage { refused, lost, .. } = outage;
+            info!(refused, lost, "the record takes what is recorded again");
         }
     }
 }

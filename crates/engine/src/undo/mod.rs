@@ -42,6 +42,7 @@ use model::{DecisionId, Digest, Status};
 use recover::Plan;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tracing::{info, warn};
 
 use crate::{Class, Engine, EngineError};
 
@@ -454,12 +455,7 @@ impl Engine {
             return Err(UndoError::State { id, state, verb }.into());
         }
         self.check_approved(&rollback)?;
-        Carrier::new(self, rollback, hands, options.clone())
-            .await?
-            .carry()
-            .await?;
-        drop(under_way);
-        self.rollback(id).await
+        self.carry(rollback, hands, options, under_way).await
     }
 
     /// Tries again what failed of a rollback that has ended, or goes on with one that was broken off
@@ -494,12 +490,34 @@ impl Engine {
             rollback = Rollback::load(self, id).await?;
         }
         drop(one_at_a_time);
-        Carrier::new(self, rollback, hands, options.clone())
-            .await?
-            .carry()
-            .await?;
+        self.carry(rollback, hands, options, under_way).await
+    }
+
+    /// Carries out what is left of a rollback, and tells the log of its beginning and its end.
+    async fn carry(
+        &self,
+        rollback: Rollback,
+        hands: Arc<dyn Hands>,
+        options: &CarryOptions,
+        under_way: UnderWay,
+    ) -> Result<RollbackView, EngineError> {
+        let (id, steps) = (rollback.id, rollback.plan.steps.len());
+        let done = rollback.done();
+        info!(rollback = %id, done, steps, "a rollback is carried out");
+        let carrier = Carrier::new(self, rollback, hands, options.clone());
+        let carried = async { carrier.await?.carry().await };
+        if let Err(error) = carried.await {
+            warn!(rollback = %id, error = %crate::chain(&error), "a rollback was broken off");
+            return Err(error);
+        }
         drop(under_way);
-        self.rollback(id).await
+        let view = self.rollback(id).await?;
+        let state = view.state.name();
+        match view.state {
+            view::State::Succeeded => info!(rollback = %id, state, "a rollback ended"),
+            _ => warn!(rollback = %id, state, "a rollback ended"),
+        }
+        Ok(view)
     }
 
     /// Goes on with every rollback that was approved and has not ended: what a process does when it

@@ -203,6 +203,14 @@ impl Rollback {
         })
     }
 
+    /// How many steps are done.
+    pub(super) fn done(&self) -> usize {
+        let known = self.steps.values();
+        known
+            .filter(|known| known.status == Status::Succeeded)
+            .count()
+    }
+
     /// Where it stands.
     pub(super) fn state(&self) -> State {
         match self.attempt().status {

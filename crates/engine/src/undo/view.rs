@@ -337,10 +337,6 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let plan = &rollback.plan;
-        let done = rollback.steps.values();
-        let done = done
-            .filter(|known| known.status == Status::Succeeded)
-            .count();
         Ok(RollbackRow {
             id: id.to_string(),
             state: rollback.state(),
@@ -350,7 +346,7 @@ impl Engine {
             done: match rollback.state() {
                 // What had nothing left to do is done too.
                 State::Succeeded => (plan.steps.len(), plan.steps.len()),
-                _ => (done, plan.steps.len()),
+                _ => (rollback.done(), plan.steps.len()),
             },
             proposed: Some(recorded(rollback.row.at)),
         })
