@@ -7,6 +7,7 @@ mod args;
 mod command;
 mod config;
 mod failure;
+mod log;
 mod out;
 mod reference;
 mod remote;

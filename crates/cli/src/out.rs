@@ -130,6 +130,15 @@ impl Out {
         write(io::stderr().lock(), &format!("note: {}\n", clean(text)))
     }
 
+    /// Says something of a process that runs for long, on standard error: what is `urgent` also where
+    /// notes are not wanted.
+    pub(crate) fn log(&self, text: &str, urgent: bool) {
+        if urgent || !self.quiet {
+            // Where standard error is closed there is nobody left to tell.
+            let _ = write(io::stderr().lock(), &format!("{}\n", clean(text)));
+        }
+    }
+
     /// Says that the command could not answer.
     pub(crate) fn fail(&self, failure: &Failure) {
         if self.json {

@@ -45,6 +45,7 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Up) -> Result<Answer,
         value: listen.clone(),
     });
     let own: Vec<Flag> = listen.into_iter().collect();
+    crate::log::begin(out);
     started(out, global, &own).await?.run(out).await
 }
 

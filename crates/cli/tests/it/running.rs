@@ -1,5 +1,6 @@
 //! `rescind up` while it runs: calls to it, and how it is ended.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ExitStatus, Stdio};
@@ -17,11 +18,15 @@ pub(crate) struct Up {
 }
 
 impl Up {
+    /// Starts it; its log goes on in the file `up.log`.
     pub(crate) fn start(world: &World) -> Self {
+        let mut log = OpenOptions::new();
+        let log = log.create(true).append(true).open(world.path("up.log"));
+        let log = log.unwrap();
         let mut child = world
             .command(&["up", "--listen", "127.0.0.1:0", "--json"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();

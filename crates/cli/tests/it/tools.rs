@@ -189,6 +189,9 @@ fn what_does_not_fit_is_told_once_an_agent_has_had_the_tools_listed() {
         assert!(text.contains(wrong), "{text}");
     }
     assert_eq!(view["misfits"][0]["line"], 8);
+    let log = std::fs::read_to_string(world.path("up.log")).unwrap();
+    let told = "Z warning: the catalogue does not fit what the server lists; server desk; at tools.cancel_order; what ";
+    assert!(log.contains(told), "{log}");
     let listed = |name| {
         let tools = view["tools"].as_array().unwrap().iter();
         let mut named = tools.filter(|tool| tool["name"] == name);
