@@ -1,6 +1,6 @@
 //! `rescind import`: recorded runs from elsewhere into the record.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use engine::view::ImportView;
@@ -99,8 +99,23 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    done.map_err(|error| Failure::file("read", path, &error))?;
+    done.map_err(|error| unread(path, &error))?;
     Ok(bytes)
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::file("read", path, error);
+    match error.kind() {
+        ErrorKind::NotFound => failure.with_hint(
+            "check the path, which begins in the current directory unless it begins with `/`; `-` \
+             reads standard input",
+        ),
+        ErrorKind::IsADirectory => failure.with_hint("name the files in it, such as `DIR/*.json`"),
+        ErrorKind::PermissionDenied => {
+            failure.with_hint("let this user read it, or hand it in: `… | rescind import -`")
+        }
+        _ => failure,
+    }
 }
 
 fn named(path: &Path, failure: Failure) -> Failure {

@@ -20,6 +20,10 @@ use super::desk::{Desk, Look, Wanted, step_word};
 const PLANS_MAX: u32 = 3;
 
 pub(crate) async fn run(out: &Out, global: &Global, args: &Rollback) -> Result<Answer, Failure> {
+    if args.action.is_none() && args.ids == ["list"] {
+        return Err(Failure::new("`list` is not the id of a decision")
+            .with_hint("`rescind rollbacks` lists the rollbacks"));
+    }
     match &args.action {
         None => at_desk(out, global, async |desk| roll_back(out, desk, args).await).await,
         Some(RollbackAction::Show { id }) => {

@@ -67,7 +67,7 @@ pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Fail
 
 fn key(text: &str) -> Result<VerifyingKey, Failure> {
     text.parse().map_err(|error| {
-        Failure::new(format!("`{text}` is not a verifier key: {error}"))
+        Failure::new(format!("`{text}`: {error}"))
             .with_hint("`rescind keys` prints those of a log: `name+id+base64`")
     })
 }

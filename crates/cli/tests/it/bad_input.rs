@@ -1,6 +1,6 @@
 //! What goes wrong is said with a position and a hint, and leaves nothing behind.
 
-use crate::world::{REFUND, World};
+use crate::world::{REFUND, World, said};
 
 /// Imports a file that must be refused; returns what was said, after checking that nothing of it
 /// is in the record and that the record goes on.
@@ -221,4 +221,68 @@ fn a_second_writer_is_told_who_holds_the_record() {
         "{said}"
     );
     world.ok(&["runs"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
+    let world = World::new();
+    std::fs::create_dir(world.path("runs")).unwrap();
+    for (file, hint) in [("nowhere.json", "check the path"), ("runs", "DIR/*.json")] {
+        let said = world.fails(2, &["import", file, "--format", "openai-chat"]);
+        let error = format!("could not read `{file}`");
+        assert!(said.contains(&error) && said.contains("hint:"), "{said}");
+        assert!(said.contains(hint), "{said}");
+    }
+    assert!(!world.path("rescind-data").exists());
+}
+
+#[test]
+fn a_key_that_is_none_is_refused_in_one_sentence() {
+    let world = World::with_refund();
+    let said = world.fails(2, &["verify", "--key", "x"]);
+    assert_eq!(said.matches("verifier key").count(), 1, "{said}");
+    assert!(said.contains("error: `x`: not a verifier key"), "{said}");
+    assert!(said.contains("rescind keys"), "{said}");
+}
+
+#[test]
+fn who_asks_to_roll_back_a_list_is_shown_the_list() {
+    let world = World::with_refund();
+    let said = world.fails(2, &["rollback", "list", "--dry-run"]);
+    assert!(said.contains("hint: `rescind rollbacks`"), "{said}");
+}
+
+#[test]
+fn an_agent_that_nobody_saw_is_held_all_the_same_and_that_is_said() {
+    let world = World::with_refund();
+    let output = world.call(&["quarantine", "bilingual"]);
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("bilingual  held by operator"), "{told}");
+    assert!(
+        told.contains("note: no decision of an agent `bilingual`"),
+        "{told}"
+    );
+    assert_eq!(
+        world.json(&["quarantine", "bilingual"])["unseen"],
+        "bilingual"
+    );
+    let run = world.json(&["runs"]);
+    let known = run["runs"].as_array().unwrap().iter();
+    let mut known = known.filter_map(|run| run["agents"][0].as_str());
+    let known = known.find(|agent| *agent != "operator").unwrap();
+    assert!(world.json(&["quarantine", known]).get("unseen").is_none());
+    assert!(world.json(&["quarantine"]).get("unseen").is_none());
+}
+
+#[test]
+fn a_missing_index_is_told_with_the_command_that_makes_it() {
+    let world = World::with_refund();
+    std::fs::remove_dir_all(world.path("rescind-data/index")).unwrap();
+    let told = said(&world.call(&["runs"]));
+    assert!(told.contains("note: the index is missing"), "{told}");
+    assert!(told.contains("`rescind reindex` makes it anew"), "{told}");
+    world.ok(&["reindex"]);
+    let told = said(&world.call(&["runs"]));
+    assert!(!told.contains("note:"), "{told}");
 }

@@ -245,7 +245,11 @@ fn open_to_look(options: OpenOptions, paths: Paths) -> Result<EmbeddedStore, Sto
             (found, connections.collect::<Vec<_>>())
         }
         None => {
-            notices.push("the index cannot be used and was built anew in memory".to_owned());
+            notices.push(
+                "the index is missing or cannot be used, so it was built in memory for now; \
+                 `rescind reindex` makes it anew"
+                    .to_owned(),
+            );
             let mut writer = IndexWriter::new(index::in_memory()?, Mark::default());
             catch_up(&mut writer, &log, &packs, options.indexing.as_ref())?;
             (writer.mark(), vec![writer.into_connection()])
