@@ -169,7 +169,7 @@ pub(crate) async fn retry(
 
 pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
     let held = app.engine.held().await?;
-    Ok(Json(QuarantineView { held }))
+    Ok(Json(QuarantineView { held, unseen: None }))
 }
 
 pub(crate) async fn quarantine(
@@ -179,8 +179,7 @@ pub(crate) async fn quarantine(
     Options(by): Options<By>,
 ) -> Answer<QuarantineView> {
     let by = decides(&app, &headers, by.by);
-    app.engine.hold(&agent, &by).await?;
-    held(State(app)).await
+    Ok(Json(app.engine.quarantine(&agent, &by).await?))
 }
 
 pub(crate) async fn release(

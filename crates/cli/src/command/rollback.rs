@@ -114,14 +114,20 @@ pub(crate) async fn quarantine(
         Desk::There(remote) => remote.quarantine(agent, &args.by).await,
         Desk::Here(here) => {
             let engine = here.service.engine();
-            match engine.hold(agent, &args.by).await {
-                Ok(()) => helds(engine).await,
-                Err(error) => Err(error.into()),
-            }
+            let view = engine.quarantine(agent, &args.by).await;
+            view.map_err(Failure::from)
         }
     };
     desk.close().await?;
-    told_held(out, &held?)
+    let held = held?;
+    let told = told_held(out, &held)?;
+    if let Some(agent) = &held.unseen {
+        out.note(&format!(
+            "no decision of an agent `{agent}` is in the record; whoever comes under exactly this \
+             name gets no work"
+        ))?;
+    }
+    Ok(told)
 }
 
 pub(crate) async fn release(out: &Out, global: &Global, args: &Release) -> Result<Answer, Failure> {
@@ -142,7 +148,7 @@ pub(crate) async fn release(out: &Out, global: &Global, args: &Release) -> Resul
 
 async fn helds(engine: &Engine) -> Result<QuarantineView, Failure> {
     let held = engine.held().await?;
-    Ok(QuarantineView { held })
+    Ok(QuarantineView { held, unseen: None })
 }
 
 fn told_held(out: &Out, held: &QuarantineView) -> Result<Answer, Failure> {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ledger::{Page, RunRow};
 use model::{Body, DecisionId, Kind, Outcome, RunId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,10 +21,14 @@ use crate::{Engine, EngineError};
 use super::UndoError;
 use super::pen::{AGENT, Entry, New, Pen, by_hand};
 use super::rollback::{Rollback, is_rollback};
+use super::view::QuarantineView;
 
 /// How verdicts that hold and release are named: this word and the agent.
 const HOLD: &str = "quarantine";
 const RELEASE: &str = "release";
+
+/// Runs that are read together.
+const RUNS_TOGETHER: u64 = 512;
 
 /// An agent that gets no work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -243,6 +248,37 @@ impl Engine {
         self.append_entries(entries).await
     }
 
+    /// Holds an agent as [`hold`](Self::hold) does, and says whether anybody knows it.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn quarantine(&self, agent: &str, by: &str) -> Result<QuarantineView, EngineError> {
+        self.hold(agent, by).await?;
+        let seen = self.has_decided(agent, by).await?;
+        Ok(QuarantineView {
+            held: self.held().await?,
+            unseen: (!seen).then(|| agent.to_owned()),
+        })
+    }
+
+    /// Whether a decision of an agent is in the record, beside that of the person who holds it.
+    async fn has_decided(&self, agent: &str, by: &str) -> Result<bool, EngineError> {
+        let mut page = Page::first(RUNS_TOGETHER);
+        loop {
+            let runs = self.store.runs(page).await?;
+            let of = |run: &RunRow| run.agents.iter().any(|name| name == agent);
+            // What persons do by hand are runs of their own.
+            let by_hand = |run: &RunRow| agent == by && run.agents == [by];
+            if runs.iter().any(|run| of(run) && !by_hand(run)) {
+                return Ok(true);
+            }
+            if (runs.len() as u64) < RUNS_TOGETHER {
+                return Ok(false);
+            }
+            page.skip += RUNS_TOGETHER;
+        }
+    }
+
     /// Releases an agent. Of one that a person and a rollback hold, the person's word ends first,
     /// and the rollback still holds it.
     ///
@@ -323,7 +359,7 @@ impl Engine {
 
     /// Returns the rollback that a run belongs to, if one does.
     pub(super) async fn rollback_of(&self, run: RunId) -> Result<Option<DecisionId>, EngineError> {
-        let page = ledger::Page::first(1);
+        let page = Page::first(1);
         let first = self.store.decisions(Some(run), page).await?.pop();
         Ok(first.filter(is_rollback).map(|row| row.id))
     }

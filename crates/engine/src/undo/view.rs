@@ -190,6 +190,9 @@ pub struct PlanView {
 pub struct QuarantineView {
     /// They.
     pub held: Vec<QuarantinedView>,
+    /// The agent that is held now, if no decision of it is in the record: its name may be mistyped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<String>,
 }
 
 /// A rollback, short.

@@ -167,4 +167,5 @@ async fn who_decides_is_whose_token_it_is_whatever_they_say() {
     let path = "/api/v1/quarantine/orders?by=otto";
     let held = ask(&router, request("POST", path, &[])).await.json();
     assert_eq!(held["held"][1]["by"], "otto");
+    assert_eq!(held["unseen"], "orders", "nobody of that name was seen");
 }
