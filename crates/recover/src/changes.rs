@@ -75,19 +75,20 @@ pub(crate) fn overlap(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 
-/// Gives a record the change that a write made to another state of it: numbers by their
-/// difference, lists by what was appended, anything else as it became.
+/// Gives a record the change that a write made to another state of it, in the fields that differ
+/// there: numbers by their difference, lists by what was appended, anything else as it became.
 ///
 /// This is what the write would probably have done, and is used to foresee, never to restore.
 pub(crate) fn carry_over(
     record: &mut Option<Value>,
+    changed: &[String],
     before: Option<&Value>,
     after: Option<&Value>,
 ) {
-    for (at, new) in changes(before, after) {
-        let old = get(before, &at);
-        let here = get(record.as_ref(), &at);
-        let carried = match (old, &new, here) {
+    for at in changed {
+        let (old, new) = (get(before, at), get(after, at));
+        let here = get(record.as_ref(), at);
+        let carried = match (old, new, here) {
             (Some(Value::Number(old)), Some(Value::Number(new)), Some(Value::Number(here))) => {
                 number(old, new, here)
             }
@@ -99,7 +100,7 @@ pub(crate) fn carry_over(
             }
             _ => None,
         };
-        set(record, &at, carried.or(new));
+        set(record, at, carried.or_else(|| new.cloned()));
     }
 }
 

@@ -90,12 +90,13 @@ pub(crate) fn restore<'a>(
             }
             let item = event.by.map(|(item, _)| &timeline.items[item]);
             if item.is_some_and(|item| item.call.undone) {
-                if let (Some(before), Some(after)) = (event.before, event.after) {
-                    reverted.extend(changes(after, before));
+                if let (Some(before), Some(_)) = (event.before, event.after) {
+                    let was = |field: &String| (field.clone(), get(before, field).cloned());
+                    reverted.extend(event.changed.iter().map(was));
                 }
                 continue;
             }
-            let (Some(before), Some(after)) = (event.before, event.after) else {
+            let (Some(_), Some(after)) = (event.before, event.after) else {
                 // What it wrote is not known, so that it cannot be told from what is put back.
                 blind.extend(&event.changed);
                 continue;
@@ -108,14 +109,16 @@ pub(crate) fn restore<'a>(
                 let set = sets.iter().any(|at| within(field, at));
                 !set && changed.iter().any(|old| overlap(old, field))
             };
-            for (field, value) in changes(before, after) {
-                if item.is_none() && reverted.get(&field) == Some(&value) {
+            for field in &event.changed {
+                let value = get(after, field);
+                let back = || reverted.get(field).is_some_and(|was| was.as_ref() == value);
+                if item.is_none() && back() {
                     continue;
                 }
-                if newer(&field) && conflicts.put_back(&field, item) {
+                if newer(field) && conflicts.put_back(field, item) {
                     continue;
                 }
-                set(&mut state, &field, value);
+                set(&mut state, field, value.cloned());
             }
             for field in sets {
                 if let Some(value) = get(after, field) {

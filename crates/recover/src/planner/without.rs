@@ -8,7 +8,9 @@
 //! Foreseen, not proven: it says what a plan would tear and what a write changed for others. What
 //! records are put back to never comes from here.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Cow;
+
+use rustc_hash::FxHashSet;
 use serde_json::Value;
 
 use super::timeline::{Item, Timeline};
@@ -42,13 +44,30 @@ pub(crate) struct Met {
 
 type Fields<'i> = std::slice::Iter<'i, String>;
 
+/// A record that is otherwise.
+#[derive(Debug)]
+struct Other<'a> {
+    record: Option<Cow<'a, Value>>,
+    /// The call whose absence made it so.
+    by: usize,
+}
+
+/// A history, and what its record becomes.
+type Written<'a> = (usize, Option<Cow<'a, Value>>);
+
+impl Other<'_> {
+    fn record(&self) -> Option<&Value> {
+        self.record.as_deref()
+    }
+}
+
 /// The world without some calls.
 #[derive(Debug)]
 pub(crate) struct Without<'t, 'a> {
     timeline: &'t Timeline<'a>,
     catalogue: &'t Catalogue,
-    /// Records that are otherwise, by URI, with the call whose absence made them so.
-    records: FxHashMap<String, (Option<Value>, usize)>,
+    /// By history: the records that are otherwise.
+    records: Vec<Option<Other<'a>>>,
 }
 
 /// Takes every call through, and returns what would become of each; of those in `dropped` nothing.
@@ -60,14 +79,14 @@ pub(crate) fn without(
     let mut world = Without {
         timeline,
         catalogue,
-        records: FxHashMap::default(),
+        records: timeline.histories.iter().map(|_| None).collect(),
     };
     let each = 0..timeline.items.len();
     each.map(|number| world.take(number, dropped.contains(&number)))
         .collect()
 }
 
-impl Without<'_, '_> {
+impl<'a> Without<'_, 'a> {
     fn take(&mut self, number: usize, dropped: bool) -> Verdict {
         let item = &self.timeline.items[number];
         self.strangers(item);
@@ -75,8 +94,8 @@ impl Without<'_, '_> {
             self.drop(number, item);
             return Verdict::default();
         }
-        let touched = |touch: &Touch| self.records.contains_key(&touch.record.uri);
-        if item.call.undone || !item.footprint.touches.iter().any(touched) {
+        let touched = |(at, _): &(usize, usize)| self.records[*at].is_some();
+        if item.call.undone || !item.events.iter().any(touched) {
             return Verdict::default();
         }
         let mut verdict = Verdict::default();
@@ -106,7 +125,8 @@ impl Without<'_, '_> {
             return verdict;
         }
         verdict.met = self.any_read(item);
-        verdict.looked = self.any_of(item, |touch| touch.reads.iter().chain(&[]));
+        let read = |item| self.any_of(item, |touch| touch.reads.iter().chain(&[]));
+        verdict.looked = verdict.met.as_ref().and_then(|_| read(item));
         if let Some((uri, by)) = missing {
             verdict.refused = Some((format!("`{uri}` would not be there"), by));
         } else if let Some(unmet) = unmet {
@@ -137,9 +157,11 @@ impl Without<'_, '_> {
                 .map(|earlier| &history.events[earlier]);
             if let Some(event) = stranger.filter(|event| event.by.is_none())
                 && let (Some(before), Some(after)) = (event.before, event.after)
-                && let Some((record, _)) = self.records.get_mut(&history.uri)
+                && let Some(other) = &mut self.records[*at]
             {
-                carry_over(record, before, after);
+                let mut record = other.record.take().map(Cow::into_owned);
+                carry_over(&mut record, &event.changed, before, after);
+                other.record = record.map(Cow::Owned);
             }
         }
     }
@@ -150,21 +172,25 @@ impl Without<'_, '_> {
             if touch.writes.is_empty() || event.changed.is_empty() {
                 continue;
             }
-            let was = event.before.flatten().cloned();
-            let entry = self.records.entry(touch.record.uri.clone());
-            // What is otherwise already stays as it is: this call is not applied to it.
-            entry.or_insert((was, number)).1 = number;
+            match &mut self.records[*at] {
+                // What is otherwise already stays as it is: this call is not applied to it.
+                Some(other) => other.by = number,
+                None => {
+                    let record = event.before.flatten().map(Cow::Borrowed);
+                    self.records[*at] = Some(Other { record, by: number });
+                }
+            }
         }
     }
 
     /// The records before a call, as they would be.
     fn before(&self, item: &Item<'_>) -> Value {
         let mut before = item.footprint.before.clone();
-        for touch in &item.footprint.touches {
-            let Some((record, _)) = self.records.get(&touch.record.uri) else {
+        for (touch, (at, _)) in item.footprint.touches.iter().zip(&item.events) {
+            let Some(other) = &self.records[*at] else {
                 continue;
             };
-            let record = record.clone().unwrap_or(Value::Null);
+            let record = other.record().cloned().unwrap_or(Value::Null);
             for alias in std::iter::once(&touch.alias).chain(&touch.also) {
                 let place = &mut before[alias.as_str()];
                 match (place, touch.several.then(|| touch.id.as_str()).flatten()) {
@@ -185,12 +211,12 @@ impl Without<'_, '_> {
             .iter()
             .zip(&item.events)
             .find_map(|(touch, (at, event))| {
-                let (record, by) = self.records.get(&touch.record.uri)?;
+                let other = self.records[*at].as_ref()?;
                 let was = self.timeline.histories[*at].events[*event].before;
                 // Who writes the whole record does not need it to be there.
                 let whole = touch.sets.iter().any(String::is_empty);
-                let gone = record.is_none() && was.flatten().is_some() && !whole;
-                gone.then(|| (touch.record.uri.clone(), *by))
+                let gone = other.record.is_none() && was.flatten().is_some() && !whole;
+                gone.then(|| (touch.record.uri.clone(), other.by))
             })
     }
 
@@ -198,7 +224,9 @@ impl Without<'_, '_> {
     fn write(&mut self, number: usize, item: &Item<'_>, before: &Value) -> Result<(), String> {
         let mut written = Vec::new();
         for (touch, (at, event)) in item.footprint.touches.iter().zip(&item.events) {
-            let event = &self.timeline.histories[*at].events[*event];
+            let events = &self.timeline.histories[*at].events;
+            let last = *event + 1 == events.len();
+            let event = &events[*event];
             if touch.writes.is_empty() {
                 continue;
             }
@@ -206,30 +234,34 @@ impl Without<'_, '_> {
                 continue;
             };
             if touch.made {
-                written.extend(self.make(item, touch, became, before)?);
+                written.extend(self.make(item, (*at, touch), became, before)?);
                 continue;
             }
-            let Some((record, _)) = self.records.get(&touch.record.uri) else {
+            let Some(other) = &self.records[*at] else {
                 continue;
             };
-            let mut record = record.clone();
-            carry_over(&mut record, was, became);
+            let resource = self.catalogue.resource(&touch.kind);
+            // Nobody looks at it any more.
+            if last && resource.holds.is_none() && !self.is_shown(item, touch) {
+                continue;
+            }
+            let mut record = other.record().cloned();
+            carry_over(&mut record, &event.changed, was, became);
             for at in &touch.sets {
                 if let Some(value) = get(became, at) {
                     set(&mut record, at, Some(value.clone()));
                 }
             }
             if let Some(record) = &record {
-                let holds = self.catalogue.resource(&touch.kind).holds(record);
-                holds.map_err(|broken| {
+                resource.holds(record).map_err(|broken| {
                     format!("`{}` would break `{}`", touch.record.uri, one_line(&broken))
                 })?;
             }
-            written.push((touch.record.uri.clone(), record));
+            written.push((*at, record.map(Cow::Owned)));
         }
-        for (uri, record) in written {
-            let by = self.records.get(&uri).map_or(number, |(_, by)| *by);
-            self.records.insert(uri, (record, by));
+        for (at, record) in written {
+            let by = self.records[at].as_ref().map_or(number, |other| other.by);
+            self.records[at] = Some(Other { record, by });
         }
         Ok(())
     }
@@ -238,31 +270,34 @@ impl Without<'_, '_> {
     fn make(
         &self,
         item: &Item<'_>,
-        touch: &Touch,
-        became: Option<&Value>,
+        (at, touch): (usize, &Touch),
+        became: Option<&'a Value>,
         before: &Value,
-    ) -> Result<Vec<(String, Option<Value>)>, String> {
+    ) -> Result<Vec<Written<'a>>, String> {
+        let became = became.map(Cow::Borrowed);
         let call = item.call;
         let (server, tool) = (&call.server, &call.tool);
         let id = self
             .catalogue
             .made_id(server, tool, &touch.alias, &call.arguments, before);
         let Some(id) = id.map(Value::String).filter(|id| *id != touch.id) else {
-            let uri = touch.record.uri.clone();
             // It was not there without the dropped call either, and now it is.
-            let known = self.records.contains_key(&uri);
-            return Ok(known.then(|| (uri, became.cloned())).into_iter().collect());
+            let known = self.records[at].is_some();
+            return Ok(known.then_some((at, became)).into_iter().collect());
         };
         let other = self.catalogue.record(&touch.kind, &id);
         let other = other.map_err(|lack| lack.to_string())?;
-        let nothing = (touch.record.uri.clone(), None);
-        Ok(vec![nothing, (other.uri, became.cloned())])
+        // One that no call touched is of no interest.
+        let other = self.timeline.find(&other.uri).map(|other| (other, became));
+        Ok([(at, None)].into_iter().chain(other).collect())
     }
 
     fn blamed(&self, item: &Item<'_>) -> usize {
-        let touches = item.footprint.touches.iter();
-        let by = touches.filter_map(|touch| self.records.get(&touch.record.uri));
-        by.map(|(_, by)| *by).max().unwrap_or_default()
+        let others = item
+            .events
+            .iter()
+            .filter_map(|(at, _)| self.records[*at].as_ref());
+        others.map(|other| other.by).max().unwrap_or_default()
     }
 
     /// A record that a call looked at or wrote over and that would be otherwise there.
@@ -277,9 +312,9 @@ impl Without<'_, '_> {
     ) -> Option<Met> {
         let find = |(touch, (at, event)): (&'i Touch, &(usize, usize))| {
             let was = self.timeline.histories[*at].events[*event].before?;
-            let (record, by) = self.records.get(&touch.record.uri)?;
-            let at = fields(touch).find_map(|field| difference(was, record.as_ref(), field))?;
-            let (uri, by) = (touch.record.uri.clone(), *by);
+            let other = self.records[*at].as_ref()?;
+            let at = fields(touch).find_map(|field| difference(was, other.record(), field))?;
+            let (uri, by) = (touch.record.uri.clone(), other.by);
             Some(Met { uri, at, by })
         };
         item.footprint
@@ -291,29 +326,21 @@ impl Without<'_, '_> {
 
     /// A record that the result of a call shows and that would be otherwise.
     fn shown(&self, item: &Item<'_>) -> Option<Met> {
-        let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
-        let shows = tool.and_then(|tool| tool.shows.as_ref());
         let find = |(touch, (at, event)): (&Touch, &(usize, usize))| {
-            let is_shown = match shows {
-                Some(shows) => {
-                    shows.contains(&touch.alias) || touch.also.iter().any(|a| shows.contains(a))
-                }
-                None => !item.writes || !touch.writes.is_empty(),
-            };
-            if !is_shown {
+            let other = self.records[*at].as_ref()?;
+            if !self.is_shown(item, touch) {
                 return None;
             }
             let became = self.timeline.histories[*at].events[*event].after?;
-            let (record, by) = self.records.get(&touch.record.uri)?;
             let all = String::new();
             let fields = if touch.writes.is_empty() {
                 &touch.reads
             } else {
                 std::slice::from_ref(&all)
             };
-            let other = |field: &String| difference(became, record.as_ref(), field);
-            let at = fields.iter().find_map(other)?;
-            let (uri, by) = (touch.record.uri.clone(), *by);
+            let differs = |field: &String| difference(became, other.record(), field);
+            let at = fields.iter().find_map(differs)?;
+            let (uri, by) = (touch.record.uri.clone(), other.by);
             Some(Met { uri, at, by })
         };
         item.footprint
@@ -321,6 +348,17 @@ impl Without<'_, '_> {
             .iter()
             .zip(&item.events)
             .find_map(find)
+    }
+
+    /// Whether the result of a call shows a record that it touched.
+    fn is_shown(&self, item: &Item<'_>, touch: &Touch) -> bool {
+        let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
+        match tool.and_then(|tool| tool.shows.as_ref()) {
+            Some(shows) => {
+                shows.contains(&touch.alias) || touch.also.iter().any(|a| shows.contains(a))
+            }
+            None => !item.writes || !touch.writes.is_empty(),
+        }
     }
 }
 
