@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::template::{Lack, Scope};
 use super::{Catalogue, KeyPlace, Ref};
-use crate::changes::overlap;
+use crate::changes::{changed, overlap};
 use crate::facts::Call;
 use crate::fields;
 use crate::plan::RecordRef;
@@ -53,6 +53,8 @@ pub struct Touch {
     pub several: bool,
     /// Other names that the same record has in the same call.
     pub also: Vec<String>,
+    /// The fields in which the call's own images differ; none where it does not have both.
+    pub(crate) changed: Option<Vec<String>>,
 }
 
 impl Footprint {
@@ -108,6 +110,12 @@ impl Catalogue {
         };
         let mut found = self.footprint_within(call, &image);
         found.partial = lacked.get();
+        for touch in &mut found.touches {
+            let uri = &touch.record.uri;
+            if let (Some(before), Some(after)) = (call.before.get(uri), call.after.get(uri)) {
+                touch.changed = Some(changed(before.as_ref(), after.as_ref()));
+            }
+        }
         found
     }
 
@@ -266,6 +274,7 @@ fn touched(touch: &Ref, record: RecordRef, id: Value) -> Touch {
         made: touch.creates_only(),
         several: touch.several,
         also: Vec::new(),
+        changed: None,
     }
 }
 

@@ -196,7 +196,13 @@ fn settle<'a>(history: &mut History<'a>, now: Known<'a>, items: &[Item<'_>]) {
     meet(&mut settled, last, now);
     for event in &mut settled {
         event.changed = match (event.before, event.after) {
-            (Some(before), Some(after)) => changed(before, after),
+            (Some(before), Some(after)) => {
+                let own = event.by.and_then(|(item, nth)| {
+                    let touch = &items[item].footprint.touches[nth];
+                    touch.changed.clone()
+                });
+                own.unwrap_or_else(|| changed(before, after))
+            }
             _ => match event.by {
                 Some((item, nth)) if items[item].may => {
                     items[item].footprint.touches[nth].writes.clone()

@@ -1,8 +1,12 @@
 //! Rollbacks in generated systems come to what a replay without the bad decision gives.
 
+use model::DecisionId;
 use proptest::prelude::*;
+use recover::catalogue::Footprint;
+use recover::{Facts, dependants, plan};
 
 use crate::systems::{Draw, System, judge, some_bad};
+use crate::world::catalogue;
 
 fn check(seed: u64, agents: usize, decisions: usize) {
     let system = System::run(seed, agents, decisions);
@@ -29,6 +33,42 @@ proptest! {
     ) {
         check(seed, agents, decisions);
     }
+}
+
+#[test]
+fn footprints_that_come_with_the_facts_change_no_plan() {
+    let catalogue = catalogue();
+    let mut compared = 0;
+    for seed in 0..24 {
+        let system = System::run(seed, 2 + seed as usize % 7, 160);
+        let Some(bad) = some_bad(&system, seed) else {
+            continue;
+        };
+        let facts = system.facts(bad);
+        let of = |call| catalogue.footprint_of(call);
+        let footprints: Vec<Footprint> = facts.calls.iter().map(of).collect();
+        let members: Vec<DecisionId> = facts.members.iter().map(|m| m.decision).collect();
+        let told = facts.calls.iter().zip(&footprints);
+        assert_eq!(
+            dependants(told, &members, &catalogue),
+            dependants(&facts.calls, &members, &catalogue),
+            "seed {seed}"
+        );
+        // Some of them, as all: what is missing is worked out.
+        for known in [footprints.len(), footprints.len() / 2] {
+            let told = Facts {
+                footprints: footprints[..known].to_vec(),
+                ..facts.clone()
+            };
+            assert_eq!(
+                plan(&told, &catalogue),
+                plan(&facts, &catalogue),
+                "seed {seed}"
+            );
+        }
+        compared += 1;
+    }
+    assert!(compared > 12, "{compared}");
 }
 
 /// Larger ones, where `RESCIND_SYSTEMS` says how many.
