@@ -231,6 +231,33 @@ pub(super) fn snapshot(mut environment: Environment) -> Option<String> {
             *value = format!("sha256:{}", ledger::digest::sha256(value.as_bytes()));
         }
     }
-    let bytes = ledger::canonical::to_vec(&environment).ok()?;
+    // Names of ASCII have their order from the map, and texts are written in the canonical way.
+    let bytes = match environment.0.keys().all(|name| name.is_ascii()) {
+        true => serde_json::to_vec(&environment).ok()?,
+        false => ledger::canonical::to_vec(&environment).ok()?,
+    };
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_canonical_however_they_are_written() {
+        let every: Vec<char> = (0..0x3000).filter_map(char::from_u32).collect();
+        let texts = every.chunks(60).map(String::from_iter);
+        let texts: Vec<String> = texts.chain(["🙂".to_owned(), "x".repeat(999)]).collect();
+        for odd in ["b", "\u{ff61}", "\u{10437}"] {
+            let names = (0..texts.len()).map(|number| match number {
+                0 => odd.to_owned(),
+                _ => format!("b.{number}"),
+            });
+            let environment = Environment(names.zip(texts.iter().cloned()).collect());
+            let snapshot = snapshot(environment).unwrap();
+            let value: Value = serde_json::from_str(&snapshot).unwrap();
+            let canonical = ledger::canonical::to_vec(&value).unwrap();
+            assert_eq!(snapshot.as_bytes(), canonical);
+        }
+    }
 }
