@@ -249,10 +249,11 @@ impl Gateway {
             );
         };
         let Route { agent, front } = route;
+        // Boxed: what is around them is moved several times before it begins.
         match front {
-            Front::Llm(target) => llm::handle(inner, agent, target, request, place).await,
-            Front::Mcp(below) => mcp::handle(inner, agent, below, request, place).await,
-            Front::A2a(below) => a2a::handle(inner, agent, below, request, place).await,
+            Front::Llm(target) => Box::pin(llm::handle(inner, agent, target, request, place)).await,
+            Front::Mcp(below) => Box::pin(mcp::handle(inner, agent, below, request, place)).await,
+            Front::A2a(below) => Box::pin(a2a::handle(inner, agent, below, request, place)).await,
         }
     }
 

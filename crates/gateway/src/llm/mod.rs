@@ -158,8 +158,10 @@ pub(super) async fn handle(
     inner.budget.earn();
     // A task of its own, so that the caller going away is something that happens to the call and
     // not the end of its recording.
+    // Boxed: a task is moved several times before it begins, and written over once it has ended.
+    let trying = Box::pin(Tries::new(asking, open).run());
     inner.recorder.tasks().spawn(async move {
-        Tries::new(asking, open).run().await;
+        trying.await;
         drop(place);
     });
     answered.await.unwrap_or_else(|_| {
