@@ -122,6 +122,8 @@ struct Opened {
     run: RunId,
     /// When the run was opened, which its decisions' ids follow from.
     at: HybridTime,
+    /// Whether its ids begin alike: all but those of runs that an earlier program opened.
+    alike: bool,
     subject: SubjectId,
     /// The run's own first event, if this import is the first.
     opening: Option<Event>,
@@ -218,18 +220,29 @@ impl Engine {
             })
             .collect();
         let known = self.store.imported(&origins).await?;
+        // In order, so that the runs of one millisecond lie in an index as they do in the log.
+        let mut drawn: Vec<[u8; 10]> = Vec::with_capacity(runs.len());
+        drawn.extend(runs.iter().map(|_| kept(entropy::draw(&*self.entropy))));
+        drawn.sort_unstable();
         let mut prepared = Vec::with_capacity(runs.len());
-        for ((run, origin), known) in runs.iter().zip(origins).zip(known) {
+        for (((run, origin), known), drawn) in runs.iter().zip(origins).zip(known).zip(drawn) {
             let already = known.as_ref().is_some_and(|row| row.whole);
             let opened = match known {
-                Some(row) => Opened {
-                    run: row.keys.run,
-                    at: row.at,
-                    subject: row.keys.subject,
-                    opening: None,
-                    head: self.event(row.first).await?.id,
-                },
-                None => self.open_run(run, origin)?,
+                Some(row) => {
+                    let (run, subject) = (row.keys.run, row.keys.subject);
+                    let head = self.event(row.first).await?.id;
+                    let beginning = beginning(run.as_bytes());
+                    Opened {
+                        run,
+                        at: row.at,
+                        alike: beginning == self::beginning(subject.as_bytes())
+                            && beginning == self::beginning(head.as_bytes()),
+                        subject,
+                        opening: None,
+                        head,
+                    }
+                }
+                None => self.open_run(run, origin, drawn)?,
             };
             prepared.push(Prepared {
                 run,
@@ -263,11 +276,17 @@ impl Engine {
         Ok(prepared)
     }
 
-    /// Opens a run whose file is new to the record.
-    fn open_run(&self, run: &Run<'_>, origin: Origin) -> Result<Opened, EngineError> {
+    /// Opens a run whose file is new to the record, under an id with these random bytes.
+    fn open_run(
+        &self,
+        run: &Run<'_>,
+        origin: Origin,
+        drawn: [u8; 10],
+    ) -> Result<Opened, EngineError> {
         let at = self.next_time();
-        let id = RunId::new(at.millis(), entropy::draw(&*self.entropy));
-        let subject = SubjectId::new(at.millis(), entropy::draw(&*self.entropy));
+        let id = RunId::new(at.millis(), drawn);
+        let draw = || alike(id, entropy::draw(&*self.entropy));
+        let subject = SubjectId::new(at.millis(), draw());
         let external = run.external.as_ref().map(|name| cut(name, NAME_BYTES_MAX));
         let body = Body::RunOpened {
             external,
@@ -276,7 +295,7 @@ impl Engine {
             sealed: None,
             subject,
         };
-        let head = self.event_id(at);
+        let head = EventId::new(at.millis(), draw());
         let opening = Event {
             at,
             body,
@@ -287,6 +306,7 @@ impl Engine {
         Ok(Opened {
             run: id,
             at,
+            alike: true,
             subject,
             opening: Some(opening),
             head,
@@ -301,6 +321,24 @@ struct Prepared<'r> {
     /// The key of its subject; none where nothing is to be sealed.
     key: Option<SubjectKey>,
     already: bool,
+}
+
+/// Makes the ten bytes of another id begin as those of the run do.
+fn alike(run: RunId, mut bytes: [u8; 10]) -> [u8; 10] {
+    bytes[..2].copy_from_slice(&beginning(run.as_bytes()));
+    bytes
+}
+
+/// The twelve bits of an id that all ids of its run begin with after the time.
+const fn beginning(id: &[u8; 16]) -> [u8; 2] {
+    [id[6] & 0x0f, id[7]]
+}
+
+/// Clears the bits of ten random bytes that an id does not keep.
+const fn kept(mut bytes: [u8; 10]) -> [u8; 10] {
+    bytes[0] &= 0x0f;
+    bytes[2] &= 0x3f;
+    bytes
 }
 
 /// Names the part of the file, and whatever else decides what is read from it.

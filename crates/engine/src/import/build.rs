@@ -13,7 +13,7 @@ use model::{
 use wire::import::{Run, Step};
 
 use super::lot::Times;
-use super::{NAME_BYTES_MAX, Opened, Prepared};
+use super::{NAME_BYTES_MAX, Opened, Prepared, alike};
 use crate::record::{Envelope, Plain};
 use crate::text::{cut, shorten_evidence};
 use crate::view::ImportedRunView;
@@ -196,19 +196,30 @@ impl<'e, 'r> Builder<'e, 'r> {
         Ok(payload)
     }
 
-    /// Ten bytes that follow from the run and the step: its number first, so that ids of one run
-    /// sort as its steps do, then a digest.
+    /// Ten bytes that follow from the run and the step: first what all ids of the run begin with,
+    /// then the number of the step, so that neighbours in the log are neighbours in every index
+    /// of ids, then a digest.
     fn derive(&self, what: &[u8], at: usize) -> [u8; 10] {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        let digest = sha256_parts(&[self.opened.run.as_bytes(), what, &number.to_be_bytes()]);
+        let run = self.opened.run;
+        let digest = sha256_parts(&[run.as_bytes(), what, &number.to_be_bytes()]).0;
         let mut bytes = [0u8; 10];
-        bytes.copy_from_slice(&digest.0[..10]);
-        // Of the first four bytes an id keeps 26 bits: the version and the variant take six.
-        bytes[0] = (number >> 22) as u8 & 0x0f;
-        bytes[1] = (number >> 14) as u8;
-        bytes[2] = (number >> 8) as u8 & 0x3f;
-        bytes[3] = number as u8;
-        bytes
+        if self.opened.alike {
+            // Of the third byte an id keeps six bits: the version and the variant take six.
+            bytes[2..6].copy_from_slice(&(number << 4).to_be_bytes());
+            bytes[2] = (number >> 20) as u8 & 0x3f;
+            bytes[5] |= digest[0] & 0x0f;
+            bytes[6..].copy_from_slice(&digest[1..5]);
+            alike(run, bytes)
+        } else {
+            // As runs began that were opened before ids of one run began alike.
+            bytes.copy_from_slice(&digest[..10]);
+            bytes[0] = (number >> 22) as u8 & 0x0f;
+            bytes[1] = (number >> 14) as u8;
+            bytes[2] = (number >> 8) as u8 & 0x3f;
+            bytes[3] = number as u8;
+            bytes
+        }
     }
 
     /// What the step depends on: what the source states, and what its content shows.

@@ -166,6 +166,59 @@ async fn an_import_that_was_broken_off_is_completed_by_importing_again() {
     }
 }
 
+#[tokio::test]
+async fn a_run_goes_on_with_ids_as_it_began() {
+    // What an id has after its time, as the number of a decision in its run.
+    let number_first = |id: &[u8; 16]| {
+        let parts = [id[6] & 0x0f, id[7], id[8] & 0x3f, id[9]].map(u32::from);
+        parts[0] << 22 | parts[1] << 14 | parts[2] << 8 | parts[3]
+    };
+    let run_first = |id: &[u8; 16]| [id[6] & 0x0f, id[7]];
+
+    let whole = Desk::open().await;
+    whole.import(REFUND).await;
+    let leaves = whole.engine.store().read(0, 100).await.unwrap();
+    let mut opened = ledger::Leaf::decode(&leaves[0].1).unwrap();
+    let model::Body::RunOpened { run, subject, .. } = &mut opened.body else {
+        panic!("a run is opened first");
+    };
+    let run = *run;
+    assert_eq!(run_first(subject.as_bytes()), run_first(run.as_bytes()));
+    let page = || ledger::Page::first(100);
+    for row in whole
+        .engine
+        .store()
+        .decisions(Some(run), page())
+        .await
+        .unwrap()
+    {
+        assert_eq!(run_first(row.id.as_bytes()), run_first(run.as_bytes()));
+    }
+
+    // Opened by a program that gave its subject an id of its own.
+    let mut other = *subject.as_bytes();
+    other[7] ^= 1;
+    *subject = model::SubjectId::from_bytes(other);
+    let desk = Desk::open().await;
+    let leaves = vec![ledger::Leaf::encode(&opened).unwrap()];
+    let payloads = Vec::new();
+    let batch = ledger::Batch { leaves, payloads };
+    desk.engine.store().append(batch).await.unwrap();
+    let completed = desk.import(REFUND).await;
+    assert_eq!(completed.runs[0].id, run.to_string());
+    let rows = desk
+        .engine
+        .store()
+        .decisions(Some(run), page())
+        .await
+        .unwrap();
+    let numbers: Vec<u32> = rows
+        .iter()
+        .map(|row| number_first(row.id.as_bytes()))
+        .collect();
+    assert_eq!(numbers, (0..completed.decisions as u32).collect::<Vec<_>>());
+}
+
 /// Copies leaves, their payloads and keys from one record into another, as a crash leaves them.
 async fn copy(from: &Desk, to: &Desk, leaves: &[(u64, Vec<u8>)]) {
     let (from, to) = (from.engine.store(), to.engine.store());
