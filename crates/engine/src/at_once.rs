@@ -1,6 +1,7 @@
 //! Work on several cores at once, on threads that end before it is done.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
 /// How many pieces of work can run at once on this machine.
 pub(crate) fn cores() -> usize {
@@ -52,4 +53,48 @@ pub(crate) fn at_once<T: Send, R: Send>(
         }));
         results
     })
+}
+
+/// Does `work` for each item on all cores, and hands what comes of them to `take` in order, each as
+/// soon as all before it are there: whoever is done with one begins the next, and nobody waits for
+/// the slowest before the end.
+pub(crate) fn in_order<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+    mut take: impl FnMut(R),
+) {
+    let threads = cores().min(items.len());
+    let items = Mutex::new(items.into_iter().enumerate());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        let (done, others) = mpsc::channel();
+        for _ in 1..threads {
+            let done = done.clone();
+            let (next, work) = (&next, &work);
+            scope.spawn(move || {
+                while let Some((place, item)) = next() {
+                    // Nobody hears of it only where `take` panicked.
+                    let _ = done.send((place, work(item)));
+                }
+            });
+        }
+        drop(done);
+        let mut there = BTreeMap::new();
+        let mut place = 0;
+        let mut hand_over = |there: &mut BTreeMap<usize, R>| {
+            while let Some(result) = there.remove(&place) {
+                take(result);
+                place += 1;
+            }
+        };
+        while let Some((place, item)) = next() {
+            there.insert(place, work(item));
+            there.extend(others.try_iter());
+            hand_over(&mut there);
+        }
+        for (place, result) in others {
+            there.insert(place, result);
+            hand_over(&mut there);
+        }
+    });
 }

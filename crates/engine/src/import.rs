@@ -176,12 +176,16 @@ impl Engine {
                 if let Some(next) = &mut next {
                     let _ = next.as_mut().now_or_never();
                 }
-                let Some((built, taken)) = feed.batch()? else {
+                let more = feed.round(|built, taken| {
+                    writing.add(built)?;
+                    done += taken;
+                    progress(done, total);
+                    Ok(())
+                })?;
+                if !more {
                     break;
-                };
-                writing.add(built).await?;
-                done += taken;
-                progress(done, total);
+                }
+                writing.keep_up().await?;
             }
             for imported in feed.done {
                 if !imported.already {

@@ -1,9 +1,11 @@
 //! Rounds: runs are built into batches, on all cores at once.
 //!
-//! A round takes as many lots of runs as there are cores and builds each on a thread of its own.
-//! Lots go into the log in the order of their runs, and so do the times of their events, which are
-//! reserved before the threads begin. A run that is longer than a lot is built over several rounds,
-//! and nothing goes in before its end but itself.
+//! A round takes many lots of runs, and each core builds one after the other. Lots go into the log in
+//! the order of their runs, and so do the times of their events, which are reserved before the threads
+//! begin. A run that is longer than a lot is built over several rounds, and nothing goes in before its
+//! end but itself.
+
+use std::sync::{Mutex, PoisonError};
 
 use ledger::Batch;
 use ledger::payload::Sealer;
@@ -13,19 +15,28 @@ use wire::import::Step;
 
 use super::Prepared;
 use super::build::{Builder, leaves_max, view_of, weight};
-use crate::at_once::{at_once, cores};
+use crate::at_once::in_order;
 use crate::view::ImportedRunView;
 use crate::{Engine, EngineError};
 
-/// How many decisions make a lot. Large enough that a disk's sync costs little for each, small
-/// enough that building the next round overlaps with writing this one.
-const LOT_DECISIONS: usize = 1_024;
+/// What closes a lot. Small enough that cores which are done at the end of a round wait little for
+/// the last one.
+const LOT: Size = Size {
+    decisions: 256,
+    bytes: 1 << 20,
+};
 
-/// How many bytes of content close a lot early.
-const LOT_BYTES: usize = 4 << 20;
+/// What a lot holds at most where it holds one run, and what it takes of a longer one in a round.
+const LONG: Size = Size {
+    decisions: 1_024,
+    bytes: 4 << 20,
+};
 
-/// The most lots of a round: each holds its events in memory.
-const LOTS_MAX: usize = 4;
+/// What closes a round: all its events may be in memory.
+const ROUND: Size = Size {
+    decisions: 8_192,
+    bytes: 16 << 20,
+};
 
 /// Turns runs into batches of events, one after the other. A batch may end one run and begin the
 /// next, so that many small runs cost no more syncs than one large one.
@@ -34,9 +45,8 @@ pub(super) struct Feed<'e, 'r> {
     todo: std::slice::Iter<'e, Prepared<'r>>,
     /// A run that the last round did not finish.
     long: Option<Lot<'e, 'r>>,
-    /// What threads of earlier rounds built with.
-    tools: Vec<(Sealer, Tracer)>,
-    lots: usize,
+    /// What lots before were built with.
+    tools: Mutex<Vec<Tools>>,
     pub(super) done: Vec<ImportedRunView>,
 }
 
@@ -46,46 +56,57 @@ impl<'e, 'r> Feed<'e, 'r> {
             engine,
             todo: prepared.iter(),
             long: None,
-            tools: Vec::new(),
-            lots: cores().min(LOTS_MAX),
+            tools: Mutex::default(),
             done: Vec::new(),
         }
     }
 
-    /// Builds the next batch, and counts the steps that were taken for it; none once all are.
-    pub(super) fn batch(&mut self) -> Result<Option<(Batch, u64)>, EngineError> {
+    /// Builds the next round and hands each batch over with how many steps were taken for it; tells
+    /// whether there was anything to build.
+    pub(super) fn round(
+        &mut self,
+        mut take: impl FnMut(Batch, u64) -> Result<(), EngineError>,
+    ) -> Result<bool, EngineError> {
         let mut lots: Vec<Lot<'e, 'r>> = self.long.take().into_iter().collect();
-        while lots.len() < self.lots && lots.last().is_none_or(|lot| lot.whole) {
-            let Some(lot) = self.lot() else { break };
+        let mut size = Size::default();
+        while size.within(&ROUND) && lots.last().is_none_or(|lot| lot.whole) {
+            let Some((lot, holds)) = self.lot() else {
+                break;
+            };
             lots.push(lot);
+            size.decisions += holds.decisions;
+            size.bytes += holds.bytes;
         }
         if lots.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         for lot in &mut lots {
             lot.times.reserve(lot.leaves_max);
         }
-        let built = at_once(&mut lots, Lot::build);
-        let mut batch = Batch::default();
-        let mut taken = 0;
-        for (mut lot, built) in lots.into_iter().zip(built) {
-            built?;
-            append(&mut batch.leaves, &mut lot.batch.leaves);
-            append(&mut batch.payloads, &mut lot.batch.payloads);
-            taken += std::mem::take(&mut lot.taken);
-            self.done.append(&mut lot.done);
+        let (tools, long, done) = (&self.tools, &mut self.long, &mut self.done);
+        let mut result = Ok(());
+        let build = |mut lot: Lot<'e, 'r>| {
+            let built = lot.build(tools);
+            (lot, built)
+        };
+        in_order(lots, build, |(mut lot, built)| {
+            // After a failure nothing that comes later goes in.
+            if result.is_err() {
+                return;
+            }
+            let taken = std::mem::take(&mut lot.taken);
+            done.append(&mut lot.done);
+            result = built.and_then(|()| take(std::mem::take(&mut lot.batch), taken));
             if lot.current.is_some() {
                 lot.measure();
-                self.long = Some(lot);
-            } else {
-                self.tools.push((lot.sealer, lot.tracer));
+                *long = Some(lot);
             }
-        }
-        Ok(Some((batch, taken)))
+        });
+        result.map(|()| true)
     }
 
-    /// Takes the runs of the next lot; none once there are no more.
-    fn lot(&mut self) -> Option<Lot<'e, 'r>> {
+    /// Takes the runs of the next lot, and says how much they are; none once there are no more.
+    fn lot(&mut self) -> Option<(Lot<'e, 'r>, Size)> {
         let runs = self.todo.as_slice();
         let mut size = Size::default();
         let (mut leaves, mut count, mut whole) = (0, 0, true);
@@ -94,11 +115,12 @@ impl<'e, 'r> Feed<'e, 'r> {
                 Some(_) => &next.run.steps,
                 None => &[],
             };
-            match size.with(steps) {
+            let most = if count == 0 { LONG } else { LOT };
+            match size.with(steps, &most) {
                 Some(more) => size = more,
                 None if count > 0 => break,
                 None => {
-                    (count, whole) = (1, false);
+                    (size, count, whole) = (LONG, 1, false);
                     break;
                 }
             }
@@ -109,11 +131,7 @@ impl<'e, 'r> Feed<'e, 'r> {
         if count == 0 {
             return None;
         }
-        let (sealer, tracer) = self.tools.pop().unwrap_or_else(|| {
-            let options = lineage::Options::default();
-            (Sealer::default(), Tracer::new(options))
-        });
-        Some(Lot {
+        let lot = Lot {
             engine: self.engine,
             todo: runs[..count].iter(),
             current: None,
@@ -121,16 +139,32 @@ impl<'e, 'r> Feed<'e, 'r> {
             // What is not whole comes last in its round and needs nothing reserved.
             leaves_max: if whole { leaves } else { 0 },
             times: Times::of(self.engine),
-            sealer,
-            tracer,
+            tools: None,
             batch: Batch::default(),
             taken: 0,
             done: Vec::new(),
-        })
+        };
+        Some((lot, size))
     }
 }
 
-/// How much a lot holds.
+/// What lots are built with, one after the other.
+struct Tools {
+    sealer: Sealer,
+    /// For the next run; while one is built, a new one in its place, which holds nothing.
+    tracer: Tracer,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self {
+            sealer: Sealer::default(),
+            tracer: Tracer::new(lineage::Options::default()),
+        }
+    }
+}
+
+/// How much a lot holds, or a round.
 #[derive(Clone, Copy, Default)]
 struct Size {
     decisions: usize,
@@ -138,21 +172,29 @@ struct Size {
 }
 
 impl Size {
-    /// Adds steps; none if they are too much for a lot.
-    fn with<'s, 'r: 's>(self, steps: impl IntoIterator<Item = &'s Step<'r>>) -> Option<Self> {
+    /// Adds steps; none if they are more than `most` then.
+    fn with<'s, 'r: 's>(
+        self,
+        steps: impl IntoIterator<Item = &'s Step<'r>>,
+        most: &Self,
+    ) -> Option<Self> {
         let mut size = self;
         for step in steps {
             size.decisions += 1;
             size.bytes += weight(step);
-            if size.decisions > LOT_DECISIONS || size.bytes > LOT_BYTES {
+            if !size.within(most) {
                 return None;
             }
         }
         Some(size)
     }
+
+    const fn within(&self, most: &Self) -> bool {
+        self.decisions <= most.decisions && self.bytes <= most.bytes
+    }
 }
 
-/// What one thread builds in one round.
+/// What one thread builds at a time.
 struct Lot<'e, 'r> {
     engine: &'e Engine,
     todo: std::slice::Iter<'e, Prepared<'r>>,
@@ -162,9 +204,8 @@ struct Lot<'e, 'r> {
     /// The most leaves that a whole one becomes.
     leaves_max: usize,
     times: Times<'e>,
-    sealer: Sealer,
-    /// For the next run; while one is built, a new one in its place, which holds nothing.
-    tracer: Tracer,
+    /// Kept from one round to the next where a run is not done.
+    tools: Option<Tools>,
     batch: Batch,
     taken: u64,
     done: Vec<ImportedRunView>,
@@ -174,7 +215,7 @@ impl<'r> Lot<'_, 'r> {
     /// Finds out whether what is left of a long run is small enough for one round.
     fn measure(&mut self) {
         let left = self.current.iter().flat_map(Builder::left);
-        self.whole = Size::default().with(left.clone()).is_some();
+        self.whole = Size::default().with(left.clone(), &LONG).is_some();
         self.leaves_max = match self.whole {
             true => 1 + left.map(leaves_max).sum::<usize>(),
             false => 0,
@@ -182,12 +223,24 @@ impl<'r> Lot<'_, 'r> {
     }
 
     /// Builds what there is, or a part of a long run.
-    fn build(&mut self) -> Result<(), EngineError> {
+    fn build(&mut self, spare: &Mutex<Vec<Tools>>) -> Result<(), EngineError> {
+        let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let tools = self.tools.take().or_else(|| spare().pop());
+        let mut tools = tools.unwrap_or_default();
+        self.build_with(&mut tools)?;
+        match self.current {
+            Some(_) => self.tools = Some(tools),
+            None => spare().push(tools),
+        }
+        Ok(())
+    }
+
+    fn build_with(&mut self, tools: &mut Tools) -> Result<(), EngineError> {
         let mut bytes = 0;
-        while self.whole || self.batch.leaves.len() < LOT_DECISIONS && bytes < LOT_BYTES {
+        while self.whole || self.batch.leaves.len() < LONG.decisions && bytes < LONG.bytes {
             let Some(builder) = &mut self.current else {
                 let Some(next) = self.todo.next() else { break };
-                self.begin(next)?;
+                self.begin(next, tools)?;
                 continue;
             };
             let Some(step) = builder.next() else {
@@ -195,13 +248,13 @@ impl<'r> Lot<'_, 'r> {
                 self.batch.leaves.push(end);
                 if let Some(builder) = self.current.take() {
                     let (view, tracer) = builder.done();
-                    self.tracer = tracer;
+                    tools.tracer = tracer;
                     self.done.push(view);
                 }
                 continue;
             };
             let payload = builder.build(
-                &mut self.sealer,
+                &mut tools.sealer,
                 step,
                 &mut self.times,
                 &mut self.batch.leaves,
@@ -218,7 +271,7 @@ impl<'r> Lot<'_, 'r> {
 
 impl<'e, 'r> Lot<'e, 'r> {
     /// Begins a run; one that is in the record already is passed over, and its steps counted.
-    fn begin(&mut self, next: &'e Prepared<'r>) -> Result<(), EngineError> {
+    fn begin(&mut self, next: &'e Prepared<'r>, tools: &mut Tools) -> Result<(), EngineError> {
         let Some(key) = &next.key else {
             let view = view_of(next);
             self.taken += view.decisions;
@@ -230,8 +283,8 @@ impl<'e, 'r> Lot<'e, 'r> {
             self.engine,
             next,
             key,
-            std::mem::replace(&mut self.tracer, empty),
-            &mut self.sealer,
+            std::mem::replace(&mut tools.tracer, empty),
+            &mut tools.sealer,
             &mut self.batch.leaves,
         )?;
         self.batch.payloads.extend(payload);

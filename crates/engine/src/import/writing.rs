@@ -11,7 +11,7 @@ use ledger::Batch;
 use super::lot::append;
 use crate::{Engine, EngineError};
 
-/// So many leaves may wait behind a batch that is on its way, before building waits too.
+/// When so many leaves wait behind a batch that is on its way, building waits too.
 const LEAVES_AHEAD: usize = 8_192;
 
 /// What is built and not known to be in the log.
@@ -30,10 +30,15 @@ impl<'e> Writing<'e> {
         }
     }
 
-    /// Takes what was built, and waits only where too much waits already.
-    pub(super) async fn add(&mut self, mut built: Batch) -> Result<(), EngineError> {
+    /// Takes what was built.
+    pub(super) fn add(&mut self, mut built: Batch) -> Result<(), EngineError> {
         append(&mut self.waiting.leaves, &mut built.leaves);
         append(&mut self.waiting.payloads, &mut built.payloads);
+        self.look()
+    }
+
+    /// Waits where too much waits.
+    pub(super) async fn keep_up(&mut self) -> Result<(), EngineError> {
         if self.waiting.leaves.len() >= LEAVES_AHEAD
             && let Some(on_its_way) = self.on_its_way.take()
         {
@@ -43,7 +48,7 @@ impl<'e> Writing<'e> {
     }
 
     /// Sends what waits on its way once what was there before is in the log.
-    pub(super) fn look(&mut self) -> Result<(), EngineError> {
+    fn look(&mut self) -> Result<(), EngineError> {
         if let Some(on_its_way) = &mut self.on_its_way {
             let Some(appended) = on_its_way.now_or_never() else {
                 return Ok(());

@@ -27,7 +27,7 @@ fn conversations(lengths: &[usize]) -> String {
 async fn runs_of_any_length_go_in_whole_and_in_the_order_of_the_file() {
     let mut lengths = vec![30; 120];
     // Too long for one lot, or for one with others, and as long as one; and more runs after them.
-    lengths.extend([2_600, 3, 1_500, 1_024, 1_025]);
+    lengths.extend([2_600, 3, 1_500, 1_024, 1_025, 255, 256, 257, 1, 300]);
     lengths.extend([1; 700]);
     let text = conversations(&lengths);
     let desk = Desk::open().await;
