@@ -55,9 +55,8 @@ pub(super) fn append_first(log: &Log, tail: &mut Tail, leaf: &Leaf) -> Result<()
             pack: 0,
             pack_end: 0,
         };
-        let mut buffer = Vec::new();
-        head.encode(leaf.bytes(), &mut buffer);
-        log.append(tail, &buffer, &[0])
+        let first = std::iter::once((head, leaf.bytes()));
+        log.append(tail, &mut Vec::new(), first)
     };
     append(tail).map_err(|error| match error {
         AppendError::Full => unavailable("begin the log", std::io::Error::from_raw_os_error(28)),

@@ -19,6 +19,10 @@ use super::segment::{
 use crate::disk::{self, Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
 
+/// What is gathered before it is written, in bytes: so much stays in the caches of a core, and needs no
+/// fresh memory for a large group.
+pub(super) const PIECE: usize = 1 << 20;
+
 /// All segments of a log.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -236,40 +240,56 @@ impl Log {
         Arc::clone(&segments[after - 1])
     }
 
-    /// Writes `buffer`, a group of records, at the tail and makes it durable.
-    ///
-    /// `ends` are the offsets of its records within it.
-    pub(crate) fn append(
+    /// Writes a group of records at the tail and makes it durable. `buffer` is room to write from.
+    pub(crate) fn append<'l>(
         &self,
         tail: &mut Tail,
-        buffer: &[u8],
-        starts: &[usize],
+        buffer: &mut Vec<u8>,
+        records: impl Iterator<Item = (Head, &'l [u8])>,
     ) -> Result<(), AppendError> {
         let segment = {
             let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(segments.last().expect("a segment was begun"))
         };
-        if let Err(error) = segment.file.write_at(tail.end, buffer) {
-            // Nothing of the group may stay: it was not acknowledged, and the next one goes here.
-            let clean = segment
-                .file
-                .truncate(tail.end)
-                .and_then(|()| segment.file.sync());
-            return Err(match clean {
-                Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
-                _ => AppendError::Failed("write the log", error),
-            });
+        let put = |at: u64, piece: &[u8]| {
+            segment.file.write_at(at, piece).map_err(|error| {
+                // Nothing of the group may stay: it was not acknowledged, and the next one goes here.
+                let clean = segment
+                    .file
+                    .truncate(tail.end)
+                    .and_then(|()| segment.file.sync());
+                match clean {
+                    Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
+                    _ => AppendError::Failed("write the log", error),
+                }
+            })
+        };
+        let mut starts = Vec::new();
+        let mut end = tail.end;
+        buffer.clear();
+        for (head, leaf) in records {
+            starts.push(end + buffer.len() as u64);
+            head.encode(leaf, buffer);
+            if buffer.len() >= PIECE {
+                put(end, buffer)?;
+                end += buffer.len() as u64;
+                buffer.clear();
+            }
+        }
+        if !buffer.is_empty() {
+            put(end, buffer)?;
+            end += buffer.len() as u64;
         }
         segment
             .file
             .sync()
             .map_err(|e| AppendError::Failed("sync the log", e))?;
+        let count = starts.len() as u64;
         if let Where::Live(offsets) = &mut *write(&segment.offsets) {
-            offsets.extend(starts.iter().map(|start| tail.end + *start as u64));
+            offsets.append(&mut starts);
         }
-        tail.end += buffer.len() as u64;
-        self.durable
-            .fetch_add(starts.len() as u64, Ordering::AcqRel);
+        tail.end = end;
+        self.durable.fetch_add(count, Ordering::AcqRel);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use ledger::{BlobState, StoreError};
 use model::{Digest, SubjectId};
 
 use super::index::Blob;
-use super::log::{AppendError, Tail};
+use super::log::{AppendError, PIECE, Tail};
 use super::segment::{VERSION, u32_at};
 use crate::disk::{Disk, DiskFile, How};
 use crate::error::{damaged, unavailable};
@@ -206,14 +206,29 @@ impl Packs {
         if at.pack == 0 || at.pack_end >= self.length || self.lost == Some(at.pack) {
             self.begin(&mut at)?;
         }
+        let file = self
+            .file(at.pack)
+            .map_err(|e| AppendError::Failed("open the payloads", e))?;
+        let begin = at.pack_end;
+        let mut put = |buffer: &mut Vec<u8>| {
+            if let Err(error) = file.write_at(at.pack_end, buffer) {
+                return Err(match file.truncate(begin).and_then(|()| file.sync()) {
+                    Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
+                    _ => AppendError::Failed("write payloads", error),
+                });
+            }
+            at.pack_end += buffer.len() as u64;
+            buffer.clear();
+            Ok(at.pack_end)
+        };
         buffer.clear();
-        buffer.reserve(payloads.iter().map(|(_, _, p)| HEAD + p.len()).sum());
+        let mut end = begin;
         let mut blobs = Vec::with_capacity(payloads.len());
         for (subject, ct, bytes) in payloads {
             blobs.push(Blob {
                 ct: *ct,
                 pack: at.pack,
-                place: at.pack_end + buffer.len() as u64,
+                place: end + buffer.len() as u64,
             });
             let len = u32::try_from(bytes.len())
                 .map_err(|e| AppendError::Failed("keep a payload", io::Error::other(e)))?;
@@ -225,21 +240,15 @@ impl Packs {
             };
             buffer.extend_from_slice(&entry.encode());
             buffer.extend_from_slice(bytes);
+            if buffer.len() >= PIECE {
+                end = put(buffer)?;
+            }
         }
-        let file = self
-            .file(at.pack)
-            .map_err(|e| AppendError::Failed("open the payloads", e))?;
-        if let Err(error) = file.write_at(at.pack_end, buffer) {
-            return Err(
-                match file.truncate(at.pack_end).and_then(|()| file.sync()) {
-                    Ok(()) if error.kind() == io::ErrorKind::StorageFull => AppendError::Full,
-                    _ => AppendError::Failed("write payloads", error),
-                },
-            );
+        if !buffer.is_empty() {
+            put(buffer)?;
         }
         file.sync()
             .map_err(|e| AppendError::Failed("sync payloads", e))?;
-        at.pack_end += buffer.len() as u64;
         *tail = at;
         Ok(blobs)
     }

@@ -21,7 +21,7 @@ use crate::error::{again, chain};
 /// The most that is written at once, in bytes.
 const GROUP_LEN: usize = 4 << 20;
 
-/// The largest buffer that is kept from one group to the next, in bytes.
+/// The largest buffer that is kept from one group to the next, in bytes: a payload can be large.
 const BUFFER_KEPT: usize = 2 * GROUP_LEN;
 
 pub(crate) struct Writer {
@@ -29,8 +29,8 @@ pub(crate) struct Writer {
     tail: Tail,
     segment_len: u64,
     lookup: Lookup,
-    /// What is written at once. Kept from one group to the next: fresh memory costs more than what
-    /// is copied into it.
+    /// What is written from. Kept from one group to the next: fresh memory costs more than what is
+    /// copied into it.
     buffer: Vec<u8>,
 }
 
@@ -245,22 +245,19 @@ impl Writer {
             [] => Vec::new(),
             payloads => self.shared.packs.append(tail, payloads, &mut self.buffer)?,
         };
-        let buffer = &mut self.buffer;
-        buffer.clear();
-        buffer.reserve(group.weight());
-        let mut starts = Vec::with_capacity(group.leaves.len());
-        for (place, (leaf, left)) in (0u32..).zip(group.leaves.iter().zip(batches)) {
-            starts.push(buffer.len());
+        let (pack, pack_end) = (tail.pack, tail.pack_end);
+        let places = (0u32..).zip(group.leaves.iter().zip(batches));
+        let records = places.map(|(place, (leaf, left))| {
             let head = Head {
                 seq: group.first + u64::from(place),
                 group: place,
                 left: *left,
-                pack: tail.pack,
-                pack_end: tail.pack_end,
+                pack,
+                pack_end,
             };
-            head.encode(leaf.bytes(), buffer);
-        }
-        log.append(tail, buffer, &starts)?;
+            (head, leaf.bytes())
+        });
+        log.append(tail, &mut self.buffer, records)?;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
