@@ -293,6 +293,7 @@ impl Sealer {
         if self.refused.is_some() || self.waiting_for.is_some() {
             return;
         }
+        let mut written = Ok(());
         let result = (|| {
             if self.builder.size() < first {
                 self.follow()?;
@@ -300,10 +301,14 @@ impl Sealer {
             let skip = usize::try_from(self.builder.size() - first).unwrap_or(usize::MAX);
             for leaf in leaves.skip(skip) {
                 self.push(leaf)?;
+                // Not all of them at the end, which would need fresh memory for each.
+                if written.is_ok() && !self.waiting.is_empty() {
+                    written = self.write_waiting();
+                }
             }
             Ok(())
         })();
-        let written = result.and_then(|()| self.write_waiting());
+        let written = result.and(written).and_then(|()| self.write_waiting());
         let synced = written.and_then(|()| match self.unsynced.len() < MANY {
             true => Ok(()),
             false => self.sync_files(),
