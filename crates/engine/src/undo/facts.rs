@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use ledger::{DecisionRow, Direction};
-use model::{Cause, DecisionId, Edge, Kind, RunId, Strength};
+use model::{Cause, DecisionId, Edge, Effect, Kind, RunId, Strength};
 use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
 use recover::{Catalogue, Dependant, Facts, Images, Member, Plan};
 
@@ -97,7 +97,7 @@ impl Engine {
         let mut edges = rings.edges_within(&inside);
         let found = linked.iter().map(edge_of);
         edges.extend(found.filter(|edge| inside.contains(&edge.cause)));
-        let mut possible = self.possible(&mut rings).await?;
+        let mut possible = self.possible(&mut rings, &gathered).await?;
         possible.extend(may_have_looked(&gathered, &rings, &looked));
         linked.retain(|linked| inside.contains(&linked.cause.decision));
         let current = match hands {
@@ -255,7 +255,14 @@ impl Engine {
     }
 
     /// Lists what may depend on members, and on what may, with what speaks for it.
-    async fn possible(&self, rings: &mut Rings) -> Result<Vec<Possible>, EngineError> {
+    async fn possible(
+        &self,
+        rings: &mut Rings,
+        gathered: &Gathered,
+    ) -> Result<Vec<Possible>, EngineError> {
+        let taken = gathered.taken.iter();
+        let opened: HashMap<DecisionId, &Seen> =
+            taken.map(|seen| (seen.call.decision, seen)).collect();
         let mut edges: Vec<Edge> = rings.edges.values().flatten().copied().collect();
         // Of several edges to one decision the first counts, as the store has them.
         edges.sort_by_key(|edge| edge.cause);
@@ -272,6 +279,18 @@ impl Engine {
             let mut ids: Vec<DecisionId> = by.keys().copied().collect();
             ids.sort_unstable();
             rings.seen.extend(&ids);
+            // Calls that were opened already need not be read again.
+            ids.retain(|id| {
+                let Some(seen) = opened.get(id) else {
+                    return true;
+                };
+                let possible = may_depend(by[id], &seen.causes, &seen.effects);
+                if let Some(possible) = possible.filter(|_| !seen.rescinded) {
+                    front.push(*id);
+                    found.insert(seen.first, possible);
+                }
+                false
+            });
             let mut rows = Vec::with_capacity(ids.len());
             for row in self.store.rows(&ids).await? {
                 if !is_about_recovery(row.keys.kind)
@@ -285,20 +304,11 @@ impl Engine {
                 let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
                 for (row, events) in rows.iter().zip(self.events_of_each(&ids).await?) {
                     let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
-                    let edge = by[&row.id];
-                    let said =
-                        |cause: &&Cause| (cause.decision, cause.kind) == (edge.cause, edge.kind);
-                    let Some(cause) = decision.causes.iter().find(said) else {
-                        continue;
-                    };
-                    front.push(row.id);
-                    let possible = Possible {
-                        decision: row.id,
-                        cause: edge.cause,
-                        evidence: cause.evidence.clone(),
-                        effects: decision.effects.clone(),
-                    };
-                    found.insert(row.first, possible);
+                    let possible = may_depend(by[&row.id], &decision.causes, &decision.effects);
+                    if let Some(possible) = possible {
+                        front.push(row.id);
+                        found.insert(row.first, possible);
+                    }
                 }
             }
             edges = self.store.edges(&front, Direction::Effects).await?;
@@ -349,6 +359,17 @@ impl Rings {
             .copied()
             .collect()
     }
+}
+
+/// What a decision says of an edge to it; none if it names no such cause.
+fn may_depend(edge: Edge, causes: &[Cause], effects: &[Effect]) -> Option<Possible> {
+    let said = |cause: &&Cause| (cause.decision, cause.kind) == (edge.cause, edge.kind);
+    causes.iter().find(said).map(|cause| Possible {
+        decision: edge.effect,
+        cause: edge.cause,
+        evidence: cause.evidence.clone(),
+        effects: effects.to_vec(),
+    })
 }
 
 /// Of these dependants of members the calls that are none themselves, at least this surely.

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::DecisionRow;
 use model::{
-    Body, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind, Outcome,
-    RunId, Status, Touched,
+    Body, Cause, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind,
+    Outcome, RunId, Status, Touched,
 };
 use recover::catalogue::Footprint;
 use recover::plan::RecordRef;
@@ -39,8 +39,11 @@ type Opening<'a> = BoxFuture<'a, Result<Vec<Seen>, EngineError>>;
 pub(super) struct Seen {
     /// Where it began.
     at: u64,
+    /// Where its first event is.
+    pub(super) first: u64,
     pub(super) call: Call,
     pub(super) footprint: Footprint,
+    pub(super) causes: Vec<Cause>,
     pub(super) effects: Vec<Effect>,
     /// Whether it was revoked before.
     pub(super) rescinded: bool,
@@ -316,9 +319,11 @@ fn looked_at(call: Begun<'_>, texts: &Texts, catalogue: &Catalogue) -> Seen {
     };
     Seen {
         at,
+        first: row.first,
         footprint: catalogue.footprint_of(&call),
         rescinded: row.status.is_rescinded(),
         call,
+        causes: decision.causes,
         effects: decision.effects,
     }
 }
