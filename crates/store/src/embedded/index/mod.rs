@@ -25,7 +25,7 @@ pub(crate) use write::{Blob, Item, Writer, touch_key};
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 6;
+const SCHEMA: i64 = 7;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

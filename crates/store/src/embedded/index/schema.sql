@@ -16,6 +16,9 @@ CREATE TABLE decision (
   known TEXT NOT NULL, started INTEGER, status INTEGER NOT NULL, wall INTEGER NOT NULL,
   tick INTEGER NOT NULL, code INTEGER NOT NULL, ct BLOB, causes BLOB NOT NULL
 ) STRICT;
+-- The kinds that are asked for over all runs: few among many.
+CREATE INDEX decision_of_kind ON decision (kind)
+  WHERE kind IN ('checkpoint', 'incident', 'recovery-step', 'verdict');
 -- Decisions of one run that follow each other in the log without one of another run between.
 CREATE TABLE decision_span (
   first INTEGER NOT NULL PRIMARY KEY, last INTEGER NOT NULL, count INTEGER NOT NULL,
