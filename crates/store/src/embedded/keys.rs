@@ -85,10 +85,46 @@ impl Slot {
 pub(crate) struct SubjectKeys {
     file: Option<Arc<dyn DiskFile>>,
     path: PathBuf,
-    slots: FxHashMap<SubjectId, (u32, Option<Slot>)>,
+    slots: Slots,
     count: u32,
     /// New slots since the last sync.
     unsynced: usize,
+}
+
+/// Where the slot of each subject is, and its state, where that can be read.
+#[derive(Debug, Default)]
+struct Slots {
+    /// As they were at opening, in the order of the subjects: that is nearly the order of the file, so
+    /// that to sort them takes less than to put each into a table.
+    found: Vec<(SubjectId, u32, Option<Slot>)>,
+    /// What came or changed since.
+    since: FxHashMap<SubjectId, (u32, Option<Slot>)>,
+}
+
+impl Slots {
+    fn get(&self, subject: SubjectId) -> Option<(u32, Option<Slot>)> {
+        self.since.get(&subject).copied().or_else(|| {
+            let after = self.found.partition_point(|(found, ..)| *found <= subject);
+            let (found, place, state) = *self.found.get(after.checked_sub(1)?)?;
+            (found == subject).then_some((place, state))
+        })
+    }
+
+    fn insert(&mut self, subject: SubjectId, place: u32, state: Slot) {
+        self.since.insert(subject, (place, Some(state)));
+    }
+
+    fn in_state(&self, state: Option<Slot>) -> Vec<SubjectId> {
+        let since = self.since.iter();
+        let since = since.map(|(subject, (_, found))| (*subject, *found));
+        let found = self.found.iter();
+        let found = found.map(|(subject, _, found)| (*subject, *found));
+        let found = found.filter(|(subject, _)| !self.since.contains_key(subject));
+        let all = found.chain(since);
+        all.filter(|(_, found)| *found == state)
+            .map(|(subject, _)| subject)
+            .collect()
+    }
 }
 
 impl SubjectKeys {
@@ -100,7 +136,7 @@ impl SubjectKeys {
         let mut keys = Self {
             file: None,
             path: path.clone(),
-            slots: FxHashMap::default(),
+            slots: Slots::default(),
             count: 0,
             unsynced: 0,
         };
@@ -110,45 +146,61 @@ impl SubjectKeys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
             Err(error) => return Err(failed(error)),
         };
-        let length = usize::try_from(file.len().map_err(failed)?).unwrap_or(0);
-        let mut bytes = zeroize::Zeroizing::new(vec![0; length]);
-        let length = file.read_at(0, &mut bytes).map_err(failed)?;
-        if length < HEADER || bytes[..HEADER] != header() {
-            let newer = length >= HEADER && &bytes[..8] == MAGIC && u32_at(&bytes, 8) > VERSION;
+        let length = file.len().map_err(failed)?;
+        let mut head = [0; HEADER];
+        let read = file.read_at(0, &mut head).map_err(failed)?;
+        if read < HEADER || head != header() {
+            let newer = read >= HEADER && &head[..8] == MAGIC && u32_at(&head, 8) > VERSION;
             if newer {
                 return Err(StoreError::Newer {
                     path,
-                    found: u32_at(&bytes, 8),
+                    found: u32_at(&head, 8),
                     known: VERSION,
                 });
             }
             return Err(damaged(&path, "byte 0".to_owned(), None));
         }
-        let slots = bytes[HEADER..length].chunks(SLOT);
-        let count = slots.len();
-        keys.slots.reserve(count);
-        for (place, slot) in slots.enumerate() {
-            match Slot::decode(slot) {
-                (Some(subject), state) => {
-                    keys.slots.insert(subject, (place as u32, state));
+        let count = length.saturating_sub(HEADER as u64).div_ceil(SLOT as u64);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        keys.slots.found.reserve(count);
+        // In parts, so that little memory has to be wiped.
+        let mut part = zeroize::Zeroizing::new(vec![0; count.min(UNSYNCED_MAX) * SLOT]);
+        'parts: while (keys.count as usize) < count {
+            let at = HEADER as u64 + u64::from(keys.count) * SLOT as u64;
+            let read = file.read_at(at, &mut part).map_err(failed)?;
+            for slot in part[..read].chunks(SLOT) {
+                let place = keys.count;
+                // Another process may have more by now.
+                if place as usize == count {
+                    break 'parts;
                 }
-                // The last one was being written when the process ended.
-                (None, _) if place + 1 == count => break,
-                (None, _) => {
-                    let at = HEADER + place * SLOT;
-                    return Err(damaged(&path, format!("byte {at}"), None));
+                match Slot::decode(slot) {
+                    (Some(subject), state) => keys.slots.found.push((subject, place, state)),
+                    // The last one was being written when the process ended.
+                    (None, _) if place as usize + 1 == count => break 'parts,
+                    (None, _) => {
+                        let at = HEADER + place as usize * SLOT;
+                        return Err(damaged(&path, format!("byte {at}"), None));
+                    }
                 }
+                keys.count = place + 1;
             }
-            keys.count = place as u32 + 1;
+            if read == 0 {
+                break;
+            }
         }
+        // Of two that are the same the one that was written later counts, as it always did.
+        keys.slots
+            .found
+            .sort_by_key(|(subject, place, _)| (*subject, *place));
         if mend {
             // Slots of a process that ended before its sync, or because it failed. One that was
             // being destroyed is no new one: what says so is written again when that is finished.
-            let end = HEADER + keys.count as usize * SLOT;
-            let from = end.saturating_sub(UNSYNCED_MAX * SLOT).max(HEADER);
-            let again = file.write_at(0, &bytes[..HEADER]);
-            again
-                .and_then(|()| file.write_at(from as u64, &bytes[from..end]))
+            let again = (keys.count as usize).min(UNSYNCED_MAX);
+            let from = HEADER as u64 + (keys.count as usize - again) as u64 * SLOT as u64;
+            let read = file.read_at(from, &mut part[..again * SLOT]);
+            read.and_then(|read| file.write_at(from, &part[..read]))
+                .and_then(|()| file.write_at(0, &head))
                 .and_then(|()| file.sync())
                 .and_then(|()| disk.sync_dir(dir))
                 .map_err(|e| unavailable(format!("sync `{}`", path.display()), e))?;
@@ -158,10 +210,10 @@ impl SubjectKeys {
     }
 
     pub(crate) fn get(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
-        let Some((place, state)) = self.slots.get(&subject) else {
+        let Some((place, state)) = self.slots.get(subject) else {
             return Ok(KeyState::Absent);
         };
-        let at = HEADER as u64 + u64::from(*place) * SLOT as u64;
+        let at = HEADER as u64 + u64::from(place) * SLOT as u64;
         let wrong = || damaged(&self.path, format!("byte {at}"), None);
         match state {
             Some(Slot::Kept) => {}
@@ -187,12 +239,11 @@ impl SubjectKeys {
 
     /// Returns the subjects whose slots are in a given state; none means a torn slot.
     pub(crate) fn in_state(&self, state: Option<Slot>) -> Vec<SubjectId> {
-        let slots = self.slots.iter().filter(|(_, (_, found))| *found == state);
-        slots.map(|(subject, _)| *subject).collect()
+        self.slots.in_state(state)
     }
 
     pub(crate) fn is_destroyed(&self, subject: SubjectId) -> bool {
-        let state = self.slots.get(&subject).and_then(|(_, state)| *state);
+        let state = self.slots.get(subject).and_then(|(_, state)| state);
         matches!(state, Some(Slot::Destroying | Slot::Destroyed))
     }
 
@@ -207,12 +258,12 @@ impl SubjectKeys {
         let file = self.file(disk)?;
         let place = self
             .slots
-            .get(&subject)
-            .map_or(self.count, |(place, _)| *place);
+            .get(subject)
+            .map_or(self.count, |(place, _)| place);
         let slot = zeroize::Zeroizing::new(state.encode(subject, key));
         file.write_at(HEADER as u64 + u64::from(place) * SLOT as u64, &*slot)?;
         self.count = self.count.max(place + 1);
-        self.slots.insert(subject, (place, Some(state)));
+        self.slots.insert(subject, place, state);
         Ok(())
     }
 
@@ -231,7 +282,7 @@ impl SubjectKeys {
         }
         file.write_at(HEADER as u64 + u64::from(self.count) * SLOT as u64, &slots)?;
         for (subject, _) in keys {
-            self.slots.insert(*subject, (self.count, Some(Slot::Kept)));
+            self.slots.insert(*subject, self.count, Slot::Kept);
             self.count += 1;
         }
         self.unsynced += keys.len();
