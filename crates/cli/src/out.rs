@@ -246,6 +246,15 @@ pub(crate) fn short(id: &str) -> String {
     digits[digits.len().saturating_sub(SHORT_ID_LEN)..].to_owned()
 }
 
+/// A number of things, in words.
+pub(crate) fn counted<N>(count: N, one: &str, many: &str) -> String
+where
+    N: From<u8> + PartialEq + fmt::Display,
+{
+    let what = if count == N::from(1) { one } else { many };
+    format!("{count} {what}")
+}
+
 /// Pads `text` to `width` columns, and cuts what is longer.
 pub(crate) fn fit(text: &str, width: usize) -> String {
     let count = text.chars().count();

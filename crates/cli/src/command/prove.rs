@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::Answer;
 use crate::args::Prove;
 use crate::failure::Failure;
+use crate::out::counted;
 use crate::session::Session;
 
 /// What `prove` answers.
@@ -60,9 +61,11 @@ pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failu
         ))?;
     }
     session.out.answer(&view, |_| {
-        let (file, entries, contents) = (&view.file, view.entries, view.contents);
+        let file = &view.file;
+        let entries = counted(view.entries, "entry", "entries");
+        let contents = counted(view.contents, "content", "contents");
         format!(
-            "{file}: {entries} entries proven, {contents} contents disclosed\n\
+            "{file}: {entries} proven, {contents} disclosed\n\
              check it anywhere with `rescind verify {file}`\n"
         )
     })?;

@@ -10,7 +10,7 @@ use store::verify::{Options, Report, verify};
 use crate::Answer;
 use crate::args::Verify;
 use crate::failure::Failure;
-use crate::out::{Out, Paint, clean};
+use crate::out::{Out, Paint, clean, counted};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
@@ -181,7 +181,8 @@ fn evidence_text(out: &Out, report: &EvidenceReport) -> String {
     };
     let (decision, origin, size) = (&report.decision, &report.origin, report.size);
     let said = format!("decision {decision} in {origin}, {size} entries");
-    let (entries, contents) = (report.entries, report.contents);
+    let entries = counted(report.entries, "entry", "entries");
+    let contents = counted(report.contents, "content", "contents");
     for absent in &report.withheld {
         text.push_str(&format!(
             "{} {}\n",
@@ -190,7 +191,7 @@ fn evidence_text(out: &Out, report: &EvidenceReport) -> String {
         ));
     }
     text.push_str(&format!(
-        "{verdict}: {} ({entries} entries, {contents} contents)\n",
+        "{verdict}: {} ({entries}, {contents})\n",
         clean(&said)
     ));
     if report.own_keys {
