@@ -52,6 +52,9 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Demo) -> Result<Answe
     }
     let answer = if view.held { Answer::Yes } else { Answer::No };
     if args.exit {
+        if !out.json() {
+            out.text(&format!("the record stays in {}\n", view.data_dir))?;
+        }
         done.cancel();
     } else {
         around(out, &view)?;

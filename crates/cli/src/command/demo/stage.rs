@@ -36,7 +36,7 @@ impl Stage {
         }
         let data_dir = match &global.data_dir {
             Some(dir) => dir.clone(),
-            None => std::env::temp_dir().join(format!("rescind-demo-{}", std::process::id())),
+            None => unused(&std::env::temp_dir()),
         };
         if data_dir.join("FORMAT").exists() {
             let message = format!("there is a record in `{}` already", data_dir.display());
@@ -116,6 +116,15 @@ fn configuration(model: &str, database: &Path, tools: &Path) -> Result<String, F
          command = [{program}, \"{DESK}\", \"--database\", {database}, \"--operator\"]\n\
          agents = false\n"
     ))
+}
+
+/// A directory that is not there yet: process ids come again, in containers at once.
+fn unused(within: &Path) -> PathBuf {
+    let id = std::process::id();
+    let first = within.join(format!("rescind-demo-{id}"));
+    let further = (2..).map(|n: u32| within.join(format!("rescind-demo-{id}-{n}")));
+    let mut dirs = std::iter::once(first.clone()).chain(further);
+    dirs.find(|dir| !dir.exists()).unwrap_or(first)
 }
 
 /// A path as a TOML string: of the two forms, JSON's is the same.
