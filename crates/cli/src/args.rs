@@ -421,10 +421,10 @@ pub(crate) enum RollbackAction {
         /// Who wants it; recorded
         #[arg(long, value_name = "NAME", default_value = "operator")]
         by: String,
-        /// Numbers of parked steps that were carried out, as somebody found out
+        /// Numbers of steps, parked or broken off, that were carried out, as somebody found out
         #[arg(long, value_name = "N", value_delimiter = ',')]
         happened: Vec<u32>,
-        /// Numbers of parked steps that were not carried out
+        /// Numbers of steps, parked or broken off, that were not carried out
         #[arg(long, value_name = "N", value_delimiter = ',')]
         not_happened: Vec<u32>,
     },

@@ -446,6 +446,7 @@ impl OnTheWay {
         };
         let Some(known) = known else { return on };
         let now = known.attempt == Some(attempt.decision);
+        let claimed = attempt.claims.happened.get(&on.step.n).copied();
         match known.status {
             Status::Succeeded => {
                 on.state = StepState::Done;
@@ -455,12 +456,14 @@ impl OnTheWay {
             Status::Started if now => {
                 on.decision = Some((known.decision, known.head));
                 on.doubt = true;
+                // What was done before this attempt was not called again in it.
+                on.settled = claimed.filter(|happened| *happened);
             }
             Status::Unknown if now => on.state = StepState::Parked,
             Status::Failed | Status::Cancelled if now => on.state = StepState::Failed,
             Status::Started | Status::Unknown => {
                 on.doubt = true;
-                on.settled = options.settled.get(&on.step.n).copied();
+                on.settled = options.settled.get(&on.step.n).copied().or(claimed);
             }
             _ => {}
         }

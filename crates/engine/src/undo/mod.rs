@@ -459,7 +459,8 @@ impl Engine {
     }
 
     /// Tries again what failed of a rollback that has ended, or goes on with one that was broken off
-    /// and that nobody carries out. What is done already is not done again.
+    /// and that nobody carries out. What is done already is not done again. What a person found out
+    /// about steps is recorded before any of them is tried.
     ///
     /// # Errors
     /// [`UndoError::State`] if it has not failed, or is under way; otherwise as [`carry_out`](Self::carry_out).
@@ -481,12 +482,18 @@ impl Engine {
             return Err(UndoError::State { id, state, verb }.into());
         }
         self.check_approved(&rollback)?;
-        // What was broken off goes on as the attempt that it is.
-        if !state.goes_on() {
-            if let Some((first, what)) = self.overlapping(&rollback).await? {
+        // What was broken off goes on as the attempt that it is, unless a person found out more.
+        let settled = &options.settled;
+        let settles = rollback.in_doubt().any(|(n, _)| settled.contains_key(&n));
+        if !state.goes_on() || settles {
+            // One that has not ended keeps its place.
+            if !state.goes_on()
+                && let Some((first, what)) = self.overlapping(&rollback).await?
+            {
                 return Err(UndoError::Overlaps { first, what }.into());
             }
-            Pen::of(self, &rollback).retry(&rollback, by).await?;
+            let mut pen = Pen::of(self, &rollback);
+            pen.retry(&rollback, by, settled).await?;
             rollback = Rollback::load(self, id).await?;
         }
         drop(one_at_a_time);

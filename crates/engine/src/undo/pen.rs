@@ -7,8 +7,8 @@ use ledger::payload::Sealer;
 use ledger::{Batch, Leaf, StoreError, SubjectKey};
 use model::{
     Agent, Approval, Body, Cause, CauseKind, DecisionId, Digest, Effect, EffectClass, Event,
-    EventId, Evidence, Field, Kind, Media, Outcome, PolicyUse, Proposal, Provenance, Resource,
-    RunId, Sealed, Strength, SubjectId, Timestamp, Verdict,
+    EventId, Evidence, FailureClass, Field, Kind, Media, Outcome, PolicyUse, Proposal, Provenance,
+    Resource, RunId, Sealed, Status, Strength, SubjectId, Timestamp, Verdict,
 };
 use recover::Plan;
 use recover::plan::{Act, Linked, Step};
@@ -16,7 +16,7 @@ use recover::plan::{Act, Linked, Step};
 use crate::record::{Envelope, Plain};
 use crate::{Engine, EngineError};
 
-use super::rollback::Rollback;
+use super::rollback::{Claims, Rollback, Said};
 
 /// Who decides what is decided in a rollback.
 pub(super) const AGENT: &str = "rescind";
@@ -33,6 +33,9 @@ const LINK_TRIES: usize = 8;
 /// Names of the decisions that make a rollback.
 pub(super) const ROLLBACK: &str = "rollback";
 pub(super) const RETRY: &str = "rollback-retry";
+
+/// Why it is not known of a step whether it was carried out.
+const BROKEN_OFF: &str = "the attempt was broken off before its outcome";
 
 /// Makes events of one rollback, sealed with the key of its run.
 pub(super) struct Pen {
@@ -156,20 +159,52 @@ impl Pen {
         self.engine.append_entries(vec![judged]).await
     }
 
-    /// Records that somebody wants what failed to be tried again.
-    pub(super) async fn retry(&mut self, rollback: &Rollback, by: &str) -> Result<(), EngineError> {
+    /// Records that somebody wants what failed to be tried again, and what they found out. An attempt
+    /// that was broken off ends with that: whether its steps without an outcome were carried out was
+    /// not known.
+    pub(super) async fn retry(
+        &mut self,
+        rollback: &Rollback,
+        by: &str,
+        happened: &BTreeMap<u32, bool>,
+    ) -> Result<(), EngineError> {
+        let mut entries = Vec::new();
+        let attempt = rollback.attempt();
+        let ended = match attempt.status {
+            Status::Approved => Some(Outcome::Cancelled),
+            Status::Started => Some(Outcome::Failed {
+                class: FailureClass::Error,
+            }),
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            let said = Said {
+                reason: Some(BROKEN_OFF.to_owned()),
+                ..Said::default()
+            };
+            let said = serde_json::to_string(&said).unwrap_or_default();
+            let begun = rollback.in_doubt().map(|(_, known)| known);
+            for known in begun.filter(|known| known.status == Status::Started) {
+                let (decision, head) = (known.decision, known.head);
+                entries.push(self.outcome(decision, head, Outcome::Unknown, &said)?);
+            }
+            entries.push(self.outcome(attempt.decision, attempt.head, ended, "{}")?);
+        }
+        let happened = happened.clone();
+        let asked = serde_json::to_string(&Claims { happened }).unwrap_or_default();
         let id = self.new_decision();
         let new = New {
             kind: Kind::Incident,
             name: RETRY,
             causes: vec![explicit(rollback.id, CauseKind::Parent, ROLLBACK)],
             effects: Vec::new(),
-            asked: "{}",
+            asked: &asked,
         };
         let proposed = self.proposed(id, new)?;
         let (approval, decision) = (approval(rollback, by), id);
         let approved = self.entry(Body::Approved { approval, decision }, Some(proposed.id))?;
-        self.engine.append_entries(vec![proposed, approved]).await
+        entries.extend([proposed, approved]);
+        self.engine.append_entries(entries).await
     }
 
     pub(super) const fn run(&self) -> RunId {

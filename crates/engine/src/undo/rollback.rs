@@ -50,6 +50,8 @@ pub(super) struct Attempt {
     pub(super) decision: DecisionId,
     pub(super) head: EventId,
     pub(super) status: Status,
+    /// What a person found out before it.
+    pub(super) claims: Claims,
 }
 
 /// What is known of a step.
@@ -82,6 +84,14 @@ pub(super) struct Said {
     /// Why it failed or is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+}
+
+/// What a person found out before an attempt, sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    /// Whether steps of which nobody knew were carried out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) happened: BTreeMap<u32, bool>,
 }
 
 /// What the outcome of an attempt says, sealed.
@@ -161,10 +171,13 @@ impl Rollback {
             if retries {
                 self.approvals.extend(decision.approvals);
                 self.ended = settled(engine, &events).await?;
+                let asked = sealed(engine, &events[0], Field::Asked).await?;
+                let claims = asked.and_then(|text| serde_json::from_str(&text).ok());
                 self.retries.push(Attempt {
                     decision: row.id,
                     head: last(&events),
                     status: decision.position,
+                    claims: claims.unwrap_or_default(),
                 });
                 continue;
             }
@@ -200,7 +213,16 @@ impl Rollback {
             decision: self.id,
             head: self.head,
             status: self.status,
+            claims: Claims::default(),
         })
+    }
+
+    /// The steps that were begun and of which it is not known whether they were carried out.
+    pub(super) fn in_doubt(&self) -> impl Iterator<Item = (u32, &Known)> {
+        let known = self.steps.iter();
+        known
+            .filter(|(_, known)| matches!(known.status, Status::Started | Status::Unknown))
+            .map(|(n, known)| (*n, known))
     }
 
     /// How many steps are done.

@@ -294,3 +294,80 @@ async fn c44_a_crash_while_going_on_after_a_crash_changes_nothing() {
         assert!(tells == Tells::Nothing || tally.parked == 0, "{tally:?}");
     }
 }
+
+/// A rollback is broken off in step 2, which nothing can tell of. A person says whether it was
+/// carried out, and the process that hears it ends at a point. Returns whether it got to the end
+/// before that.
+async fn said_of_what_was_broken_off(happened: bool, point: usize) -> bool {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (id, mut world) = (recorded(&store, Tells::Nothing).await, world());
+    world.slow = true;
+    let engine = engine_over(Arc::clone(&store)).await;
+    let under_way = async {
+        while world.most() == 0 {
+            settle().await;
+        }
+    };
+    let plain = options();
+    tokio::select! {
+        biased;
+        _ = engine.carry_out(id, Arc::new(world.clone()), &plain) => panic!("calls take time"),
+        () = under_way => {}
+    }
+    world.slow = false;
+    if happened {
+        world.write("accounts/1", "sum", json!(0));
+    }
+    let fuse = Fuse::at(point);
+    let mortal = Arc::new(Mortal {
+        store: Arc::clone(&store),
+        fuse: Arc::clone(&fuse),
+        unread: std::sync::Mutex::default(),
+    });
+    let (through, said) = (
+        Arc::new(world.through(&fuse)),
+        CarryOptions {
+            settled: BTreeMap::from([(2, happened)]),
+            ..options()
+        },
+    );
+    let retrying = async {
+        let engine = engine_over(mortal).await;
+        let retried = engine.retry_rollback(id, "carla", through, &said).await;
+        assert_eq!(retried.unwrap().state, State::Succeeded);
+    };
+    let ended = tokio::select! {
+        biased;
+        () = fuse.blown() => false,
+        () = retrying => true,
+    };
+    let engine = engine_over(Arc::clone(&store)).await;
+    let hands = Arc::new(world.clone());
+    for resumed in engine.resume_rollbacks(hands, &plain).await.unwrap() {
+        resumed.unwrap();
+    }
+    let view = engine.rollback(id).await.unwrap();
+    assert!(is_ended(view.state), "{}", told(&view));
+    let done = world.done();
+    let credits = done.iter().filter(|done| done.starts_with("credit"));
+    let credits = credits.count();
+    assert!(credits <= usize::from(!happened), "done twice at {point}");
+    // What was said counts from the moment that it stands in the record.
+    if ended || happened && view.approved_by == ["olga", "carla"] {
+        assert_eq!(view.state, State::Succeeded, "{point}: {}", told(&view));
+        assert_eq!(credits, usize::from(!happened), "{point}");
+        assert!(words(&world.state()).contains(r#""sum":0"#));
+    }
+    ended
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_found_out_of_a_step_that_was_broken_off_counts_at_once() {
+    for happened in [true, false] {
+        let mut points = 0;
+        while !said_of_what_was_broken_off(happened, points).await {
+            points += 1;
+        }
+        assert!(points > 40, "{points}");
+    }
+}
