@@ -169,7 +169,11 @@ pub(crate) async fn retry(
 
 pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
     let held = app.engine.held().await?;
-    Ok(Json(QuarantineView { held, unseen: None }))
+    Ok(Json(QuarantineView {
+        held,
+        unseen: None,
+        ended: Vec::new(),
+    }))
 }
 
 pub(crate) async fn quarantine(
@@ -189,8 +193,7 @@ pub(crate) async fn release(
     Options(by): Options<By>,
 ) -> Answer<QuarantineView> {
     let by = decides(&app, &headers, by.by);
-    app.engine.release(&agent, &by).await?;
-    held(State(app)).await
+    Ok(Json(app.engine.release(&agent, &by).await?))
 }
 
 fn service(app: &App) -> Result<&Service, Problem> {

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use engine::Engine;
 use engine::undo::view::{
-    AffectedView, PlanChangeView, PlanChangesView, QuarantineView, RollbackView, RollbacksView,
-    State, StepState,
+    AffectedView, PlanChangeView, PlanChangesView, QuarantineView, QuarantinedView, RollbackView,
+    RollbacksView, State, StepState,
 };
 use recover::Plan;
 
@@ -136,10 +136,8 @@ pub(crate) async fn release(out: &Out, global: &Global, args: &Release) -> Resul
         Desk::There(remote) => remote.release(&args.agent, &args.by).await,
         Desk::Here(here) => {
             let engine = here.service.engine();
-            match engine.release(&args.agent, &args.by).await {
-                Ok(()) => helds(engine).await,
-                Err(error) => Err(error.into()),
-            }
+            let view = engine.release(&args.agent, &args.by).await;
+            view.map_err(Failure::from)
         }
     };
     desk.close().await?;
@@ -148,16 +146,25 @@ pub(crate) async fn release(out: &Out, global: &Global, args: &Release) -> Resul
 
 async fn helds(engine: &Engine) -> Result<QuarantineView, Failure> {
     let held = engine.held().await?;
-    Ok(QuarantineView { held, unseen: None })
+    Ok(QuarantineView {
+        held,
+        unseen: None,
+        ended: Vec::new(),
+    })
 }
 
 fn told_held(out: &Out, held: &QuarantineView) -> Result<Answer, Failure> {
-    out.answer(held, |_| match held.held.as_slice() {
-        [] => "no agent is held\n".to_owned(),
-        held => held
-            .iter()
-            .map(|held| format!("{}  held by {}\n", clean(&held.agent), clean(&held.by)))
-            .collect(),
+    let line = |how: &str, one: &QuarantinedView| {
+        format!("{}  {how} {}\n", clean(&one.agent), clean(&one.by))
+    };
+    out.answer(held, |_| {
+        let ended = held.ended.iter();
+        let mut text: String = ended.map(|one| line("no longer held by", one)).collect();
+        if held.held.is_empty() {
+            text.push_str("no agent is held\n");
+        }
+        text.extend(held.held.iter().map(|one| line("held by", one)));
+        text
     })?;
     Ok(Answer::Yes)
 }

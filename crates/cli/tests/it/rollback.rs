@@ -428,6 +428,7 @@ fn an_agent_is_held_and_released_by_hand() {
     assert_eq!(held["held"][0]["by"], "olga");
     let none = world.json(&["release", "billing"]);
     assert_eq!(none["held"], json!([]));
+    assert_eq!(none["ended"][0]["by"], "olga");
     world.fails(2, &["release", "billing"]);
 }
 

@@ -283,10 +283,10 @@ impl Carrier {
         }
         if let Act::Hold { agents } = &act {
             let by = hold::holder(&self.rollback);
+            let whose = Whose::Rollback(self.rollback.id);
             for agent in agents {
-                self.engine
-                    .holds
-                    .hold(agent, Whose::Rollback, &by, self.rollback.run);
+                let holds = &self.engine.holds;
+                holds.hold(agent, whose, &by, self.rollback.run);
             }
         }
         let doing = Doing {
@@ -326,8 +326,9 @@ impl Carrier {
                 }
             }
             Act::Resume { agents } => {
+                let mine = [self.rollback.id];
                 for agent in agents {
-                    queue.entries.extend(self.pen.released(agent, by)?);
+                    queue.entries.extend(self.pen.released(agent, by, &mine)?);
                 }
             }
             _ => {}
@@ -350,8 +351,9 @@ impl Carrier {
     fn landed(&mut self, n: u32) {
         let on = &self.steps[&n];
         if let Act::Resume { agents } = &on.step.act {
+            let mine = [Whose::Rollback(self.rollback.id)];
             for agent in agents {
-                self.engine.holds.release(agent, Whose::Rollback);
+                self.engine.holds.release(agent, &mine);
             }
         }
         if let (Some(heard), Some((decision, head))) = (&self.options.heard, on.decision) {

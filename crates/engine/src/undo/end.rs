@@ -11,6 +11,7 @@ use crate::{Engine, EngineError};
 
 use super::InFlight;
 use super::carry::{Carrier, Concerned};
+use super::hold::Whose;
 use super::pen::{AGENT, Entry, key_of};
 use super::rollback::{OUTDATED, Settled};
 use super::view::StepState;
@@ -377,8 +378,24 @@ impl Carrier {
         let late = late.effective;
         let text = serde_json::to_string(&Settled { late }).unwrap_or_default();
         let (decision, head) = (self.attempt.decision, self.attempt.head);
+        let superseded = match whole {
+            true => self.engine.superseded_holds(&self.rollback).await?,
+            false => Vec::new(),
+        };
+        for (other, agents) in &superseded {
+            for agent in agents {
+                entries.extend(self.pen.released(agent, AGENT, &[*other])?);
+            }
+        }
         entries.push(self.pen.outcome(decision, head, outcome, &text)?);
-        self.engine.append_entries(entries).await
+        self.engine.append_entries(entries).await?;
+        for (other, agents) in superseded {
+            for agent in agents {
+                let holds = &self.engine.holds;
+                holds.release(&agent, &[Whose::Rollback(other)]);
+            }
+        }
+        Ok(())
     }
 
     /// Says what one decision came to. Returns whether that is what the plan says.

@@ -1,16 +1,18 @@
 //! Quarantine: agents that get no work until a rule or a person releases them.
 //!
 //! That an agent is held is a *verdict* in the record, and that it is released another, so that it
-//! is known again after a restart. A person and a rollback hold an agent each by themselves: the end
-//! of a rollback does not release whom a person holds. The check and the entry of a call are one step under one lock:
-//! a call is either in flight when its agent is held, and is waited for, or it is refused.
+//! is known again after a restart. A person and each rollback hold an agent by themselves: it gets work
+//! again when none of them does. The hold of a rollback ends with its last step, with a person's
+//! word, or with a later rollback that supersedes it; the verdict names as causes the rollbacks
+//! whose holds it ends. The check and the entry of a call are one step under one lock: a call is
+//! either in flight when its agent is held, and is waited for, or it is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ledger::{Page, RunRow};
-use model::{Body, DecisionId, Kind, Outcome, RunId};
+use model::{Body, Cause, CauseKind, DecisionId, Kind, Outcome, RunId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Engine, EngineError};
 
 use super::UndoError;
-use super::pen::{AGENT, Entry, New, Pen, by_hand};
+use super::pen::{AGENT, Entry, New, Pen, ROLLBACK, by_hand, explicit};
 use super::rollback::{Rollback, is_rollback};
 use super::view::QuarantineView;
 
@@ -29,6 +31,9 @@ const RELEASE: &str = "release";
 
 /// Runs that are read together.
 const RUNS_TOGETHER: u64 = 512;
+
+/// How many rollbacks one verdict names.
+const NAMED_MAX: usize = 64;
 
 /// An agent that gets no work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,11 +69,11 @@ struct Flying {
     called_off: CancellationToken,
 }
 
-/// Who keeps an agent from work.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    person: Option<Holder>,
-    rollback: Option<Holder>,
+/// Whose word it is that an agent is held. Rollbacks come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whose {
+    Rollback(DecisionId),
+    Person,
 }
 
 #[derive(Clone, Debug)]
@@ -77,31 +82,27 @@ struct Holder {
     run: RunId,
 }
 
-/// Whose word it is that an agent is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Person,
-    Rollback,
-}
+/// Who keeps an agent from work.
+#[derive(Debug, Default)]
+struct Held(BTreeMap<Whose, Holder>);
 
 impl Held {
-    const fn slot(&mut self, whose: Whose) -> &mut Option<Holder> {
-        match whose {
-            Whose::Person => &mut self.person,
-            Whose::Rollback => &mut self.rollback,
+    /// Whose holds a person ends: first that of a person, and without one those of all rollbacks.
+    fn released_first(&self) -> Vec<Whose> {
+        match self.0.contains_key(&Whose::Person) {
+            true => vec![Whose::Person],
+            false => self.0.keys().copied().collect(),
         }
     }
 
-    fn holders(&self) -> impl Iterator<Item = &Holder> {
-        self.rollback.iter().chain(&self.person)
-    }
-
-    /// Whose hold a person ends: first that of a person, and without one the rollback's.
-    const fn released_first(&self) -> Whose {
-        match self.person {
-            Some(_) => Whose::Person,
-            None => Whose::Rollback,
-        }
+    fn views(&self, agent: &str, of: impl Fn(Whose) -> bool) -> Vec<QuarantinedView> {
+        let holders = self.0.iter().filter(|(whose, _)| of(**whose));
+        let views = holders.map(|(_, holder)| QuarantinedView {
+            agent: agent.to_owned(),
+            by: holder.by.clone(),
+            run: holder.run.to_string(),
+        });
+        views.collect()
     }
 }
 
@@ -112,15 +113,32 @@ struct Book(BTreeMap<String, Held>);
 impl Book {
     fn hold(&mut self, agent: &str, whose: Whose, holder: Holder) {
         let held = self.0.entry(agent.to_owned()).or_default();
-        *held.slot(whose) = Some(holder);
+        held.0.insert(whose, holder);
     }
 
-    fn release(&mut self, agent: &str, whose: Whose) {
+    fn release(&mut self, agent: &str, whose: &[Whose]) {
         if let Some(held) = self.0.get_mut(agent) {
-            *held.slot(whose) = None;
-            if held.holders().next().is_none() {
+            held.0.retain(|of, _| !whose.contains(of));
+            if held.0.is_empty() {
                 self.0.remove(agent);
             }
+        }
+    }
+
+    /// Whose holds of an agent a recorded verdict ends: of the rollbacks that it names, and where it
+    /// names none, those of all if a rollback gave it, else those that a person ends.
+    fn ended_by(&self, agent: &str, causes: &[Cause], by_rollback: bool) -> Vec<Whose> {
+        if !causes.is_empty() {
+            let named = causes.iter().map(|cause| Whose::Rollback(cause.decision));
+            return named.collect();
+        }
+        match self.0.get(agent) {
+            None => Vec::new(),
+            Some(held) if by_rollback => {
+                let whose = held.0.keys().copied();
+                whose.filter(|whose| *whose != Whose::Person).collect()
+            }
+            Some(held) => held.released_first(),
         }
     }
 }
@@ -142,7 +160,7 @@ impl Holds {
         let mut inner = self.lock();
         for agent in [Some(agent), to].into_iter().flatten() {
             let held = inner.held.0.get(agent);
-            if let Some(holder) = held.and_then(|held| held.holders().next()) {
+            if let Some(holder) = held.and_then(|held| held.0.values().next()) {
                 return Err((agent.to_owned(), holder.by.clone()));
             }
         }
@@ -185,8 +203,21 @@ impl Holds {
         self.lock().held.hold(agent, whose, Holder { by, run });
     }
 
-    pub(super) fn release(&self, agent: &str, whose: Whose) {
+    pub(super) fn release(&self, agent: &str, whose: &[Whose]) {
         self.lock().held.release(agent, whose);
+    }
+
+    /// The agents that each rollback holds.
+    fn of_rollbacks(&self) -> BTreeMap<DecisionId, Vec<String>> {
+        let mut agents: BTreeMap<DecisionId, Vec<String>> = BTreeMap::new();
+        for (agent, held) in &self.lock().held.0 {
+            for whose in held.0.keys() {
+                if let Whose::Rollback(id) = whose {
+                    agents.entry(*id).or_default().push(agent.clone());
+                }
+            }
+        }
+        agents
     }
 
     /// Waits until calls in flight of these agents have ended, or `patience` is over. Returns how
@@ -223,14 +254,10 @@ impl Engine {
     pub async fn held(&self) -> Result<Vec<QuarantinedView>, EngineError> {
         self.learn_holds().await?;
         let inner = self.holds.lock();
-        let held = inner.held.0.iter().flat_map(|(agent, held)| {
-            held.holders().map(|holder| QuarantinedView {
-                agent: agent.clone(),
-                by: holder.by.clone(),
-                run: holder.run.to_string(),
-            })
-        });
-        Ok(held.collect())
+        let held = inner.held.0.iter();
+        Ok(held
+            .flat_map(|(agent, held)| held.views(agent, |_| true))
+            .collect())
     }
 
     /// Holds an agent: its next calls are refused until somebody releases it.
@@ -258,6 +285,7 @@ impl Engine {
         Ok(QuarantineView {
             held: self.held().await?,
             unseen: (!seen).then(|| agent.to_owned()),
+            ended: Vec::new(),
         })
     }
 
@@ -279,31 +307,77 @@ impl Engine {
         }
     }
 
-    /// Releases an agent. Of one that a person and a rollback hold, the person's word ends first,
-    /// and the rollback still holds it.
+    /// Releases an agent, and says whose holds that ended. Of one that a person and rollbacks hold,
+    /// the person's word ends first, and the rollbacks still hold it; the holds of rollbacks end all
+    /// at once.
     ///
     /// # Errors
     /// [`UndoError::NotHeld`], [`EngineError::Store`].
-    pub async fn release(&self, agent: &str, by: &str) -> Result<(), EngineError> {
+    pub async fn release(&self, agent: &str, by: &str) -> Result<QuarantineView, EngineError> {
         crate::erase::check_words("name of who decides", by)?;
         self.learn_holds().await?;
-        let whose = self
-            .holds
-            .lock()
-            .held
-            .0
-            .get(agent)
-            .map(Held::released_first);
-        let Some(whose) = whose else {
+        let known = {
+            let inner = self.holds.lock();
+            let held = inner.held.0.get(agent);
+            held.map(|held| {
+                let whose = held.released_first();
+                let ended = held.views(agent, |of| whose.contains(&of));
+                (whose, ended)
+            })
+        };
+        let Some((whose, ended)) = known else {
             let agent = agent.to_owned();
             return Err(UndoError::NotHeld { agent }.into());
         };
+        let rollbacks = whose.iter().filter_map(|whose| match whose {
+            Whose::Rollback(id) => Some(*id),
+            Whose::Person => None,
+        });
+        let rollbacks: Vec<DecisionId> = rollbacks.collect();
         let (mut pen, opening) = Pen::in_new_run(self, RELEASE, by_hand()).await?;
         let mut entries = vec![opening];
-        entries.extend(pen.released(agent, by)?);
+        if rollbacks.is_empty() {
+            entries.extend(pen.released(agent, by, &[])?);
+        }
+        for named in rollbacks.chunks(NAMED_MAX) {
+            entries.extend(pen.released(agent, by, named)?);
+        }
         self.append_entries(entries).await?;
-        self.holds.release(agent, whose);
-        Ok(())
+        self.holds.release(agent, &whose);
+        Ok(QuarantineView {
+            held: self.held().await?,
+            unseen: None,
+            ended,
+        })
+    }
+
+    /// The holds that end with a rollback that came to what its plan says: of those that were put
+    /// forward before it and have ended, all of whose roots it takes back.
+    pub(super) async fn superseded_holds(
+        &self,
+        rollback: &Rollback,
+    ) -> Result<Vec<(DecisionId, Vec<String>)>, EngineError> {
+        let taken: HashSet<DecisionId> = rollback.taken_back().collect();
+        let mut superseded = Vec::new();
+        for (id, agents) in self.holds.of_rollbacks() {
+            if id == rollback.id {
+                continue;
+            }
+            // What one whose plan is gone was about is not known: a person ends its holds.
+            let other = match Box::pin(Rollback::load(self, id)).await {
+                Ok(other) => other,
+                Err(EngineError::Undo(UndoError::NoPlan { .. })) => continue,
+                Err(error) => return Err(error),
+            };
+            let roots = &other.plan.incident.roots;
+            if other.row.first < rollback.row.first
+                && !other.state().goes_on()
+                && roots.iter().all(|root| taken.contains(root))
+            {
+                superseded.push((id, agents));
+            }
+        }
+        Ok(superseded)
     }
 
     /// Asks the record who is held, once.
@@ -326,30 +400,28 @@ impl Engine {
             if proposal.kind != Kind::Verdict || !matches!(verb, HOLD | RELEASE) {
                 continue;
             }
-            let (by, run) = (proposal.agent.name, proposal.run);
+            let (by, run, causes) = (proposal.agent.name, proposal.run, &proposal.causes);
             let rollback = match rollbacks.get(&run) {
                 Some(known) => *known,
                 None if by == AGENT => self.rollback_of(run).await?,
                 None => None,
             };
             rollbacks.insert(run, rollback);
-            let whose = rollback.map_or(Whose::Person, |_| Whose::Rollback);
             if verb == HOLD {
+                let whose = rollback.map_or(Whose::Person, Whose::Rollback);
                 // Who holds as part of a rollback is named by the rollback.
                 let by = rollback.map_or(by, |id| id.to_string());
                 held.hold(agent, whose, Holder { by, run });
-            } else if let Some(known) = held.0.get(agent) {
-                let whose = rollback.map_or(known.released_first(), |_| whose);
-                held.release(agent, whose);
+            } else {
+                let whose = held.ended_by(agent, causes, rollback.is_some());
+                held.release(agent, &whose);
             }
         }
         let mut inner = self.holds.lock();
         if !inner.known {
             // What was held meanwhile is newer.
             for (agent, newer) in std::mem::take(&mut inner.held.0) {
-                let known = held.0.entry(agent).or_default();
-                known.person = newer.person.or(known.person.take());
-                known.rollback = newer.rollback.or(known.rollback.take());
+                held.0.entry(agent).or_default().0.extend(newer.0);
             }
             inner.held = held;
             inner.known = true;
@@ -368,21 +440,35 @@ impl Engine {
 impl Pen {
     /// Makes the entries that say that an agent is held.
     pub(super) fn held(&mut self, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
-        self.verdict(HOLD, agent, by)
+        self.verdict(HOLD, agent, by, &[])
     }
 
-    /// Makes the entries that say that an agent is released.
-    pub(super) fn released(&mut self, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
-        self.verdict(RELEASE, agent, by)
+    /// Makes the entries that say that an agent is released: by these rollbacks, or by a person if
+    /// there are none.
+    pub(super) fn released(
+        &mut self,
+        agent: &str,
+        by: &str,
+        rollbacks: &[DecisionId],
+    ) -> Result<Vec<Entry>, EngineError> {
+        self.verdict(RELEASE, agent, by, rollbacks)
     }
 
-    fn verdict(&mut self, verb: &str, agent: &str, by: &str) -> Result<Vec<Entry>, EngineError> {
+    fn verdict(
+        &mut self,
+        verb: &str,
+        agent: &str,
+        by: &str,
+        rollbacks: &[DecisionId],
+    ) -> Result<Vec<Entry>, EngineError> {
+        let causes = rollbacks.iter();
+        let causes = causes.map(|id| explicit(*id, CauseKind::Policy, ROLLBACK));
         let decision = self.new_decision();
         let asked = serde_json::json!({ "agent": agent, "by": by }).to_string();
         let new = New {
             kind: Kind::Verdict,
             name: &format!("{verb} {agent}"),
-            causes: Vec::new(),
+            causes: causes.collect(),
             effects: Vec::new(),
             asked: &asked,
         };

@@ -17,7 +17,7 @@
 //! What it does not do: plan (the crate `recover` does), call tools ([`Hands`] does), or undo
 //! anything that the approved plan does not name. If something else came to depend on what is taken
 //! back before the agents were held, the rollback ends as *outdated* with nothing undone, and the
-//! agents stay held while a new plan is made.
+//! agents stay held until the rollback that is made anew has ended, or a person releases them.
 
 mod act;
 mod came;

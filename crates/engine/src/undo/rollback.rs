@@ -246,12 +246,17 @@ impl Rollback {
         }
     }
 
+    /// The decisions that it takes back.
+    pub(super) fn taken_back(&self) -> impl Iterator<Item = DecisionId> {
+        let affected = self.plan.affected.iter();
+        affected
+            .filter(|affected| !matches!(affected.fate, Fate::Kept(_)))
+            .map(|affected| affected.decision)
+    }
+
     /// What it takes back and writes, in words by which two can be compared.
     pub(super) fn concerns(&self) -> impl Iterator<Item = String> {
-        let affected = self.plan.affected.iter();
-        let decisions = affected
-            .filter(|affected| !matches!(affected.fate, Fate::Kept(_)))
-            .map(|affected| format!("decision `{}`", affected.decision));
+        let decisions = self.taken_back().map(|id| format!("decision `{id}`"));
         let records = self.plan.steps.iter().flat_map(|step| writes(&step.act));
         decisions.chain(records.map(|uri| format!("record `{uri}`")))
     }

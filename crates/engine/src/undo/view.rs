@@ -193,6 +193,9 @@ pub struct QuarantineView {
     /// The agent that is held now, if no decision of it is in the record: its name may be mistyped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<String>,
+    /// The holds that a release has just ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<QuarantinedView>,
 }
 
 /// A rollback, short.

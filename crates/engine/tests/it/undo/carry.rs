@@ -1,24 +1,25 @@
 //! One rollback after another: order, failure, conflict, overlap, quarantine.
 
-use engine::undo::view::{QuarantinedView, StepState};
+use engine::undo::view::StepState;
 use engine::undo::{CarryOptions, UndoError};
 use model::{Body, Status};
 use recover::plan::{Conflict, RecordRef, ToolCall};
 use store::MemoryStore;
 
+use super::hold::who;
 use super::world::Fault;
 use super::*;
 
-struct Scene {
-    engine: Engine,
-    recorder: Recorder,
-    root: DecisionId,
-    cancelled: DecisionId,
-    refunded: DecisionId,
+pub(super) struct Scene {
+    pub(super) engine: Engine,
+    pub(super) recorder: Recorder,
+    pub(super) root: DecisionId,
+    pub(super) cancelled: DecisionId,
+    pub(super) refunded: DecisionId,
 }
 
 /// An agent misreads a policy; another cancels an order for it and a third pays it back.
-async fn scene() -> Scene {
+pub(super) async fn scene() -> Scene {
     let engine = engine_over(Arc::new(MemoryStore::default())).await;
     let recorder = recorder(&engine).await;
     let root = called(&recorder, "intake", EffectClass::Read, &[]).await;
@@ -33,7 +34,7 @@ async fn scene() -> Scene {
     }
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::with(&[
         ("orders/1", json!({ "status": "cancelled" })),
         ("accounts/1", json!({ "sum": 30, "refs": {} })),
@@ -41,7 +42,7 @@ fn world() -> World {
 }
 
 /// Takes the refund back, then the cancellation, while their agents are held.
-fn plan_of(scene: &Scene, tells: Tells) -> Plan {
+pub(super) fn plan_of(scene: &Scene, tells: Tells) -> Plan {
     let mut draft = Draft::of(scene.root);
     draft.fate(scene.cancelled, Fate::Undone);
     draft.fate(scene.refunded, Fate::Residue("a second entry".to_owned()));
@@ -428,12 +429,6 @@ async fn c29_a_held_agent_gets_no_work_until_it_is_released() {
 #[tokio::test(start_paused = true)]
 async fn c29_whom_a_person_holds_stays_held_when_a_rollback_ends() {
     let (scene, world) = (scene().await, world());
-    let who = |held: Vec<QuarantinedView>| -> Vec<String> {
-        let held = held
-            .into_iter()
-            .map(|held| format!("{} {}", held.agent, held.by));
-        held.collect()
-    };
     scene.engine.hold("billing", "olga").await.unwrap();
     let id = approved(&scene.engine, &plan_of(&scene, Tells::Key)).await;
     world.fail("restore", Fault::Refused);

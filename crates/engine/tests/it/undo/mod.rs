@@ -4,6 +4,7 @@ mod across;
 mod carry;
 mod crash;
 mod disk;
+mod hold;
 mod media;
 mod recorded;
 pub(crate) mod world;
