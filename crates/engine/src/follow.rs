@@ -2,16 +2,27 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use ledger::{Direction, Page};
+use ledger::{DecisionRow, Direction, Page};
 use lineage::Graph;
-use model::{Cause, DecisionId, Edge, Event, Evidence, Field, Strength};
+use model::{Cause, DecisionId, Edge, Event, Evidence, Field, RunId, Strength};
 
 use crate::look::{Named, edge_view, fold};
-use crate::view::{BlastView, GraphView, LinkView, NodeView, ReachedView, WhyView};
+use crate::view::{BlastView, GraphView, LinkView, ReachedView, WhyView};
 use crate::{Engine, EngineError};
 
 /// The most decisions that are searched for a chain of causes.
 const CHAIN_MAX: usize = 1_000_000;
+
+/// Rows that are read together on a walk.
+const ROWS_TOGETHER: usize = 4_096;
+
+/// What a walk came by, each with how many edges away it is.
+#[derive(Default)]
+struct Walked {
+    rows: Vec<(DecisionRow, u32)>,
+    /// What was done about it.
+    recovery: Vec<(DecisionRow, u32)>,
+}
 
 impl Engine {
     /// Returns the graph of a run, or of a decision with everything before and after it.
@@ -66,27 +77,33 @@ impl Engine {
         })
     }
 
-    /// Returns what followed from a decision, in its two rings.
+    /// Returns what followed from a decision, in its two rings, and apart from them what was done
+    /// about it: the rings are those of a plan.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Store`].
     pub async fn blast(&self, id: DecisionId, limit: usize) -> Result<BlastView, EngineError> {
         let of = self.node(id).await?;
-        let reach = |least, most| self.store.closure(id, Direction::Effects, least, most);
-        let mut certain = reach(Strength::Certain, limit.saturating_add(1)).await?;
-        // The wider ring holds the certain one too, wherever in it those come.
-        let most = limit.saturating_add(certain.len()).saturating_add(1);
-        let all = reach(Strength::Possible, most).await?;
-        let sure: HashSet<DecisionId> = certain.iter().map(|(id, _)| *id).collect();
-        let mut possible: Vec<(DecisionId, u32)> = all
-            .into_iter()
-            .filter(|(id, _)| !sure.contains(id))
-            .collect();
-        let cut = certain.len() > limit || possible.len() > limit;
-        certain.truncate(limit);
-        possible.truncate(limit);
-        let certain = self.reached(id, &certain, Strength::Certain).await?;
-        let possible = self.reached(id, &possible, Strength::Possible).await?;
+        let mut runs = HashMap::new();
+        let mut sure = self
+            .walk(id, Strength::Certain, limit, &HashSet::new(), &mut runs)
+            .await?;
+        let known: HashSet<DecisionId> = sure.rows.iter().map(|(row, _)| row.id).collect();
+        let mut wide = self
+            .walk(id, Strength::Possible, limit, &known, &mut runs)
+            .await?;
+        let mut cut = false;
+        for rows in [&mut sure.rows, &mut wide.rows, &mut wide.recovery] {
+            cut |= rows.len() > limit;
+            rows.truncate(limit);
+        }
+        let mut rollbacks = Vec::new();
+        for (row, _) in &wide.recovery {
+            rollbacks.extend(self.rollback_row(row).await?);
+        }
+        let certain = self.reached(id, &sure.rows, Strength::Certain).await?;
+        let possible = self.reached(id, &wide.rows, Strength::Possible).await?;
+        let recovery = self.reached(id, &wide.recovery, Strength::Possible).await?;
         let agents: BTreeSet<String> = certain
             .iter()
             .chain(&possible)
@@ -96,9 +113,61 @@ impl Engine {
             of,
             certain,
             possible,
+            recovery,
+            rollbacks,
             agents: agents.into_iter().collect(),
             cut,
         })
+    }
+
+    /// Walks from a decision over edges that are at least this strong, nearest first, until there is
+    /// one more than the limit that was not known. What takes care of what went wrong is told apart,
+    /// and nothing is reached through it.
+    async fn walk(
+        &self,
+        from: DecisionId,
+        least: Strength,
+        limit: usize,
+        known: &HashSet<DecisionId>,
+        runs: &mut HashMap<RunId, bool>,
+    ) -> Result<Walked, EngineError> {
+        let mut walked = Walked::default();
+        let mut seen = HashSet::from([from]);
+        let mut front = vec![from];
+        let mut distance = 0;
+        while !front.is_empty() {
+            distance += 1;
+            let edges = self.store.edges(&front, Direction::Effects).await?;
+            let next = edges.into_iter().filter(|edge| edge.strength >= least);
+            let next: Vec<DecisionId> = next
+                .map(|edge| edge.effect)
+                .filter(|id| seen.insert(*id))
+                .collect();
+            front.clear();
+            for ids in next.chunks(ROWS_TOGETHER) {
+                let mut new = ids.to_vec();
+                new.retain(|id| !known.contains(id));
+                let rows = self.store.rows(&new).await?;
+                let mut rows: HashMap<DecisionId, DecisionRow> =
+                    rows.into_iter().map(|row| (row.id, row)).collect();
+                for id in ids {
+                    let Some(row) = rows.remove(id) else {
+                        front.extend(known.get(id));
+                        continue;
+                    };
+                    if self.recovers(&row, runs).await? {
+                        walked.recovery.push((row, distance));
+                    } else {
+                        front.push(*id);
+                        walked.rows.push((row, distance));
+                    }
+                }
+                if walked.rows.len() > limit {
+                    return Ok(walked);
+                }
+            }
+        }
+        Ok(walked)
     }
 
     /// Returns why `later` depends on `earlier`: the chain with the fewest possible
@@ -213,11 +282,12 @@ impl Engine {
     async fn reached(
         &self,
         of: DecisionId,
-        ring: &[(DecisionId, u32)],
+        ring: &[(DecisionRow, u32)],
         least: Strength,
     ) -> Result<Vec<ReachedView>, EngineError> {
-        let ids: Vec<DecisionId> = ring.iter().map(|(id, _)| *id).collect();
-        let mut distance: HashMap<DecisionId, u32> = ring.iter().copied().collect();
+        let ids: Vec<DecisionId> = ring.iter().map(|(row, _)| row.id).collect();
+        let distances = ring.iter().map(|(row, distance)| (row.id, *distance));
+        let mut distance: HashMap<DecisionId, u32> = distances.collect();
         distance.insert(of, 0);
         let mut via: HashMap<DecisionId, Edge> = HashMap::new();
         for edge in self.store.edges(&ids, Direction::Causes).await? {
@@ -237,19 +307,15 @@ impl Engine {
                 *known = edge;
             }
         }
-        let rows = self.store.rows(&ids).await?;
-        let nodes = self.nodes(&rows).await?;
-        let by_id: HashMap<DecisionId, NodeView> =
-            rows.iter().map(|row| row.id).zip(nodes).collect();
-        Ok(ring
-            .iter()
-            .filter_map(|(id, distance)| {
-                Some(ReachedView {
-                    node: by_id.get(id)?.clone(),
-                    distance: *distance,
-                    via: via.get(id).copied().map(edge_view),
-                })
-            })
-            .collect())
+        let mut reached = Vec::with_capacity(ring.len());
+        for (row, distance) in ring {
+            let mut nodes = self.nodes(std::slice::from_ref(row)).await?;
+            reached.extend(nodes.pop().map(|node| ReachedView {
+                node,
+                distance: *distance,
+                via: via.get(&row.id).copied().map(edge_view),
+            }));
+        }
+        Ok(reached)
     }
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::undo::view::RollbackRow;
+
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
@@ -299,9 +301,16 @@ pub struct BlastView {
     pub certain: Vec<ReachedView>,
     /// What could depend on it, nearest first.
     pub possible: Vec<ReachedView>,
+    /// What was done about it, nearest first: rollbacks with their steps and calls, histories that
+    /// were repaired, targets that were left alone. None of it would be taken back.
+    #[serde(default)]
+    pub recovery: Vec<ReachedView>,
+    /// The rollbacks among that, and where they stand.
+    #[serde(default)]
+    pub rollbacks: Vec<RollbackRow>,
     /// Agents in either ring, by name.
     pub agents: Vec<String>,
-    /// Whether a ring was cut at the limit.
+    /// Whether a list was cut at the limit.
     pub cut: bool,
 }
 

@@ -1,6 +1,9 @@
 //! `rescind runs`, `show`, `blast`, `why`: look into the record.
 
+use std::collections::HashSet;
+
 use engine::look::{Named, first_line};
+use engine::undo::view::State;
 use engine::view::{BlastView, DecisionView, NodeView, ReachedView, RunView, RunsView, WhyView};
 use ledger::Page;
 use schemars::JsonSchema;
@@ -370,14 +373,7 @@ pub(super) fn blast_text(out: &Out, blast: &BlastView) -> String {
     let mut ring = |title: String, ring: &[ReachedView]| {
         text.push_str(&format!("\n{}\n", out.paint(Paint::Bold, title)));
         for reached in ring {
-            let via = reached.via.as_ref().map_or(String::new(), |via| {
-                out.paint(
-                    Paint::Dim,
-                    format!("  ⇠ {} {}", via.kind, short(&via.cause)),
-                )
-            });
-            let distance = out.paint(Paint::Dim, format!("{:>3}", reached.distance));
-            text.push_str(&format!("{distance} {}{via}\n", label(out, &reached.node)));
+            text.push_str(&reached_line(out, reached));
         }
     };
     ring(
@@ -388,6 +384,7 @@ pub(super) fn blast_text(out: &Out, blast: &BlastView) -> String {
         format!("possibly followed: {}", blast.possible.len()),
         &blast.possible,
     );
+    text.push_str(&recovery_text(out, blast));
     if blast.cut {
         text.push_str("there are more: see `--limit`\n");
     }
@@ -398,6 +395,44 @@ pub(super) fn blast_text(out: &Out, blast: &BlastView) -> String {
             blast.agents.len(),
             clean(&agents)
         ));
+    }
+    text
+}
+
+fn reached_line(out: &Out, reached: &ReachedView) -> String {
+    let via = reached.via.as_ref().map_or(String::new(), |via| {
+        out.paint(
+            Paint::Dim,
+            format!("  ⇠ {} {}", via.kind, short(&via.cause)),
+        )
+    });
+    let distance = out.paint(Paint::Dim, format!("{:>3}", reached.distance));
+    format!("{distance} {}{via}\n", label(out, &reached.node))
+}
+
+/// What was done about it: a rollback is one line, whatever it took.
+fn recovery_text(out: &Out, blast: &BlastView) -> String {
+    if blast.recovery.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", out.paint(Paint::Bold, "done about it"));
+    let mut told: HashSet<&str> = HashSet::new();
+    for rollback in &blast.rollbacks {
+        let its = blast.recovery.iter().find(|r| r.node.id == rollback.id);
+        told.extend(its.map(|its| its.node.run.as_str()));
+        let (verb, state) = match rollback.state {
+            State::Succeeded => ("undone by ", String::new()),
+            state => ("", format!("{}, ", state.name())),
+        };
+        let (done, all) = rollback.done;
+        let id = short(&rollback.id);
+        text.push_str(&format!(
+            "{verb}rollback {id}: {state}{done} of {all} steps; see `rescind rollback show {id}`\n"
+        ));
+    }
+    let others = blast.recovery.iter();
+    for reached in others.filter(|reached| !told.contains(reached.node.run.as_str())) {
+        text.push_str(&reached_line(out, reached));
     }
     text
 }

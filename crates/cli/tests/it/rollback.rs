@@ -268,6 +268,15 @@ fn a_rollback_goes_through_the_server_that_runs() {
             ("open", 0, 0)
         );
     }
+    let id = done["id"].as_str().unwrap();
+    let followed = world.ok(&["blast", &root, "--url", &url]);
+    assert!(followed.contains("certainly followed: 2\n"), "{followed}");
+    assert!(followed.contains("possibly followed: 0\n"), "{followed}");
+    let id = &id[id.len() - 10..];
+    let told = format!(
+        "\ndone about it\nundone by rollback {id}: 7 of 7 steps; see `rescind rollback show {id}`\n"
+    );
+    assert!(followed.contains(&told), "{followed}");
     // Again: there is nothing left to do.
     let again = world.json(&["rollback", &root, "--yes", "--url", &url]);
     assert_eq!(again["state"], "succeeded", "{again:#}");

@@ -187,8 +187,7 @@ impl Carrier {
             next.sort_unstable();
             for row in store.rows(&next).await? {
                 if row.first < since
-                    || is_about_recovery(row.keys.kind)
-                    || self.engine.is_of_rollback(&row, &mut runs).await?
+                    || self.engine.recovers(&row, &mut runs).await?
                     || row.status.is_rescinded()
                 {
                     continue;
@@ -463,6 +462,16 @@ impl Carrier {
 }
 
 impl Engine {
+    /// Whether a decision takes care of what went wrong, and so is no dependant of what is taken
+    /// back; `known` remembers the runs that were looked at.
+    pub(crate) async fn recovers(
+        &self,
+        row: &DecisionRow,
+        known: &mut HashMap<RunId, bool>,
+    ) -> Result<bool, EngineError> {
+        Ok(is_about_recovery(row.keys.kind) || self.is_of_rollback(row, known).await?)
+    }
+
     /// Whether a decision was taken in a rollback: that follows from a person's approval.
     pub(super) async fn is_of_rollback(
         &self,
@@ -498,8 +507,8 @@ impl Engine {
     }
 }
 
-/// Whether decisions of a kind are about recovering, and so no dependants of what is taken back.
-pub(super) const fn is_about_recovery(kind: Kind) -> bool {
+/// Whether decisions of a kind are about recovering.
+const fn is_about_recovery(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Incident | Kind::RecoveryStep | Kind::ContextRepair | Kind::Verdict | Kind::Approval

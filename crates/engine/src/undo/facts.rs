@@ -19,7 +19,6 @@ use crate::look::fold;
 use crate::{Engine, EngineError};
 
 use super::UndoError;
-use super::end::is_about_recovery;
 use super::gather::{AT_ONCE, Gathered, Seen};
 use super::hands::{Hands, HandsError};
 
@@ -231,9 +230,7 @@ impl Engine {
             next.sort_unstable();
             for row in self.store.rows(&next).await? {
                 let named = from.contains(&row.id);
-                let recovers = is_about_recovery(row.keys.kind)
-                    || self.is_of_rollback(&row, &mut runs).await?;
-                if recovers && !named {
+                if self.recovers(&row, &mut runs).await? && !named {
                     continue;
                 }
                 front.push(row.id);
@@ -293,10 +290,7 @@ impl Engine {
             });
             let mut rows = Vec::with_capacity(ids.len());
             for row in self.store.rows(&ids).await? {
-                if !is_about_recovery(row.keys.kind)
-                    && !self.is_of_rollback(&row, &mut runs).await?
-                    && !row.status.is_rescinded()
-                {
+                if !self.recovers(&row, &mut runs).await? && !row.status.is_rescinded() {
                     rows.push(row);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ledger::DecisionRow;
 use model::{DecisionId, Kind, Status};
 use recover::Plan;
 use recover::plan::{Act, Fate};
@@ -14,7 +15,7 @@ use crate::{Engine, EngineError};
 use super::UndoError;
 pub use super::hold::QuarantinedView;
 use super::pen::name_of;
-use super::rollback::Rollback;
+use super::rollback::{Rollback, is_rollback};
 
 /// Where a rollback stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -320,6 +321,18 @@ impl Engine {
             .collect();
         let name = |decision| names.get(&decision).cloned();
         Ok(plan.told(&name).to_string())
+    }
+
+    /// Returns a rollback, short; none if the decision is none.
+    pub(crate) async fn rollback_row(
+        &self,
+        row: &DecisionRow,
+    ) -> Result<Option<RollbackRow>, EngineError> {
+        if !is_rollback(row) {
+            return Ok(None);
+        }
+        let loaded = Rollback::load(self, row.id).await;
+        self.short_view(row.id, loaded).await.map(Some)
     }
 
     pub(super) async fn short_view(

@@ -2,6 +2,7 @@
 
 use engine::undo::view::StepState;
 use engine::undo::{CarryOptions, UndoError};
+use engine::view::ReachedView;
 use model::{Body, Status};
 use recover::plan::{Conflict, RecordRef, ToolCall};
 use store::MemoryStore;
@@ -118,6 +119,41 @@ async fn c46_a_rollback_is_in_the_graph_and_the_chain_still_verifies() {
     store.publish().await.unwrap();
     let report = store.reindex().await.unwrap();
     assert_eq!(report, store.status().await.unwrap().durable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c46_what_followed_is_the_same_after_a_rollback_which_is_told_apart() {
+    let (scene, world) = (scene().await, world());
+    let rings = async || {
+        let store = scene.engine.store();
+        let size = store.status().await.unwrap().durable;
+        store.wait_indexed(size).await.unwrap();
+        scene.engine.blast(scene.root, 100).await.unwrap()
+    };
+    let ids = |ring: &[ReachedView]| -> Vec<String> {
+        ring.iter().map(|reached| reached.node.id.clone()).collect()
+    };
+    let before = rings().await;
+    let followed = [scene.cancelled, scene.refunded].map(|id| id.to_string());
+    assert_eq!(ids(&before.certain), followed);
+    assert!(before.recovery.is_empty() && before.rollbacks.is_empty());
+    let id = approved(&scene.engine, &plan_of(&scene, Tells::Key)).await;
+    carried(&scene.engine, id, &world).await;
+    let after = rings().await;
+    assert_eq!(ids(&after.certain), followed);
+    assert!(after.possible.is_empty() && !after.cut);
+    assert_eq!(after.agents, before.agents);
+    assert_eq!(ids(&after.recovery)[0], id.to_string());
+    let [rollback] = &after.rollbacks[..] else {
+        panic!("{:?}", after.rollbacks)
+    };
+    assert_eq!(
+        (&rollback.id, rollback.state),
+        (&id.to_string(), State::Succeeded)
+    );
+    // A limit counts what followed, and what was done about it does not crowd it out.
+    let two = scene.engine.blast(scene.root, 2).await.unwrap();
+    assert_eq!(ids(&two.certain), followed);
 }
 
 #[tokio::test(start_paused = true)]
