@@ -320,7 +320,7 @@ async fn c31_what_is_read_only_is_not_held_and_stopped_when_it_leads_nowhere() {
     assert_eq!(stub.seen().len(), 1 + 5);
 }
 
-fn left_alone_after_two() -> live::Options {
+pub(crate) fn left_alone_after_two() -> live::Options {
     let two = BreakerOptions {
         failures_max: 2,
         ..BreakerOptions::default()

@@ -1,6 +1,7 @@
 //! Images at call time, and rollbacks over the servers that agents use.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use engine::undo::plan::{
 };
 use engine::undo::view::RollbackView;
 use engine::undo::{Approve, CarryOptions, Catalogue, Cause, Hands, HandsError, Request};
-use engine::{Engine, ManualClock, SeededEntropy, live};
+use engine::{Engine, ManualClock, Page, SeededEntropy, live};
 use gateway::McpServer;
 use model::{DecisionId, Strength};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::held::{AT_ONCE, LONG, enforcing, rule, waiting};
-use super::support_mcp::{Reply, Seen, Stub, World, content, json as answer, stream, text};
+use super::held::{AT_ONCE, LONG, enforcing, left_alone_after_two, rule, waiting};
+use super::support_mcp::{Piece, Reply, Seen, Stub, World, content, json as answer, stream, text};
 
 const CATALOGUE: &str = r#"
 [resources.order]
@@ -391,6 +392,90 @@ async fn c46_a_rollback_goes_over_the_same_servers_and_its_calls_are_recorded() 
             "rescind tool-call restore: succeeded",
         ]
     );
+}
+
+/// A call that fails at first, by the tool's own word or because the connection breaks.
+async fn failing_at_first(broken: bool) -> (World, Shared, Stub) {
+    let orders = Shared::default();
+    let order = ("W1".to_owned(), (json!({ "status": "open" }), 1));
+    orders.lock().unwrap().orders.extend([order]);
+    let (serving, tries) = (server(&orders), Arc::new(AtomicUsize::new(0)));
+    let stub = Stub::start(move |seen| {
+        let cancels = seen.body.contains(r#""name":"cancel""#);
+        if !cancels || tries.fetch_add(1, Ordering::Relaxed) > 0 {
+            return serving(seen);
+        }
+        if broken {
+            return Reply {
+                pieces: vec![Piece::Break],
+                ..answer("")
+            };
+        }
+        let said = json!({ "type": "text", "text": "the books are locked" });
+        let result = json!({ "content": [said], "isError": true });
+        answer(json!({ "jsonrpc": "2.0", "id": 1, "result": result }).to_string())
+    })
+    .await;
+    let server = McpServer::Http(stub.endpoint("/mcp"));
+    let world = World::with_catalogue(server, CATALOGUE, left_alone_after_two()).await;
+    (world, orders, stub)
+}
+
+#[tokio::test]
+async fn c40_an_error_that_the_agent_overcomes_starts_nothing_and_counts_as_what_it_was() {
+    for (broken, status, fate) in [
+        (false, "failed", Fate::NothingToUndo),
+        (true, "unknown", Fate::NothingToUndo),
+    ] {
+        let (world, orders, _stub) = failing_at_first(broken).await;
+        let engine = world.recorder.engine();
+        let id = json!({ "id": "W1" });
+        let looked = call(&world, "read", &id).await;
+        let because = looked.to_string();
+        let because = [("x-rescind-cause", &*because)];
+        let first = call_in(&world, &because, "cancel", &id).await;
+        let second = call_in(&world, &because, "cancel", &id).await;
+        assert_eq!(orders.lock().unwrap().done, ["cancel W1"]);
+
+        engine.caught_up(Duration::from_secs(10)).await;
+        let mut stands = Vec::new();
+        for run in engine.runs(Page::first(9)).await.unwrap().runs.iter().rev() {
+            let steps = engine.steps(run.id.parse().unwrap(), Page::first(9));
+            let steps = steps.await.unwrap().steps.into_iter();
+            stands.extend(steps.map(|step| (step.id, step.kind, step.status)));
+        }
+        let calls = [
+            (looked, "succeeded"),
+            (first, status),
+            (second, "succeeded"),
+        ];
+        let calls =
+            calls.map(|(id, status)| (id.to_string(), "tool-call".to_owned(), status.to_owned()));
+        assert_eq!(stands, calls, "nothing is recorded but the calls");
+        assert!(engine.rollbacks().await.unwrap().rollbacks.is_empty());
+        assert!(engine.held().await.unwrap().is_empty());
+        assert!(engine.approvals().await.unwrap().approvals.is_empty());
+        let target = live::Target::tool("desk", "cancel");
+        assert_eq!(world.recorder.rests(&target), None, "its breaker is closed");
+
+        let request = Request {
+            roots: vec![looked],
+            reason: "it looked at the wrong order".to_owned(),
+            ..Request::default()
+        };
+        let catalogue = world.recorder.catalogue().unwrap().clone();
+        let hands = world.gateway.hands();
+        let plan = engine.plan_rollback(&request, &catalogue, Some(&*hands));
+        let plan = plan.await.unwrap();
+        let fates = plan.affected.iter();
+        let fates: Vec<(DecisionId, &Fate)> = fates.map(|one| (one.decision, &one.fate)).collect();
+        let nothing = (looked, &Fate::NothingToUndo);
+        assert_eq!(fates, [nothing, (first, &fate), (second, &Fate::Undone)]);
+        let view = carry(&world, &plan).await;
+        assert_eq!(view.state.name(), "succeeded", "{view:?}");
+        let put_back = orders.lock().unwrap().orders["W1"].0.clone();
+        assert_eq!(put_back, json!({ "status": "open" }));
+    }
 }
 
 /// Hands of a process that ends at its one call of a tool.
