@@ -154,6 +154,66 @@ async fn c82_terminal_states_of_the_other_agent_are_the_outcomes() {
     }
 }
 
+/// A task that found something, and then failed, told in the words of both versions: the piece with
+/// what was found, the end, and the same as one task.
+const FAILURES: [(&str, [&str; 4]); 2] = [
+    (
+        "0.3",
+        [
+            "message/stream",
+            r#"{"kind":"artifact-update","taskId":"t-1","contextId":"c-1","artifact":{"artifactId":"a","parts":[{"kind":"text","text":"W1 was paid twice."}]}}"#,
+            r#"{"kind":"status-update","taskId":"t-1","contextId":"c-1","status":{"state":"failed","message":{"kind":"message","messageId":"e","role":"agent","parts":[{"kind":"text","text":"The books do not answer."}]}},"final":true}"#,
+            r#"{"kind":"task","id":"t-1","contextId":"c-1","status":{"state":"failed","message":{"kind":"message","messageId":"e","role":"agent","parts":[{"kind":"text","text":"The books do not answer."}]}},"artifacts":[{"artifactId":"a","parts":[{"kind":"text","text":"W1 was paid twice."}]}]}"#,
+        ],
+    ),
+    (
+        "1.0",
+        [
+            "SendStreamingMessage",
+            r#"{"artifactUpdate":{"taskId":"t-1","contextId":"c-1","artifact":{"artifactId":"a","parts":[{"text":"W1 was paid twice."}]}}}"#,
+            r#"{"statusUpdate":{"taskId":"t-1","contextId":"c-1","status":{"state":"TASK_STATE_FAILED","message":{"messageId":"e","role":"ROLE_AGENT","parts":[{"text":"The books do not answer."}]}}}}"#,
+            r#"{"task":{"id":"t-1","contextId":"c-1","status":{"state":"TASK_STATE_FAILED","message":{"messageId":"e","role":"ROLE_AGENT","parts":[{"text":"The books do not answer."}]}},"artifacts":[{"artifactId":"a","parts":[{"text":"W1 was paid twice."}]}]}}"#,
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn c159_a_failure_reaches_the_caller_with_its_cause_and_what_was_found_is_kept() {
+    for (version, [method, found, failed, whole]) in FAILURES {
+        let working = match version {
+            "0.3" => r#"{"kind":"task","id":"t-1","contextId":"c-1","status":{"state":"working"}}"#,
+            _ => {
+                r#"{"task":{"id":"t-1","contextId":"c-1","status":{"state":"TASK_STATE_WORKING"}}}"#
+            }
+        };
+        let events: String = [working, found, failed]
+            .iter()
+            .map(|data| event(&reply(data)))
+            .collect();
+        let streamed = (stream(vec![text(&*events)]), method, events);
+        let unary = match version {
+            "0.3" => "message/send",
+            _ => "SendMessage",
+        };
+        let at_once = (json(reply(whole)), unary, reply(whole));
+        for (answers, method, body) in [streamed, at_once] {
+            let (_stub, world) = agent(move |_| answers.clone()).await;
+            let send = SEND.replace("message/send", method);
+            let headers = [("a2a-version", version)];
+            let answer = world.post("/a2a/bob", &headers, &send).await;
+            assert_eq!(answer.body, body, "it passes as it came");
+            let [decision] = &world.record().await[..] else {
+                panic!()
+            };
+            assert_eq!(decision.outcome, "failed: error", "{version} {method}");
+            let kept = content(decision, "result");
+            for said in ["W1 was paid twice.", "The books do not answer."] {
+                assert!(kept.contains(said), "{version} {method}: {kept}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn c168_one_end_of_a_stream_is_passed_on_and_no_second() {
     let pieces = [
