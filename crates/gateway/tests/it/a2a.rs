@@ -264,7 +264,7 @@ async fn c166_a_task_that_goes_on_ends_when_it_is_asked_about() {
 }
 
 #[tokio::test]
-async fn c166_a_caller_that_goes_away_finds_the_end_when_it_comes_back() {
+async fn c166_c167_a_caller_that_goes_away_finds_the_end_when_it_comes_back() {
     let (here, on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (meet, going) = (Arc::clone(&here), Arc::clone(&on));
     let (_stub, world) = agent(move |seen| {

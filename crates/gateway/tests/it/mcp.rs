@@ -282,7 +282,7 @@ async fn what_would_lead_past_the_record_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_cancels_only_where_the_revision_says_so() {
+async fn c167_a_client_that_goes_away_cancels_only_where_the_revision_says_so() {
     for (revision, outcome) in [("2025-11-25", "succeeded"), ("2026-07-28", "unknown")] {
         let (here, on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let pieces = vec![

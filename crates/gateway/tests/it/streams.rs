@@ -305,7 +305,7 @@ async fn signs_of_life_are_those_that_the_clients_of_a_wire_pass_over() {
 }
 
 #[tokio::test]
-async fn c161_a_client_that_goes_away_leaves_what_came_so_far_and_ends_the_call_upstream() {
+async fn c161_c167_a_client_that_goes_away_leaves_what_came_so_far_and_ends_the_call_upstream() {
     let mut script = vec![stream()];
     script.extend(message().iter().map(chunk));
     script.push(Act::Stall);
