@@ -18,7 +18,7 @@ use tokio::process::{Child as Process, ChildStdin, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info, warn};
 use wire::jsonrpc::{self, Id};
 use wire::mcp::What;
 use wire::mcp::stdio::{Lines, one_line};
@@ -67,6 +67,8 @@ const TICK: Duration = Duration::from_secs(15);
 pub(super) struct Child {
     /// The session that it is.
     pub(super) session: String,
+    /// The server that it is of.
+    server: String,
     to: mpsc::Sender<Vec<u8>>,
     state: Mutex<State>,
     /// Told to end it.
@@ -83,6 +85,8 @@ struct State {
     posted: u64,
     listener: Option<mpsc::Sender<String>>,
     held: VecDeque<String>,
+    /// Lines that nobody listened for and that found no room, since somebody listened last.
+    dropped: u64,
     used: Instant,
     /// Whether it ever answered.
     answered: bool,
@@ -130,12 +134,14 @@ impl Child {
         let (to, lines) = mpsc::channel(LINES_MAX);
         let child = Arc::new(Self {
             session,
+            server: server.to_owned(),
             to,
             state: Mutex::new(State {
                 posts: Vec::new(),
                 posted: 0,
                 listener: None,
                 held: VecDeque::new(),
+                dropped: 0,
                 used: Instant::now(),
                 answered: false,
                 ended: None,
@@ -241,7 +247,14 @@ impl Child {
                     });
                 match state.for_whom(token.as_ref()) {
                     Some(to) => to,
-                    None => return state.hold(line),
+                    None => {
+                        state.hold(line);
+                        if state.dropped == 1 {
+                            // Once, whatever else it says: the end of it tells how much was dropped.
+                            warn!(server = %self.server, "what a program says is dropped, because nobody listens");
+                        }
+                        return;
+                    }
                 }
             } else {
                 state.answered = true;
@@ -323,6 +336,10 @@ impl Child {
         for line in std::mem::take(&mut state.held) {
             let _ = to.try_send(line);
         }
+        let dropped = std::mem::take(&mut state.dropped);
+        if dropped > 0 {
+            info!(server = %self.server, dropped, "somebody listens to a program again");
+        }
         state.listener = state.ended.is_none().then_some(to);
         lines
     }
@@ -388,6 +405,7 @@ impl State {
     fn hold(&mut self, line: String) {
         if self.held.len() >= HELD_MAX {
             self.held.pop_front();
+            self.dropped += 1;
             metrics::counter!("rescind_mcp_lines_dropped_total").increment(1);
         }
         self.held.push_back(line);

@@ -11,6 +11,7 @@ mod held;
 mod hold;
 mod kept;
 mod killed_agents;
+mod logged;
 mod mcp;
 mod mcp_program;
 mod notify;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hold::{cancels, carried};
+use crate::logged::Logged;
 use crate::support_mcp::{Answer, World, next};
 
 /// A server of a few lines. It leaves files that tell what became of it.
@@ -70,6 +71,10 @@ for line in sys.stdin:
         say({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "no"}})
     elif method == "notifications/cancelled":
         open("cancelled", "w").close()
+    elif method == "server/flood":
+        say({"jsonrpc": "2.0", "id": id, "result": {}})
+        for n in range(message["params"]["n"]):
+            say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "x:%d" % n}})
     elif method == "server/touch":
         say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "x:z"}})
         say({"jsonrpc": "2.0", "id": id, "result": {}})
@@ -225,6 +230,39 @@ async fn who_listens_hears_what_nobody_asked_for() {
     assert_eq!(waited.json()["error"]["data"]["code"], "program_ended");
     assert_eq!(desk.call(&session, 3, "pid").await.status, 404);
     assert_eq!(desk.outcomes().await, ["unknown", "failed: not-found"]);
+}
+
+#[tokio::test]
+async fn c165_what_is_dropped_because_nobody_listens_is_one_line_and_another_when_somebody_does() {
+    let desk = Desk::open().await;
+    let session = desk.session().await;
+    let headers = [("mcp-session-id", &*session)];
+    let (logged, _guard) = Logged::keep();
+    let lines = || logged.of(&["what a program says is dropped", "listens to a program"]);
+    for round in 1..=2 {
+        // More than is kept for who comes late.
+        let flood = request(1, "server/flood", &json!({ "n": 300 }));
+        desk.world.post("/mcp/desk", &headers, &flood).await;
+        while lines().len() < 2 * round - 1 {
+            tokio::task::yield_now().await;
+        }
+        let listening = desk.world.send(Method::GET, "/mcp/desk", &headers, "");
+        let mut body = listening.await.into_body();
+        while !next(&mut body).await.contains("x:299") {}
+        let lines = lines();
+        assert_eq!(lines.len(), 2 * round, "{lines:?}");
+        let [began, ended] = &lines[2 * round - 2..] else {
+            panic!("{lines:?}")
+        };
+        let dropped = "WARN what a program says is dropped, because nobody listens server=desk";
+        assert_eq!(began, dropped);
+        let again = "INFO somebody listens to a program again server=desk dropped=";
+        let count = ended.strip_prefix(again).unwrap();
+        assert!(
+            (1..=300 - 256).contains(&count.parse::<u32>().unwrap()),
+            "{count}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use store::fault::FaultDisk;
 use store::{EmbeddedStore, FileJournal, OpenOptions};
 use tokio::sync::Notify;
 
+use crate::logged::Logged;
 use crate::support::{ANSWER, CHAT, Desk, Stub, json, options, piece, streamed};
 use crate::support_mcp::{self as mcp, World};
 
@@ -206,6 +207,32 @@ async fn c11_c53_tools_and_messages_stop_where_they_cannot_be_recorded_and_the_r
         is_over(&world.recorder).await;
         let got = world.post(path, &[], acts).await;
         assert_eq!((&*got.body, sent()), (answer, 2), "it goes on by itself");
+    }
+}
+
+#[tokio::test]
+async fn c165_an_outage_is_one_line_and_its_end_another_which_says_what_was_refused() {
+    let disks = Disks::open();
+    let (_stub, world) = fronts(&disks).await;
+    let (logged, _guard) = Logged::keep();
+    let lines = || logged.of(&["the record takes"]);
+    for round in 1..=2 {
+        assert_eq!(world.post("/mcp/desk", &[], TOOL).await.body, DONE);
+        disks.fill();
+        for _ in 0..3 {
+            let got = world.post("/mcp/desk", &[], TOOL).await;
+            assert!(got.body.contains("record_unavailable"), "{}", got.body);
+        }
+        disks.data.free_space();
+        is_over(&world.recorder).await;
+        let lines = lines();
+        assert_eq!(lines.len(), 2 * round, "{lines:?}");
+        let [began, ended] = &lines[2 * round - 2..] else {
+            panic!("{lines:?}")
+        };
+        assert!(began.starts_with("ERROR the record takes nothing reason="));
+        let again = "INFO the record takes what is recorded again refused=3 lost=0";
+        assert_eq!(ended, again);
     }
 }
 
