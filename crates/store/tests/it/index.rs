@@ -147,3 +147,44 @@ async fn a_decision_that_begins_twice_keeps_its_first_row() {
     same_when_rebuilt(&store).await;
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn c76_an_index_of_an_older_or_newer_version_is_made_anew_and_answers_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let mut make = Maker::default();
+    let (run, decision) = (make.run(), make.decision());
+    let store = EmbeddedStore::open(in_dir(root.path())).unwrap();
+    let leaves = vec![make.propose(decision, run, "a", &[]), make.start(decision)];
+    play(&store, leaves).await;
+    let before = store.index_digests().await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let path = root.path().join("index/default.sqlite");
+    let now: i64 = {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap()
+    };
+    for other in (0..now).chain([now + 1, i64::from(i32::MAX)]) {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        // What a table was called then is not what it is called now.
+        let older = format!("ALTER TABLE decision RENAME TO step; PRAGMA user_version = {other}");
+        file.execute_batch(&older).unwrap();
+        drop(file);
+        // Who only looks leaves the file as it is.
+        let looking = EmbeddedStore::open(store::OpenOptions {
+            read_only: true,
+            ..in_dir(root.path())
+        });
+        let looking = looking.unwrap();
+        assert_eq!(looking.events_of(decision).await.unwrap(), [0, 1]);
+        looking.close().await.unwrap();
+        let store = EmbeddedStore::open(in_dir(root.path())).unwrap();
+        let notices = store.status().await.unwrap().notices;
+        let told = |notice: &String| notice.contains("the index has another version");
+        assert!(notices.iter().any(told), "{other}: {notices:?}");
+        assert_eq!(store.index_digests().await.unwrap(), before, "{other}");
+        assert_eq!(store.events_of(decision).await.unwrap(), [0, 1]);
+        store.close().await.unwrap();
+    }
+}
