@@ -142,7 +142,9 @@ async fn looking_takes_no_lock_and_writes_nothing() {
     assert_eq!(looking.events_of(decision).await.unwrap(), [0, 1, 2]);
     let notices = looking.status().await.unwrap().notices;
     assert!(
-        notices.iter().any(|notice| notice.contains("built in memory")),
+        notices
+            .iter()
+            .any(|notice| notice.contains("built in memory")),
         "{notices:?}"
     );
     assert!(!root.path().join("index").exists());
