@@ -8,6 +8,7 @@ use std::path::Path;
 use engine::prove::fields_named;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Answer;
 use crate::args::Prove;
@@ -46,6 +47,8 @@ pub(crate) async fn run(session: &Session, args: &Prove) -> Result<Answer, Failu
         session.out.text(&text)?;
         return Ok(Answer::Yes);
     }
+    // From here on a signal ends nothing: what is being written is short, and would be left behind.
+    let _passed_over = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
     write(&args.output, &text, args.force)?;
     let view = ProvedView {
         decision: evidence.decision,
