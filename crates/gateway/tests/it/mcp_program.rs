@@ -240,11 +240,11 @@ async fn c165_what_is_dropped_because_nobody_listens_is_one_line_and_another_whe
     let (logged, _guard) = Logged::keep();
     let lines = || logged.of(&["what a program says is dropped", "listens to a program"]);
     for round in 1..=2 {
-        // More than is kept for who comes late.
+        // More than is kept for who comes late; and again, as long as it is not seen that who
+        // listened is gone.
         let flood = request(1, "server/flood", &json!({ "n": 300 }));
-        desk.world.post("/mcp/desk", &headers, &flood).await;
         while lines().len() < 2 * round - 1 {
-            tokio::task::yield_now().await;
+            desk.world.post("/mcp/desk", &headers, &flood).await;
         }
         let listening = desk.world.send(Method::GET, "/mcp/desk", &headers, "");
         let mut body = listening.await.into_body();
@@ -258,10 +258,7 @@ async fn c165_what_is_dropped_because_nobody_listens_is_one_line_and_another_whe
         assert_eq!(began, dropped);
         let again = "INFO somebody listens to a program again server=desk dropped=";
         let count = ended.strip_prefix(again).unwrap();
-        assert!(
-            (1..=300 - 256).contains(&count.parse::<u32>().unwrap()),
-            "{count}"
-        );
+        assert!(count.parse::<u32>().unwrap() > 0, "{count}");
     }
 }
 
