@@ -389,18 +389,15 @@ impl Engine {
         self.store.wait_indexed(size).await?;
         let mut held = Book::default();
         let mut rollbacks: HashMap<RunId, Option<DecisionId>> = HashMap::new();
-        for index in self.store.events_named(&["proposed"]).await? {
-            let Body::Proposed { proposal, .. } = self.event(index).await?.body else {
-                continue;
-            };
-            let Some((verb, agent)) = proposal.name.as_deref().and_then(|n| n.split_once(' '))
+        for row in self.store.decisions_of(Kind::Verdict, None).await? {
+            let Some((verb, agent)) = row.keys.name.as_deref().and_then(|n| n.split_once(' '))
             else {
                 continue;
             };
-            if proposal.kind != Kind::Verdict || !matches!(verb, HOLD | RELEASE) {
+            if !matches!(verb, HOLD | RELEASE) {
                 continue;
             }
-            let (by, run, causes) = (proposal.agent.name, proposal.run, &proposal.causes);
+            let (by, run) = (row.keys.agent.name, row.keys.run);
             let rollback = match rollbacks.get(&run) {
                 Some(known) => *known,
                 None if by == AGENT => self.rollback_of(run).await?,
@@ -413,6 +410,8 @@ impl Engine {
                 let by = rollback.map_or(by, |id| id.to_string());
                 held.hold(agent, whose, Holder { by, run });
             } else {
+                let event = self.event(row.first).await?;
+                let causes = event.body.proposal().map_or(&[][..], |told| &told.causes);
                 let whose = held.ended_by(agent, causes, rollback.is_some());
                 held.release(agent, &whose);
             }
