@@ -189,12 +189,12 @@ impl Drop for Taken {
 }
 
 impl Recorder {
-    /// Gives an agent a state back, as [`Engine::restore`] does: its next calls know of it, and
-    /// approvals that it waits for or has not used are void, also if whoever asked goes away
-    /// meanwhile.
+    /// Gives an agent a state back, as [`Engine::restore`](crate::Engine::restore) does: its next
+    /// calls know of it, and approvals that it waits for or has not used are void, also if whoever
+    /// asked goes away meanwhile.
     ///
     /// # Errors
-    /// As [`Engine::restore`].
+    /// As [`Engine::restore`](crate::Engine::restore).
     pub async fn restore(
         &self,
         run: RunId,
