@@ -35,6 +35,14 @@ pub(crate) struct Remote {
     token: Option<String>,
 }
 
+/// What is to be taken back, as it was said.
+pub(crate) struct Wanted<'a> {
+    pub(crate) of: &'a [String],
+    pub(crate) reason: &'a str,
+    pub(crate) include: &'a [String],
+    pub(crate) settle: &'a [(String, Rule)],
+}
+
 /// What the server says when it cannot answer.
 #[derive(Debug, Deserialize)]
 struct Problem {
@@ -156,25 +164,13 @@ impl Remote {
         self.get(&format!("rollbacks/{}", part(id))).await
     }
 
-    pub(crate) async fn plan(
-        &self,
-        of: &[String],
-        reason: &str,
-        include: &[String],
-        settle: &[(String, Rule)],
-    ) -> Result<PlanView, Failure> {
-        let query = incident(of, reason, include, settle);
+    pub(crate) async fn plan(&self, wanted: &Wanted<'_>) -> Result<PlanView, Failure> {
+        let query = incident(wanted);
         self.post(&format!("rollbacks/plan?{query}")).await
     }
 
-    pub(crate) async fn propose(
-        &self,
-        of: &[String],
-        reason: &str,
-        include: &[String],
-        settle: &[(String, Rule)],
-    ) -> Result<RollbackView, Failure> {
-        let query = incident(of, reason, include, settle);
+    pub(crate) async fn propose(&self, wanted: &Wanted<'_>) -> Result<RollbackView, Failure> {
+        let query = incident(wanted);
         self.post(&format!("rollbacks/propose?{query}")).await
     }
 
@@ -315,7 +311,13 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failu
     })
 }
 
-fn incident(of: &[String], reason: &str, include: &[String], settle: &[(String, Rule)]) -> String {
+fn incident(wanted: &Wanted<'_>) -> String {
+    let Wanted {
+        of,
+        reason,
+        include,
+        settle,
+    } = *wanted;
     let mut query = format!("of={}", part(&of.join(",")));
     if !reason.is_empty() {
         query.push_str(&format!("&reason={}", part(reason)));

@@ -15,7 +15,6 @@ use engine::{Engine, EngineError};
 use gateway::Gateway;
 use ledger::Journal;
 use model::DecisionId;
-use recover::plan::Rule;
 use store::FileJournal;
 use store::disk::RealDisk;
 
@@ -23,7 +22,7 @@ use crate::args::Global;
 use crate::config::Environment;
 use crate::failure::Failure;
 use crate::out::Out;
-use crate::remote::Remote;
+use crate::remote::{Remote, Wanted};
 use crate::session::{Session, Writes, read_config};
 
 use super::up;
@@ -51,14 +50,6 @@ pub(super) struct Here {
     pub(super) service: Service,
     recorder: Recorder,
     gateway: Gateway,
-}
-
-/// What is to be taken back, as it was said.
-pub(super) struct Wanted<'a> {
-    pub(super) of: &'a [String],
-    pub(super) reason: &'a str,
-    pub(super) include: &'a [String],
-    pub(super) settle: &'a [(String, Rule)],
 }
 
 /// A state of a step as it is printed.
@@ -145,15 +136,7 @@ impl Desk {
 
     pub(super) async fn plan(&self, wanted: &Wanted<'_>) -> Result<PlanView, Failure> {
         match self {
-            Self::There(remote) => {
-                let Wanted {
-                    of,
-                    reason,
-                    include,
-                    settle,
-                } = *wanted;
-                remote.plan(of, reason, include, settle).await
-            }
+            Self::There(remote) => remote.plan(wanted).await,
             Self::Here(here) => {
                 let request = request(here.service.engine(), wanted).await?;
                 Ok(here.service.plan(&request).await?)
@@ -163,15 +146,7 @@ impl Desk {
 
     pub(super) async fn propose(&self, wanted: &Wanted<'_>) -> Result<RollbackView, Failure> {
         match self {
-            Self::There(remote) => {
-                let Wanted {
-                    of,
-                    reason,
-                    include,
-                    settle,
-                } = *wanted;
-                remote.propose(of, reason, include, settle).await
-            }
+            Self::There(remote) => remote.propose(wanted).await,
             Self::Here(here) => {
                 let request = request(here.service.engine(), wanted).await?;
                 Ok(here.service.propose(&request).await?)

@@ -13,8 +13,9 @@ use crate::Answer;
 use crate::args::{Global, Quarantine, Release, Rollback, RollbackAction};
 use crate::failure::Failure;
 use crate::out::{Out, clean, clean_block};
+use crate::remote::Wanted;
 
-use super::desk::{Desk, Look, Wanted, step_word};
+use super::desk::{Desk, Look, step_word};
 
 /// How often a plan that is outdated when it begins is made anew.
 const PLANS_MAX: u32 = 3;
@@ -148,8 +149,7 @@ async fn helds(engine: &Engine) -> Result<QuarantineView, Failure> {
     let held = engine.held().await?;
     Ok(QuarantineView {
         held,
-        unseen: None,
-        ended: Vec::new(),
+        ..QuarantineView::default()
     })
 }
 

@@ -187,7 +187,7 @@ pub struct PlanView {
 }
 
 /// The agents that get no work.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantineView {
     /// They.
     pub held: Vec<QuarantinedView>,

@@ -7,7 +7,7 @@ use engine::undo::view::{AffectedView, RollbackView, State, StepState};
 use super::teller::Teller;
 use crate::failure::Failure;
 use crate::out::{Paint, clean, fit, short};
-use crate::remote::Remote;
+use crate::remote::{Remote, Wanted};
 
 /// Why the decision is bad, as the record keeps it.
 const REASON: &str = "intake took order #W1002 for the lamp";
@@ -40,9 +40,13 @@ pub(super) async fn roll_back(
     decision: &str,
     teller: &mut Teller,
 ) -> Result<Undone, Failure> {
-    let plan = remote
-        .propose(&[decision.to_owned()], REASON, &[], &[])
-        .await?;
+    let wanted = Wanted {
+        of: &[decision.to_owned()],
+        reason: REASON,
+        include: &[],
+        settle: &[],
+    };
+    let plan = remote.propose(&wanted).await?;
     show(&plan, teller).await?;
     let digest = short(&plan.digest);
     let line = format!("   {OPERATOR} approves the plan with the digest …{digest}");
