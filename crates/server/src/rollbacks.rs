@@ -171,8 +171,7 @@ pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
     let held = app.engine.held().await?;
     Ok(Json(QuarantineView {
         held,
-        unseen: None,
-        ended: Vec::new(),
+        ..QuarantineView::default()
     }))
 }
 

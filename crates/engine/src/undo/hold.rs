@@ -285,7 +285,7 @@ impl Engine {
         Ok(QuarantineView {
             held: self.held().await?,
             unseen: (!seen).then(|| agent.to_owned()),
-            ended: Vec::new(),
+            ..QuarantineView::default()
         })
     }
 
@@ -346,8 +346,8 @@ impl Engine {
         self.holds.release(agent, &whose);
         Ok(QuarantineView {
             held: self.held().await?,
-            unseen: None,
             ended,
+            ..QuarantineView::default()
         })
     }
 

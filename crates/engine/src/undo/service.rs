@@ -110,7 +110,8 @@ impl Service {
         }
     }
 
-    /// Tries again what failed, or goes on with what was broken off; `options` say what a person found out about parked steps.
+    /// Tries again what failed, or goes on with what was broken off; `options` say what a person
+    /// found out about parked steps.
     ///
     /// # Errors
     /// As [`Engine::retry_rollback`].
