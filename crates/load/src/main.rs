@@ -176,11 +176,17 @@ fn upstream(delay_ms: u64, chunks: usize) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn measure(task: &Bench) -> anyhow::Result<bool> {
+/// Starts an upstream, and a bare relay to it.
+fn upstream_and_relay() -> anyhow::Result<(Process, Process)> {
     let own = std::env::current_exe()?;
     let upstream = Process::start(Command::new(&own).arg("upstream"))?;
     let to = upstream.address().to_string();
     let relay = Process::start(Command::new(own).args(["relay", "--to", &to]))?;
+    Ok((upstream, relay))
+}
+
+fn measure(task: &Bench) -> anyhow::Result<bool> {
+    let (upstream, relay) = upstream_and_relay()?;
     let dir = temporary(&task.on.dir)?;
     let plan = bench::Plan {
         rounds: task.rounds,
@@ -199,10 +205,7 @@ fn measure(task: &Bench) -> anyhow::Result<bool> {
 }
 
 fn climb(task: &Saturate) -> anyhow::Result<bool> {
-    let own = std::env::current_exe()?;
-    let upstream = Process::start(Command::new(&own).arg("upstream"))?;
-    let to = upstream.address().to_string();
-    let relay = Process::start(Command::new(own).args(["relay", "--to", &to]))?;
+    let (upstream, relay) = upstream_and_relay()?;
     let dir = temporary(&task.on.dir)?;
     let plan = saturate::Plan {
         first: Schedule {
