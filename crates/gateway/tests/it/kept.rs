@@ -31,6 +31,12 @@ fn asks(previous: Option<&str>, input: Value) -> String {
     json!({ "model": "m-1", "previous_response_id": previous, "input": input }).to_string()
 }
 
+/// A process over a record that another one may have kept.
+async fn opened(store: &Arc<MemoryStore>, stub: &Stub) -> Desk {
+    let (store, recording) = (Arc::clone(store), live::Options::default());
+    Desk::over(store, None, recording, options(&[stub])).await
+}
+
 async fn send(desk: &Desk, body: String) -> String {
     let got = desk.send(PATH, body, &HEADERS).await;
     assert_eq!(got.status, 200, "{}", got.text());
@@ -232,28 +238,20 @@ async fn c43_what_a_provider_keeps_is_known_after_a_restart() {
         says("r-4", "You are welcome."),
     ])
     .await;
-    let open = || {
-        Desk::over(
-            store.clone(),
-            None,
-            live::Options::default(),
-            options(&[&stub]),
-        )
-    };
-    let desk = open().await;
+    let desk = opened(&store, &stub).await;
     send(&desk, asks(None, json!("Hello."))).await;
     let wrong = send(&desk, asks(Some("r-1"), json!("What about W7?"))).await;
     rescind(&desk, &wrong).await;
     desk.decisions(2).await;
     drop(desk);
-    let desk = open().await;
+    let desk = opened(&store, &stub).await;
     // Ids are drawn from the same seed again, so only another time makes them others.
     desk.clock.set(NOW + 1_000_000);
     send(&desk, asks(Some("r-2"), json!("And W8?"))).await;
     assert_eq!(sent(&stub)["previous_response_id"], "r-1");
     desk.decisions(4).await;
     drop(desk);
-    let desk = open().await;
+    let desk = opened(&store, &stub).await;
     let last = asks(Some("r-3"), json!("Thank you."));
     send(&desk, last.clone()).await;
     assert_eq!(stub.seen().pop().unwrap().body, last.as_bytes());
@@ -273,15 +271,7 @@ async fn c43_what_went_with_something_else_is_not_taken_out_again_after_a_restar
         says("r-4", "You are welcome."),
     ])
     .await;
-    let open = || {
-        Desk::over(
-            store.clone(),
-            None,
-            live::Options::default(),
-            options(&[&stub]),
-        )
-    };
-    let desk = open().await;
+    let desk = opened(&store, &stub).await;
     let asked = send(&desk, asks(None, json!("Refund W7."))).await;
     let called = refund(&desk, arguments).await;
     let result = json!([{ "type": "function_call_output", "call_id": "call_1", "output": "W7 was refunded" }]);
@@ -301,7 +291,7 @@ async fn c43_what_went_with_something_else_is_not_taken_out_again_after_a_restar
     assert_eq!(told["hidden"], json!([called]));
     drop(desk);
 
-    let desk = open().await;
+    let desk = opened(&store, &stub).await;
     desk.clock.set(NOW + 1_000_000);
     desk.recorder.recalled().await;
     send(&desk, third).await;

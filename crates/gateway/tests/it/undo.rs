@@ -122,9 +122,8 @@ pub(crate) async fn world() -> (World, Shared, Stub) {
     (world, orders, stub)
 }
 
-/// Carries a plan out that somebody approves.
-pub(crate) async fn carry(world: &World, plan: &Plan) -> RollbackView {
-    let engine = world.recorder.engine();
+/// Puts a plan forward that somebody approves.
+async fn approved(engine: &Engine, plan: &Plan) -> DecisionId {
     let proposed = engine.propose_rollback(plan).await.unwrap();
     let rollback: DecisionId = proposed.id.parse().unwrap();
     let approve = Approve {
@@ -133,6 +132,13 @@ pub(crate) async fn carry(world: &World, plan: &Plan) -> RollbackView {
         waits: false,
     };
     engine.approve_rollback(rollback, approve).await.unwrap();
+    rollback
+}
+
+/// Carries a plan out that somebody approves.
+pub(crate) async fn carry(world: &World, plan: &Plan) -> RollbackView {
+    let engine = world.recorder.engine();
+    let rollback = approved(engine, plan).await;
     let (hands, options) = (world.gateway.hands(), CarryOptions::default());
     engine.carry_out(rollback, hands, &options).await.unwrap()
 }
@@ -540,14 +546,7 @@ async fn c44_where_neither_key_nor_probe_can_tell_the_record_of_the_call_does() 
             ..Plan::default()
         };
         let engine = world.recorder.engine().clone();
-        let proposed = engine.propose_rollback(&plan).await.unwrap();
-        let rollback: DecisionId = proposed.id.parse().unwrap();
-        let approve = Approve {
-            digest: proposed.digest.parse().unwrap(),
-            by: "olga",
-            waits: false,
-        };
-        engine.approve_rollback(rollback, approve).await.unwrap();
+        let rollback = approved(&engine, &plan).await;
         let (hands, options) = (world.gateway.hands(), CarryOptions::default());
         let dies = Arc::new(Notify::new());
         let dying = Arc::new(Dying {
