@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use ledger::payload::SALT_BYTES;
 use ledger::{BlobState, DecisionRow, KeyState, StoreError, SubjectKey};
-use model::{Base, Body, Digest, Event, Field, Kind, Sealed, SubjectId};
+use model::{Base, Body, Digest, Event, EventId, Field, Kind, Sealed, SubjectId};
 
 use crate::text::summary;
 use crate::view::ContentView;
@@ -166,7 +166,7 @@ impl Engine {
             Ok(key) => key,
             Err(gone) => return Ok(gone),
         };
-        let found = self.store.payload(sealed.ct).await;
+        let found = self.store.payload(event.id, sealed.ct).await;
         let ciphertext = match self.ciphertext(found, sealed.kid).await? {
             Ok(ciphertext) => ciphertext,
             Err(gone) => return Ok(gone),
@@ -223,8 +223,11 @@ impl Engine {
         part: Vec<Closed<'_>>,
         opened: &mut [Option<Content>],
     ) -> Result<(), EngineError> {
-        let cts: Vec<Digest> = part.iter().map(|closed| closed.sealed.ct).collect();
-        let found = self.store.payloads(&cts).await?;
+        let asked = part
+            .iter()
+            .map(|closed| (closed.event.id, closed.sealed.ct));
+        let asked: Vec<(EventId, Digest)> = asked.collect();
+        let found = self.store.payloads(&asked).await?;
         let mut kept = Vec::with_capacity(found.len());
         for (closed, found) in part.into_iter().zip(found) {
             match self.ciphertext(found, closed.sealed.kid).await? {

@@ -1,7 +1,8 @@
 //! The store seam: what everything above asks of a store, and what a store owes.
 //!
 //! A store keeps three things: the log (leaves in order; the truth), payloads beside it
-//! (ciphertexts under their digest), and the keys of subjects (which can be destroyed). What it
+//! (ciphertexts, each of the event whose leaf names its digest), and the keys of subjects (which
+//! can be destroyed). What it
 //! answers about runs, decisions and edges comes from an index, which is a projection: rebuilt
 //! from the log at any time, with the same answers.
 //!
@@ -82,24 +83,27 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Unavailable`].
     async fn sealing(&self) -> Result<Sealing, StoreError>;
 
-    /// Returns a payload's ciphertext.
+    /// Returns the ciphertext of an event's payload, whose digest its leaf says.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if its digest is not `ct`.
-    async fn payload(&self, ct: Digest) -> Result<BlobState, StoreError> {
-        let mut found = self.payloads(&[ct]).await?;
+    async fn payload(&self, event: EventId, ct: Digest) -> Result<BlobState, StoreError> {
+        let mut found = self.payloads(&[(event, ct)]).await?;
         found.pop().unwrap_or(Ok(BlobState::Absent))
     }
 
-    /// Returns many payloads' ciphertexts, in the order in which they are asked for. One that is
-    /// damaged says so in its place and hides none of the others. They are in memory together: who
-    /// asks for many asks in parts.
+    /// Returns many payloads' ciphertexts, in the order in which they are asked for, each by its
+    /// event and digest. One that is damaged says so in its place and hides none of the others.
+    /// They are in memory together: who asks for many asks in parts.
+    ///
+    /// A payload is found by its event, because events come in the order of their time and digests
+    /// in none: a digest alone finds nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn payloads(
         &self,
-        cts: &[Digest],
+        asked: &[(EventId, Digest)],
     ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError>;
 
     /// Returns a subject's key.

@@ -195,10 +195,13 @@ impl Store for MemoryStore {
 
     async fn payloads(
         &self,
-        cts: &[Digest],
+        asked: &[(EventId, Digest)],
     ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
         let state = self.state()?;
-        let found = cts.iter().map(|ct| state.payloads.get(ct));
+        let found = asked.iter().map(|(event, ct)| {
+            Projection::seq_of(&state.index, *event)?;
+            state.payloads.get(ct)
+        });
         Ok(found
             .map(|found| Ok(found.map_or(BlobState::Absent, |(_, blob)| blob.clone())))
             .collect())

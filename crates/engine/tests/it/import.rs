@@ -226,7 +226,8 @@ async fn copy(from: &Desk, to: &Desk, leaves: &[(u64, Vec<u8>)]) {
         let event = ledger::Leaf::decode(bytes).unwrap();
         let mut payloads = Vec::new();
         if let Some(sealed) = event.body.sealed() {
-            let ledger::BlobState::Kept(blob) = from.payload(sealed.ct).await.unwrap() else {
+            let ledger::BlobState::Kept(blob) = from.payload(event.id, sealed.ct).await.unwrap()
+            else {
                 panic!("the payload is there");
             };
             payloads.push((sealed.ct, blob));

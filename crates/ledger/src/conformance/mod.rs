@@ -22,7 +22,7 @@ pub async fn check<S: Store, F: Future<Output = S>>(new: impl Fn() -> F) {
     on(&new, writes::appends_each_event_once).await;
     on(&new, writes::refuses_a_stale_parent).await;
     on(&new, writes::appends_a_batch_whole_or_not_at_all).await;
-    on(&new, writes::keeps_payloads_by_digest).await;
+    on(&new, writes::keeps_payloads_of_events).await;
     on(&new, writes::reads_many_payloads_at_once).await;
     on(&new, writes::refuses_payloads_that_do_not_fit).await;
     on(&new, writes::keeps_one_key_for_a_subject).await;

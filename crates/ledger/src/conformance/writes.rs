@@ -1,6 +1,6 @@
 //! Checks of what is written: order, idempotence, streams, payloads, keys, checkpoints.
 
-use model::{Digest, SubjectId};
+use model::{Digest, EventId, SubjectId};
 
 use super::sample::{Maker, batch};
 use crate::digest::sha256;
@@ -198,7 +198,7 @@ pub(super) async fn appends_a_batch_whole_or_not_at_all(store: &dyn Store) {
     );
 }
 
-pub(super) async fn keeps_payloads_by_digest(store: &dyn Store) {
+pub(super) async fn keeps_payloads_of_events(store: &dyn Store) {
     let mut make = Maker::default();
     let (run, subject) = (make.run(), make.subject());
     let mut kept = Vec::new();
@@ -206,6 +206,7 @@ pub(super) async fn keeps_payloads_by_digest(store: &dyn Store) {
         let decision = make.decision();
         let ciphertext = vec![length as u8; length];
         let (leaf, payload) = make.propose_sealed(decision, run, subject, &ciphertext);
+        let event = leaf.keys().id;
         let mut sealed = batch([leaf]);
         sealed.payloads.push(payload.clone());
         store.append(sealed.clone()).await.expect("appends");
@@ -214,18 +215,21 @@ pub(super) async fn keeps_payloads_by_digest(store: &dyn Store) {
             .await
             .expect("a retry brings its payload along");
         assert_eq!(again.new, 0);
-        kept.push(payload);
+        kept.push((event, payload));
     }
-    for (ct, bytes) in kept {
+    for (event, (ct, bytes)) in kept {
         assert_eq!(
-            store.payload(ct).await.expect("reads"),
+            store.payload(event, ct).await.expect("reads"),
             BlobState::Kept(bytes)
         );
     }
-    assert_eq!(
-        store.payload(Digest([9; 32])).await.expect("reads"),
-        BlobState::Absent
-    );
+    let absent = store.payload(unknown(&mut make), Digest([9; 32])).await;
+    assert_eq!(absent.expect("reads"), BlobState::Absent);
+}
+
+/// The id of an event that is in no store.
+fn unknown(make: &mut Maker) -> EventId {
+    make.filler(1).keys().id
 }
 
 pub(super) async fn reads_many_payloads_at_once(store: &dyn Store) {
@@ -243,10 +247,11 @@ pub(super) async fn reads_many_payloads_at_once(store: &dyn Store) {
         };
         let (leaf, payload) =
             make.propose_sealed(decision, run, subject, &vec![number as u8; length]);
+        let event = leaf.keys().id;
         let mut sealed = batch([leaf]);
         sealed.payloads.push(payload.clone());
         store.append(sealed).await.expect("appends");
-        kept.push((subject, payload));
+        kept.push((subject, event, payload));
     }
     store.keep_key(gone, key(1)).await.expect("keeps");
     let erased = batch([make.erase(gone)]);
@@ -255,14 +260,15 @@ pub(super) async fn reads_many_payloads_at_once(store: &dyn Store) {
     // In another order than that of the log, one of them twice, one that is not there.
     let mut asked: Vec<usize> = (0..kept.len()).map(|place| place * 67 % 150).collect();
     asked.push(asked[3]);
-    let mut cts: Vec<Digest> = asked.iter().map(|place| kept[*place].1.0).collect();
-    cts.push(Digest([9; 32]));
-    let mut found = store.payloads(&cts).await.expect("reads");
+    let by = |place: &usize| (kept[*place].1, kept[*place].2.0);
+    let mut by: Vec<(EventId, Digest)> = asked.iter().map(by).collect();
+    by.push((unknown(&mut make), Digest([9; 32])));
+    let mut found = store.payloads(&by).await.expect("reads");
     let absent = found.pop().expect("an answer for each");
     assert_eq!(absent.expect("reads"), BlobState::Absent);
     assert_eq!(found.len(), asked.len(), "an answer for each");
     for (place, found) in asked.into_iter().zip(found) {
-        let (subject, (_, bytes)) = &kept[place];
+        let (subject, _, (_, bytes)) = &kept[place];
         let expected = match *subject == gone {
             true => BlobState::Scrubbed,
             false => BlobState::Kept(bytes.clone()),
@@ -360,10 +366,11 @@ pub(super) async fn destroys_a_key_and_what_it_opens(store: &dyn Store) {
         let decision = make.decision();
         let text = format!("payload {}", payloads.len());
         let (leaf, payload) = make.propose_sealed(decision, run, subject, text.as_bytes());
+        let event = leaf.keys().id;
         let mut sealed = batch([leaf]);
         sealed.payloads.push(payload.clone());
         store.append(sealed).await.expect("appends");
-        payloads.push(payload);
+        payloads.push((event, payload));
     }
     store
         .append(batch([make.erase(gone)]))
@@ -379,8 +386,8 @@ pub(super) async fn destroys_a_key_and_what_it_opens(store: &dyn Store) {
             store.key(stays).await.expect("answers"),
             KeyState::Kept(key(1))
         );
-        for (place, (ct, bytes)) in payloads.iter().enumerate() {
-            let blob = store.payload(*ct).await.expect("reads");
+        for (place, (event, (ct, bytes))) in payloads.iter().enumerate() {
+            let blob = store.payload(*event, *ct).await.expect("reads");
             if place == 1 {
                 assert_eq!(
                     blob,

@@ -6,7 +6,7 @@
 use std::io;
 
 use ledger::{BlobState, StoreError};
-use model::{DecisionId, Digest};
+use model::{DecisionId, Digest, EventId};
 
 use super::index::{Blob, Reader};
 use super::log::{Log, reading};
@@ -93,9 +93,10 @@ pub(super) fn read_leaves(
 pub(super) fn payloads(
     shared: &Shared,
     index: Reader<'_>,
-    cts: &[Digest],
+    asked: &[(EventId, Digest)],
 ) -> Result<Vec<Found>, StoreError> {
-    let copies = index.blobs_of_each(cts);
+    let cts: Vec<Digest> = asked.iter().map(|(_, ct)| *ct).collect();
+    let copies = index.blobs_of_each(&cts);
     let copies = copies.map_err(|e| shared.index_error(&e))?;
     let mut found: Vec<Found> = cts.iter().map(|_| Ok(BlobState::Absent)).collect();
     let most = copies.iter().map(Vec::len).max().unwrap_or_default();

@@ -391,19 +391,20 @@ impl Store for EmbeddedStore {
 
     async fn payloads(
         &self,
-        cts: &[Digest],
+        asked: &[(EventId, Digest)],
     ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
         let durable = self.shared.log.durable();
         // Before the index is asked: what comes meanwhile must not make an answer of then complete.
         let behind = !self.read_only && self.shared.indexed.borrow().size < durable;
-        let mut found = self.in_parts(cts, many::payloads).await?;
+        let mut found = self.in_parts(asked, many::payloads).await?;
         let absent = |found: &FoundPayload| matches!(found, Ok(BlobState::Absent));
-        let places = 0..cts.len();
+        let places = 0..asked.len();
         let missing: Vec<usize> = places.filter(|place| absent(&found[*place])).collect();
         if behind && !missing.is_empty() {
             // They may have been appended just now.
             self.wait_indexed(durable).await?;
-            let again: Vec<Digest> = missing.iter().map(|place| cts[*place]).collect();
+            let again = missing.iter().map(|place| asked[*place]);
+            let again: Vec<(EventId, Digest)> = again.collect();
             let again = self.in_parts(&again, many::payloads).await?;
             for (place, again) in missing.into_iter().zip(again) {
                 found[place] = again;

@@ -21,7 +21,7 @@ struct Said {
     leaves: BTreeMap<u64, Vec<u8>>,
     tried: Vec<Batch>,
     kept: Vec<SubjectId>,
-    payloads: Vec<(Digest, SubjectId, Vec<u8>)>,
+    payloads: Vec<(EventId, Digest, SubjectId, Vec<u8>)>,
     erased: Vec<SubjectId>,
     full: u64,
 }
@@ -35,8 +35,8 @@ impl Said {
                     self.leaves.insert(*seq, leaf.bytes().to_vec());
                     if let Some((ct, subject)) = leaf.keys().payload {
                         let payload = batch.payloads.iter().find(|(given, _)| *given == ct);
-                        self.payloads
-                            .push((ct, subject, payload.unwrap().1.clone()));
+                        let bytes = payload.unwrap().1.clone();
+                        self.payloads.push((leaf.keys().id, ct, subject, bytes));
                     }
                     self.erased.extend(leaf.keys().erased);
                 }
@@ -131,8 +131,8 @@ async fn check(disk: &FaultDisk, index: &Path, said: &Said) {
         );
         assert_eq!(key == KeyState::Destroyed, erased);
     }
-    for (ct, subject, bytes) in &said.payloads {
-        let blob = store.payload(*ct).await.unwrap();
+    for (event, ct, subject, bytes) in &said.payloads {
+        let blob = store.payload(*event, *ct).await.unwrap();
         if store.key(*subject).await.unwrap() == KeyState::Destroyed {
             assert_eq!(blob, BlobState::Scrubbed);
         } else {

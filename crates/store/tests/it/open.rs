@@ -232,6 +232,7 @@ async fn c10_an_erasure_that_a_crash_cut_short_is_finished_at_the_next_start() {
         .await
         .unwrap();
     let (leaf, payload) = make.propose_sealed(decision, run, subject, &[77; 300]);
+    let event = leaf.keys().id;
     let mut sealed = batch([leaf]);
     sealed.payloads.push(payload.clone());
     store.append(sealed).await.unwrap();
@@ -241,7 +242,7 @@ async fn c10_an_erasure_that_a_crash_cut_short_is_finished_at_the_next_start() {
     let store = EmbeddedStore::open(in_dir(root.path())).unwrap();
     assert_eq!(store.key(subject).await.unwrap(), KeyState::Destroyed);
     assert_eq!(
-        store.payload(payload.0).await.unwrap(),
+        store.payload(event, payload.0).await.unwrap(),
         ledger::BlobState::Scrubbed
     );
     let bytes = std::fs::read(root.path().join("payloads/default/pack-00001.dat")).unwrap();
@@ -586,8 +587,9 @@ async fn a_lost_pack_takes_no_later_payload_with_it() {
             let store = EmbeddedStore::open(in_dir(&data)).unwrap();
             for _ in 0..2 {
                 let ((ct, bytes), sealed) = next();
+                let event = sealed.leaves[0].keys().id;
                 store.append(sealed).await.unwrap();
-                let found = store.payload(ct).await.unwrap();
+                let found = store.payload(event, ct).await.unwrap();
                 assert_eq!(found, ledger::BlobState::Kept(bytes), "round {round}");
             }
             store.close().await.unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::conformance::sample::{Maker, batch};
 use ledger::{BlobState, Remedy, Store};
-use model::Digest;
+use model::{Digest, EventId};
 use store::verify::{self, Kind};
 use store::{EmbeddedStore, OpenOptions};
 
@@ -70,8 +70,9 @@ async fn c55_among_many_payloads_each_keeps_its_own_status_and_the_bad_one_is_na
         let (leaf, payload) = propose_sealed(&mut make, decision, run, subject, text.as_bytes());
         let mut sealed = batch([leaf]);
         sealed.payloads.push(payload.clone());
+        let event = sealed.leaves[0].keys().id;
         let seqs = store.append(sealed).await.unwrap().seqs;
-        payloads.push((seqs[0], subject, payload));
+        payloads.push((seqs[0], subject, event, payload));
     }
     store.append(batch([make.erase(gone)])).await.unwrap();
     store.destroy_key(gone).await.unwrap();
@@ -81,9 +82,9 @@ async fn c55_among_many_payloads_each_keeps_its_own_status_and_the_bad_one_is_na
 
     // One whose ciphertext was changed, one whose record was; their neighbours lie next to them.
     let (ciphertext, head) = (13, 42);
-    let (path, at) = place(root.path(), payloads[ciphertext].2.0);
+    let (path, at) = place(root.path(), payloads[ciphertext].3.0);
     change(&path, |bytes| bytes[at.end - 3] ^= 1);
-    let (path, at) = place(root.path(), payloads[head].2.0);
+    let (path, at) = place(root.path(), payloads[head].3.0);
     change(&path, |bytes| bytes[at.start + 30] ^= 1);
 
     let reading = OpenOptions {
@@ -92,15 +93,16 @@ async fn c55_among_many_payloads_each_keeps_its_own_status_and_the_bad_one_is_na
     };
     let store = EmbeddedStore::open(reading).unwrap();
     // In another order than that of the files, with one that was never there between them.
-    let absent = Digest([9; 32]);
+    let absent = (make.filler(1).keys().id, Digest([9; 32]));
     let order: Vec<usize> = (0..COUNT).map(|nth| nth * 23 % COUNT).collect();
-    let mut cts: Vec<Digest> = order.iter().map(|nth| payloads[*nth].2.0).collect();
-    cts.insert(20, absent);
-    let mut found = store.payloads(&cts).await.unwrap();
+    let by = |nth: &usize| (payloads[*nth].2, payloads[*nth].3.0);
+    let mut asked: Vec<(EventId, Digest)> = order.iter().map(by).collect();
+    asked.insert(20, absent);
+    let mut found = store.payloads(&asked).await.unwrap();
     assert_eq!(found.remove(20).unwrap(), BlobState::Absent);
     for (nth, found) in order.into_iter().zip(found) {
-        let (seq, subject, (ct, bytes)) = &payloads[nth];
-        let alone = store.payload(*ct).await;
+        let (seq, subject, event, (ct, bytes)) = &payloads[nth];
+        let alone = store.payload(*event, *ct).await;
         if nth == ciphertext || nth == head {
             let error = found.expect_err("damaged");
             assert_eq!(error.remedy(), Remedy::Intervene, "payload {nth}: {error}");

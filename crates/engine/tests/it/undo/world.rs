@@ -375,9 +375,9 @@ impl Store for Mortal {
 
     async fn payloads(
         &self,
-        cts: &[Digest],
+        asked: &[(EventId, Digest)],
     ) -> Result<Vec<Result<BlobState, StoreError>>, StoreError> {
-        self.store.payloads(cts).await
+        self.store.payloads(asked).await
     }
 
     async fn key(&self, subject: SubjectId) -> Result<KeyState, StoreError> {
