@@ -11,8 +11,8 @@ use std::time::Duration;
 use ledger::{Leaf, StoreError};
 use model::IndexKeys;
 
-use super::index::{self, Blob, Item, Mark, Writer};
-use super::log::Log;
+use super::index::{self, Blob, Lot, Mark, Writer};
+use super::log::{Log, Record};
 use super::options::Indexing;
 use super::pack::Packs;
 use super::shared::{Group, Indexed, Shared, ToIndex};
@@ -72,24 +72,16 @@ impl Indexer {
                 (group.first == at).then(|| at + group.leaves.len() as u64)
             })
         };
-        let (Some(last), Some(_)) = (groups.last(), follows(self.writer.mark().size)) else {
+        if groups.is_empty() || follows(self.writer.mark().size).is_none() {
             return catch_up(&mut self.writer, &self.shared.log, &self.shared.packs, None);
-        };
-        let items: Vec<Item<'_>> = groups
-            .iter()
-            .flat_map(|group| &group.leaves)
-            .map(|leaf| Item {
-                bytes: leaf.bytes(),
-                keys: leaf.keys(),
-            })
-            .collect();
-        // The groups follow the watermark, and so do their payloads.
-        let blobs: Vec<Blob> = groups
-            .iter()
-            .flat_map(|group| &group.blobs)
-            .copied()
-            .collect();
-        write(&mut self.writer, &items, &blobs, last.packs)
+        }
+        let mut lot = Lot::default();
+        for group in groups {
+            let leaves = group.leaves.iter();
+            let leaves = leaves.map(|leaf| (leaf.bytes(), leaf.keys()));
+            lot.add(leaves, &group.blobs, group.packs);
+        }
+        write(&mut self.writer, &lot)
     }
 
     /// Builds a new index beside the old one and puts it in its place.
@@ -169,53 +161,68 @@ fn catch_up_to(
         if let Some(indexing) = indexing {
             indexing(has, log.durable().min(size));
         }
-        let left = size.saturating_sub(has).min(8_192);
-        let left = usize::try_from(left).expect("at most 8,192");
-        let records = log.read(has, left, BATCH)?;
+        let records = read_groups(log, has, size)?;
         let Some(last) = records.last() else {
             return Ok(());
         };
-        let position = (last.head.pack, last.head.pack_end);
         let mut keys = Vec::with_capacity(records.len());
         for record in &records {
             let event = Leaf::decode(&record.leaf)
                 .map_err(|e| damaged(Path::new("the log"), e.to_string(), Some(record.head.seq)))?;
             keys.push(IndexKeys::of(&event));
         }
-        let items: Vec<Item<'_>> = records
-            .iter()
-            .zip(&keys)
-            .map(|(record, keys)| Item {
-                bytes: &record.leaf,
-                keys,
-            })
-            .collect();
-        put(writer, packs, &items, position)?;
+        let Mark { pack, pack_end, .. } = writer.mark();
+        let blobs = match position(last) == (pack, pack_end) {
+            true => Vec::new(),
+            false => packs.between((pack, pack_end), position(last))?,
+        };
+        write(writer, &lot(&records, &keys, &blobs))?;
     }
 }
 
-fn put(
-    writer: &mut Writer,
-    packs: &Packs,
-    items: &[Item<'_>],
-    position: (u32, u64),
-) -> Result<(), StoreError> {
-    let Mark { pack, pack_end, .. } = writer.mark();
-    let blobs = if position == (pack, pack_end) {
-        Vec::new()
-    } else {
-        packs.between((pack, pack_end), position)?
-    };
-    write(writer, items, &blobs, position)
+/// Reads leaves from `from` on and below `size`, whole commit groups.
+fn read_groups(log: &Log, from: u64, size: u64) -> Result<Vec<Record>, StoreError> {
+    let end = log.durable().min(size);
+    let (mut most, mut bytes) = (8_192, BATCH);
+    loop {
+        let left = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut records = log.read(from, left.min(most), bytes)?;
+        if records.len() == left {
+            return Ok(records);
+        }
+        // The last group may go on behind what was read.
+        if let Some(begins) = records.iter().rposition(|record| record.head.group == 0)
+            && begins > 0
+        {
+            records.truncate(begins);
+            return Ok(records);
+        }
+        (most, bytes) = (most.saturating_mul(2), bytes.saturating_mul(2));
+    }
 }
 
-fn write(
-    writer: &mut Writer,
-    items: &[Item<'_>],
-    blobs: &[Blob],
-    position: (u32, u64),
-) -> Result<(), StoreError> {
-    writer.take(items, blobs, position).map_err(|error| {
+/// How far the packs were when a leaf was written, which is one for all of its group.
+fn position(record: &Record) -> (u32, u64) {
+    (record.head.pack, record.head.pack_end)
+}
+
+/// Brings leaves together with the payloads that were written with them, group by group.
+fn lot<'r>(records: &'r [Record], keys: &'r [IndexKeys], mut blobs: &[Blob]) -> Lot<'r> {
+    let mut lot = Lot::default();
+    let mut keys = keys.iter();
+    for group in records.chunk_by(|_, next| next.head.group > 0) {
+        let packs = position(&group[0]);
+        let mine = blobs.partition_point(|blob| (blob.place.pack, blob.place.at) < packs);
+        let (mine, others) = blobs.split_at(mine);
+        blobs = others;
+        let leaves = group.iter().map(|record| &record.leaf[..]);
+        lot.add(leaves.zip(keys.by_ref()), mine, packs);
+    }
+    lot
+}
+
+fn write(writer: &mut Writer, lot: &Lot<'_>) -> Result<(), StoreError> {
+    writer.take(lot).map_err(|error| {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             let path = Path::new(writer.connection().path().unwrap_or_default());
             let path = path.parent().unwrap_or(path).to_owned();

@@ -102,17 +102,11 @@ pub(crate) fn destroy(shared: &Shared, subject: SubjectId) -> Result<(), StoreEr
     put(Slot::Destroying)?;
     shared.wait_indexed_blocking(shared.log.durable())?;
     let connection = open_reader(&shared.index_path).map_err(|e| shared.index_error(&e))?;
-    let index = Reader(&connection);
-    let mut blobs = Vec::new();
-    for ct in index
-        .payloads_of(subject)
-        .map_err(|e| shared.index_error(&e))?
-    {
-        blobs.extend(index.blobs(ct).map_err(|e| shared.index_error(&e))?);
-    }
+    let places = Reader(&connection).places_of(subject);
+    let places = places.map_err(|e| shared.index_error(&e))?;
     shared
         .packs
-        .scrub(&blobs)
+        .scrub(subject, &places)
         .map_err(|e| unavailable("scrub payloads", e))?;
     put(Slot::Destroyed)
 }

@@ -8,9 +8,8 @@ use std::io;
 use ledger::{BlobState, StoreError};
 use model::{DecisionId, Digest, EventId};
 
-use super::index::{Blob, Reader};
+use super::index::{Place, Reader};
 use super::log::{Log, reading};
-use super::pack::Packs;
 use super::segment::Head;
 use super::shared::Shared;
 use crate::disk::DiskFile;
@@ -89,42 +88,32 @@ pub(super) fn read_leaves(
     Ok(())
 }
 
-/// Returns what came of each payload. Of several copies the first that can be read counts.
+/// Returns what came of each payload. They are read in the order of the packs.
 pub(super) fn payloads(
     shared: &Shared,
     index: Reader<'_>,
     asked: &[(EventId, Digest)],
 ) -> Result<Vec<Found>, StoreError> {
-    let cts: Vec<Digest> = asked.iter().map(|(_, ct)| *ct).collect();
-    let copies = index.blobs_of_each(&cts);
-    let copies = copies.map_err(|e| shared.index_error(&e))?;
-    let mut found: Vec<Found> = cts.iter().map(|_| Ok(BlobState::Absent)).collect();
-    let most = copies.iter().map(Vec::len).max().unwrap_or_default();
-    for nth in 0..most {
-        let copies = copies.iter().enumerate();
-        let wanted = copies.filter(|(of, _)| !matches!(found[*of], Ok(BlobState::Kept(_))));
-        let wanted = wanted.filter_map(|(of, copies)| Some((of, *copies.get(nth)?)));
-        let wanted: Vec<(usize, Blob)> = wanted.collect();
-        read_payloads(&shared.packs, wanted, |of, read| found[of] = read);
-    }
-    Ok(found)
-}
-
-/// Reads payloads in the order of the packs, each with a number by which it is told.
-fn read_payloads(packs: &Packs, mut blobs: Vec<(usize, Blob)>, mut tell: impl FnMut(usize, Found)) {
-    blobs.sort_unstable_by_key(|(_, blob)| (blob.pack, blob.place));
+    let places = index.places(asked.iter().map(|(event, _)| *event));
+    let places = places.map_err(|e| shared.index_error(&e))?;
+    let mut found: Vec<Found> = asked.iter().map(|_| Ok(BlobState::Absent)).collect();
+    let known = (0..)
+        .zip(places)
+        .filter_map(|(of, place)| Some((place?, of)));
+    let mut known: Vec<(Place, usize)> = known.collect();
+    known.sort_unstable();
     let mut near = Near::default();
-    for of_pack in blobs.chunk_by(|(_, one), (_, other)| one.pack == other.pack) {
+    for of_pack in known.chunk_by(|(one, _), (other, _)| one.pack == other.pack) {
         near.leave();
-        for (nth, (of, blob)) in of_pack.iter().enumerate() {
-            let ahead = of_pack[nth + 1..].iter().map(|(_, blob)| blob.place);
-            let read = packs.read(*blob, |file, at, length| {
+        for (nth, (place, of)) in of_pack.iter().enumerate() {
+            let ahead = of_pack[nth + 1..].iter().map(|(place, _)| place.at);
+            found[*of] = shared.packs.read(asked[*of].1, *place, |file, at, length| {
                 let bytes = near.at(file, at, length, ahead.clone());
                 bytes.map(<[u8]>::to_vec)
             });
-            tell(*of, read);
         }
     }
+    Ok(found)
 }
 
 /// A part of a file in memory, with what is asked for next.

@@ -13,7 +13,7 @@ use ledger::digest::sha256;
 use ledger::{BlobState, StoreError};
 use model::{Digest, SubjectId};
 
-use super::index::Blob;
+use super::index::{Blob, Place};
 use super::log::{AppendError, PIECE, Tail};
 use super::segment::{VERSION, u32_at};
 use crate::disk::{Disk, DiskFile, How};
@@ -226,9 +226,12 @@ impl Packs {
         let mut blobs = Vec::with_capacity(payloads.len());
         for (subject, ct, bytes) in payloads {
             blobs.push(Blob {
+                subject: *subject,
                 ct: *ct,
-                pack: at.pack,
-                place: end + buffer.len() as u64,
+                place: Place {
+                    pack: at.pack,
+                    at: end + buffer.len() as u64,
+                },
             });
             let len = u32::try_from(bytes.len())
                 .map_err(|e| AppendError::Failed("keep a payload", io::Error::other(e)))?;
@@ -294,7 +297,7 @@ impl Packs {
         Ok(())
     }
 
-    /// Finds the payloads between two positions.
+    /// Finds the payloads between two positions, in order.
     pub(crate) fn between(
         &self,
         from: (u32, u64),
@@ -325,9 +328,9 @@ impl Packs {
                     break;
                 };
                 blobs.push(Blob {
+                    subject: entry.subject,
                     ct: entry.ct,
-                    pack,
-                    place: at,
+                    place: Place { pack, at },
                 });
                 at += HEAD as u64 + u64::from(entry.len);
             }
@@ -339,52 +342,52 @@ impl Packs {
     /// the file ends: first the beginning of the record, then its ciphertext.
     pub(super) fn read(
         &self,
-        blob: Blob,
+        ct: Digest,
+        place: Place,
         mut read: impl FnMut(&dyn DiskFile, u64, usize) -> io::Result<Vec<u8>>,
     ) -> Result<BlobState, StoreError> {
-        let path = self.dir.join(pack_name(blob.pack));
-        let wrong = || damaged(&path, format!("byte {}", blob.place), None);
+        let path = self.dir.join(pack_name(place.pack));
+        let wrong = || damaged(&path, format!("byte {}", place.at), None);
         let failed = |e| unavailable(format!("read `{}`", path.display()), e);
-        let file = match self.file(blob.pack) {
+        let file = match self.file(place.pack) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BlobState::Absent),
             Err(error) => return Err(failed(error)),
         };
-        let head = read(&*file, blob.place, HEAD).map_err(failed)?;
-        let entry = Entry::decode(&head).filter(|entry| entry.ct == blob.ct);
+        let head = read(&*file, place.at, HEAD).map_err(failed)?;
+        let entry = Entry::decode(&head).filter(|entry| entry.ct == ct);
         let entry = entry.ok_or_else(wrong)?;
         if entry.state == SCRUBBED {
             return Ok(BlobState::Scrubbed);
         }
-        let (at, length) = (blob.place + HEAD as u64, entry.len as usize);
+        let (at, length) = (place.at + HEAD as u64, entry.len as usize);
         let bytes = read(&*file, at, length).map_err(failed)?;
-        if bytes.len() < length || sha256(&bytes) != blob.ct {
+        if bytes.len() < length || sha256(&bytes) != ct {
             return Err(wrong());
         }
         Ok(BlobState::Kept(bytes))
     }
 
-    /// Overwrites payloads with zeros, durably. Doing it again is fine.
-    pub(crate) fn scrub(&self, blobs: &[Blob]) -> io::Result<()> {
+    /// Overwrites payloads of a subject with zeros, durably. Doing it again is fine.
+    pub(crate) fn scrub(&self, subject: SubjectId, places: &[Place]) -> io::Result<()> {
         let mut touched: Vec<u32> = Vec::new();
-        for blob in blobs {
-            let file = match self.file(blob.pack) {
+        for place in places {
+            let file = match self.file(place.pack) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
             let mut head = [0; HEAD];
-            let count = file.read_at(blob.place, &mut head)?;
+            let count = file.read_at(place.at, &mut head)?;
             // A record that is not what the index says is not overwritten: it is damage.
-            let Some(entry) = Entry::decode(&head[..count]).filter(|entry| entry.ct == blob.ct)
-            else {
+            let entry = Entry::decode(&head[..count]);
+            let Some(entry) = entry.filter(|entry| entry.subject == subject) else {
                 continue;
             };
             let zeros = vec![0; entry.len as usize];
-            file.write_at(blob.place + HEAD as u64, &zeros)?;
-            file.write_at(blob.place + 4, &[SCRUBBED])?;
-            touched.push(blob.pack);
+            file.write_at(place.at + HEAD as u64, &zeros)?;
+            file.write_at(place.at + 4, &[SCRUBBED])?;
+            touched.push(place.pack);
         }
-        touched.sort_unstable();
         touched.dedup();
         for pack in touched {
             self.file(pack)?.sync()?;

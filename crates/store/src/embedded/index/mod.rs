@@ -7,6 +7,7 @@
 
 mod effects;
 mod kinds;
+mod lot;
 mod read;
 mod rows;
 mod spans;
@@ -19,13 +20,14 @@ use model::{Digest, HybridTime};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+pub(crate) use lot::{Blob, Lot, Place};
 pub(crate) use read::Reader;
-pub(crate) use write::{Blob, Item, Writer, touch_key};
+pub(crate) use write::{Writer, touch_key};
 
 use crate::error::unavailable;
 
 /// The version of the tables. An index of another version is rebuilt.
-const SCHEMA: i64 = 7;
+const SCHEMA: i64 = 8;
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,12 +208,11 @@ impl Mark {
 
 /// Every table with its columns in key order: what makes two indexes equal.
 const TABLES: [(&str, &str); 22] = [
-    ("blob", "ct, pack, place"),
     ("cause_edge", "effect, cause, kind, strength"),
     (
         "decision",
         "first, id, event, run, agent, version, kind, name, known, started, status, wall, tick, \
-         code, ct, causes",
+         code, pack, place, causes",
     ),
     ("decision_span", "first, last, count, run"),
     ("effects", "cause, span, edges"),
@@ -220,7 +221,7 @@ const TABLES: [(&str, &str); 22] = [
     ("event_of_decision", "decision, seq"),
     ("meta", "name, value"),
     ("named", "code, seq"),
-    ("payload", "seq, ct"),
+    ("payload", "seq, pack, place"),
     ("payload_span", "first, last, count, subject"),
     (
         "run",
@@ -230,6 +231,7 @@ const TABLES: [(&str, &str); 22] = [
     ("run_order", "first, id"),
     ("run_origin", "file, format, part, first, id"),
     ("run_status", "run, status, count"),
+    ("stray", "subject, pack, place"),
     ("stream", "id, head"),
     ("subject", "id"),
     ("tool", "server, name, calls, first, last"),

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
-use super::write::{Blob, EDGE_LEN, USUAL, ct_key, kind_code, part_key, signed, status_of};
+use super::lot::Place;
+use super::write::{EDGE_LEN, USUAL, kind_code, part_key, signed, status_of};
 use crate::prefix::{IdRange, is_id_part};
 
 pub(super) type Sql<T> = rusqlite::Result<T>;
@@ -217,7 +218,11 @@ impl Reader<'_> {
 
     pub(crate) fn events_about(&self, subject: SubjectId) -> Sql<Vec<u64>> {
         self.0
-            .prepare_cached(&about("first", "seq", "ORDER BY 1"))?
+            .prepare_cached(&format!(
+                "{} UNION {} ORDER BY 1",
+                about("decision", "t.first", "t.first", "t.pack IS NOT NULL"),
+                about("payload", "t.seq", "t.seq", "1"),
+            ))?
             .query_map([&subject.as_bytes()[..]], |row| unsigned(row, 0))?
             .collect()
     }
@@ -397,37 +402,34 @@ impl Reader<'_> {
         Ok(reached)
     }
 
-    /// Where the copies of a payload are.
-    pub(crate) fn blobs(&self, ct: Digest) -> Sql<Vec<Blob>> {
-        Ok(self.blobs_of_each(&[ct])?.pop().unwrap_or_default())
-    }
-
-    /// Where the copies of each of these payloads are.
-    pub(crate) fn blobs_of_each(&self, cts: &[Digest]) -> Sql<Vec<Vec<Blob>>> {
+    /// Where the payload of each of these events lies, in the order in which they are asked for.
+    pub(crate) fn places(&self, events: impl Iterator<Item = EventId>) -> Sql<Vec<Option<Place>>> {
         self.together(|| {
+            // What a decision begins with is looked for first, and with most of them nothing else.
             let mut statement = self.0.prepare_cached(
-                "SELECT pack, place FROM blob WHERE ct = ?1 ORDER BY pack, place",
+                "SELECT d.pack, d.place FROM event e JOIN decision d ON d.first = e.seq \
+                 WHERE e.id = ?1 AND d.pack > 0 UNION ALL \
+                 SELECT p.pack, p.place FROM event e JOIN payload p ON p.seq = e.seq \
+                 WHERE e.id = ?1 AND p.pack > 0",
             )?;
-            let mut blobs = Vec::with_capacity(cts.len());
-            for &ct in cts {
-                let found = statement.query_map([ct_key(&ct)], |row| {
-                    Ok(Blob {
-                        ct,
-                        pack: row.get(0)?,
-                        place: unsigned(row, 1)?,
-                    })
-                });
-                blobs.push(found?.collect::<Sql<_>>()?);
-            }
-            Ok(blobs)
+            let mut place = |event: EventId| {
+                let found = statement.query_row([&event.as_bytes()[..]], place_of_row);
+                found.optional()
+            };
+            events.map(&mut place).collect()
         })
     }
 
-    /// The payloads that a subject's key opens.
-    pub(crate) fn payloads_of(&self, subject: SubjectId) -> Sql<Vec<Digest>> {
+    /// Where everything lies that a subject's key opens, in order.
+    pub(crate) fn places_of(&self, subject: SubjectId) -> Sql<Vec<Place>> {
+        let place = "t.pack, t.place";
         self.0
-            .prepare_cached(&about("ct", "ct", ""))?
-            .query_map([&subject.as_bytes()[..]], |row| Ok(Digest(row.get(0)?)))?
+            .prepare_cached(&format!(
+                "{} UNION {} UNION SELECT pack, place FROM stray WHERE subject = ?1 ORDER BY 1, 2",
+                about("decision", "t.first", place, "t.pack > 0"),
+                about("payload", "t.seq", place, "t.pack > 0"),
+            ))?
+            .query_map([&subject.as_bytes()[..]], place_of_row)?
             .collect()
     }
 
@@ -504,16 +506,20 @@ impl<'c> EdgeReader<'c> {
     }
 }
 
-/// Asks for the payloads of the subject `?1`: a column of those that stand in the row of a decision,
-/// and of the others.
-fn about(decision: &str, payload: &str, order: &str) -> String {
+/// Asks for the payloads of the subject `?1` that stand in `table`, by the column with the place of
+/// their events in the log.
+fn about(table: &str, seq: &str, columns: &str, those: &str) -> String {
     format!(
-        "SELECT d.{decision} FROM payload_span s \
-         JOIN decision d ON d.first BETWEEN s.first AND s.last AND d.ct IS NOT NULL \
-         WHERE s.subject = ?1 UNION \
-         SELECT p.{payload} FROM payload_span s \
-         JOIN payload p ON p.seq BETWEEN s.first AND s.last WHERE s.subject = ?1 {order}"
+        "SELECT {columns} FROM payload_span s \
+         JOIN {table} t ON {seq} BETWEEN s.first AND s.last AND {those} WHERE s.subject = ?1"
     )
+}
+
+fn place_of_row(row: &Row<'_>) -> Sql<Place> {
+    Ok(Place {
+        pack: row.get(0)?,
+        at: unsigned(row, 1)?,
+    })
 }
 
 /// A run without what other tables say of it.

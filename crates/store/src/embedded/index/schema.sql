@@ -8,13 +8,15 @@ CREATE TABLE named (
   code INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (code, seq)
 ) STRICT, WITHOUT ROWID;
 -- In the order of the log. What follows from a decision's first event stands here alone: its stream,
--- its usual name, its payload and its causes (each 16 bytes of id and a byte of kind and strength)
--- have rows of their own only from the second event on.
+-- its usual name, where its payload lies (no pack if it has none, pack 0 if it could not be found)
+-- and its causes (each 16 bytes of id and a byte of kind and strength) have rows of their own only
+-- from the second event on.
 CREATE TABLE decision (
   first INTEGER NOT NULL PRIMARY KEY, id BLOB NOT NULL UNIQUE, event BLOB NOT NULL,
   run BLOB NOT NULL, agent TEXT NOT NULL, version TEXT, kind TEXT NOT NULL, name TEXT,
   known TEXT NOT NULL, started INTEGER, status INTEGER NOT NULL, wall INTEGER NOT NULL,
-  tick INTEGER NOT NULL, code INTEGER NOT NULL, ct BLOB, causes BLOB NOT NULL
+  tick INTEGER NOT NULL, code INTEGER NOT NULL, pack INTEGER, place INTEGER,
+  causes BLOB NOT NULL
 ) STRICT;
 -- The kinds that are asked for over all runs: few among many.
 CREATE INDEX decision_of_kind ON decision (kind)
@@ -55,19 +57,21 @@ CREATE TABLE cause_edge (
   effect BLOB NOT NULL, cause BLOB NOT NULL, kind INTEGER NOT NULL, strength INTEGER NOT NULL,
   PRIMARY KEY (effect, cause, kind, strength)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE payload (seq INTEGER NOT NULL PRIMARY KEY, ct BLOB NOT NULL) STRICT;
+CREATE TABLE payload (
+  seq INTEGER NOT NULL PRIMARY KEY, pack INTEGER NOT NULL, place INTEGER NOT NULL
+) STRICT;
+-- Payloads that no leaf of their commit group names, for erasure alone.
+CREATE TABLE stray (
+  subject BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
+  PRIMARY KEY (subject, pack, place)
+) STRICT, WITHOUT ROWID;
 -- Payloads of one subject that follow each other in the log without one of another between.
 CREATE TABLE payload_span (
   first INTEGER NOT NULL PRIMARY KEY, last INTEGER NOT NULL, count INTEGER NOT NULL,
   subject BLOB NOT NULL
 ) STRICT;
 CREATE INDEX payload_span_subject ON payload_span (subject);
--- `ct` is the first eight bytes of the digest, as a number.
-CREATE TABLE blob (
-  ct INTEGER NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL,
-  PRIMARY KEY (ct, pack, place)
-) STRICT, WITHOUT ROWID;
--- `what` is the first eight bytes of the SHA-256 of `r` and a record's URI, or of `u` and the tool of
+-- `what` is the first eight bytes, as a number, of the SHA-256 of `r` and a record's URI, or of `u` and the tool of
 -- a call that names no record.
 CREATE TABLE touch (
   what INTEGER NOT NULL, seq INTEGER NOT NULL, decision BLOB NOT NULL, PRIMARY KEY (what, seq)

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ledger::digest::sha256_parts;
 use ledger::merkle::leaf_hash;
 use model::{
-    DecisionId, DecisionKeys, Digest, Edge, EventId, HybridTime, IndexKeys, RunId, RunKeys, Status,
+    DecisionId, DecisionKeys, Edge, EventId, HybridTime, IndexKeys, RunId, RunKeys, Status,
     SubjectId, Touched,
 };
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Mark;
 use super::effects::{EFFECTS_SPAN, write_effects};
+use super::lot::{Blob, Item, Lot, Place};
 use super::rows::Rows;
 use super::spans::Spans;
 
@@ -28,21 +29,6 @@ const DECISIONS_AT_ONCE: usize = 8;
 /// Names of events that begin nearly every decision. That one of them begins a decision stands in the
 /// decision's row alone: to find all of a name is to look at all decisions.
 pub(super) const USUAL: [&str; 2] = ["begun", "reconstructed"];
-
-/// A leaf to put in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Item<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) keys: &'a IndexKeys,
-}
-
-/// A payload to put in: where its record starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Blob {
-    pub(crate) ct: Digest,
-    pub(crate) pack: u32,
-    pub(crate) place: u64,
-}
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -67,7 +53,7 @@ struct Gathered<'k> {
     /// Of events that begin no decision.
     of_decisions: Vec<(DecisionId, i64)>,
     causes: Vec<(DecisionId, DecisionId, i64, i64)>,
-    payloads: Vec<(i64, Digest)>,
+    payloads: Vec<(i64, Place)>,
     heads: FxHashMap<[u8; 16], EventId>,
     /// Run, what the row says, and what it is to say; of a decision that begins here there is no row
     /// yet.
@@ -92,6 +78,7 @@ struct Begun<'k> {
     id: DecisionId,
     keys: &'k IndexKeys,
     begins: &'k DecisionKeys,
+    place: Option<Place>,
 }
 
 struct Statements<'c> {
@@ -132,50 +119,39 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts in the leaves that follow the watermark, and the payloads up to `packs`.
-    pub(crate) fn take(
-        &mut self,
-        items: &[Item<'_>],
-        blobs: &[Blob],
-        packs: (u32, u64),
-    ) -> rusqlite::Result<()> {
+    /// Puts in the leaves that follow the watermark.
+    pub(crate) fn take(&mut self, lot: &Lot<'_>) -> rusqlite::Result<()> {
         // A decision that begins twice is one that nothing should have let in, so whether it is
         // there already is not asked of each, but seen when its row does not go in.
-        if self.try_take(items, blobs, packs, false)? || self.try_take(items, blobs, packs, true)? {
+        if self.try_take(lot, false)? || self.try_take(lot, true)? {
             return Ok(());
         }
         Err(rusqlite::Error::StatementChangedRows(0))
     }
 
     /// Tells whether every decision that began got its row; nothing was put in if not.
-    fn try_take(
-        &mut self,
-        items: &[Item<'_>],
-        blobs: &[Blob],
-        packs: (u32, u64),
-        careful: bool,
-    ) -> rusqlite::Result<bool> {
+    fn try_take(&mut self, lot: &Lot<'_>, careful: bool) -> rusqlite::Result<bool> {
         let transaction = self.connection.unchecked_transaction()?;
         let mut mark = self.mark;
         let mut words = self.words.clone();
         {
             let mut gathered = Gathered::begin(&transaction, mark.size, careful)?;
             let mut statements = Statements::prepare(&transaction)?;
-            for item in items {
+            for item in &lot.items {
                 let code = word(&transaction, &mut words, item.keys.what)?;
-                statements.leaf(&transaction, mark.size, code, item.keys, &mut gathered)?;
+                statements.leaf(&transaction, mark.size, code, item, &mut gathered)?;
                 mark.size += 1;
                 mark.at = item.keys.at;
             }
             if !gathered.write(&transaction)? {
                 return Ok(false);
             }
-            write_blobs(&transaction, blobs)?;
+            write_strays(&transaction, &lot.strays)?;
         }
-        if let Some(item) = items.last() {
+        if let Some(item) = lot.items.last() {
             mark.last = leaf_hash(item.bytes);
         }
-        (mark.pack, mark.pack_end) = packs;
+        (mark.pack, mark.pack_end) = lot.packs;
         transaction
             .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('mark', ?1)")?
             .execute([mark.encode()])?;
@@ -186,20 +162,18 @@ impl Writer {
     }
 }
 
-fn write_blobs(connection: &Connection, blobs: &[Blob]) -> rusqlite::Result<()> {
-    let mut rows: Vec<(i64, u32, i64)> = blobs
-        .iter()
-        .map(|blob| (ct_key(&blob.ct), blob.pack, signed(blob.place)))
-        .collect();
-    rows.sort_unstable();
-    Rows::prepare(connection, "INSERT OR IGNORE INTO blob", 3, AT_ONCE, "")?.put(
-        &rows,
-        |(ct, pack, place), values| {
-            values.push(ct)?;
-            values.push(pack)?;
-            values.push(place)
-        },
-    )?;
+fn write_strays(connection: &Connection, strays: &[Blob]) -> rusqlite::Result<()> {
+    if strays.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached("INSERT INTO stray VALUES (?1, ?2, ?3)")?;
+    for Blob { subject, place, .. } in strays {
+        statement.execute(params![
+            &subject.as_bytes()[..],
+            place.pack,
+            signed(place.at)
+        ])?;
+    }
     Ok(())
 }
 
@@ -241,9 +215,10 @@ impl<'c> Statements<'c> {
         connection: &Connection,
         seq: u64,
         code: i64,
-        keys: &'k IndexKeys,
+        item: &Item<'k>,
         gathered: &mut Gathered<'k>,
     ) -> rusqlite::Result<()> {
+        let keys = item.keys;
         let at = signed(seq);
         gathered.events.push((keys.id, at));
         let packed = |edge: &Edge| (edge.cause, seq / EFFECTS_SPAN, packed(edge.effect, edge));
@@ -258,11 +233,11 @@ impl<'c> Statements<'c> {
             gathered.touches.extend(rows);
         }
         let began = match keys.decision {
-            Some(id) => self.decision(connection, id, (seq, code), keys, gathered)?,
+            Some(id) => self.decision(connection, id, (seq, code), item, gathered)?,
             None => false,
         };
         if !began {
-            gathered.further(at, code, keys);
+            gathered.further(at, code, item);
         }
         if let Some(opened) = &keys.run {
             gathered.open(connection, opened, seq, keys.at)?;
@@ -288,9 +263,10 @@ impl<'c> Statements<'c> {
         connection: &Connection,
         id: DecisionId,
         (seq, code): (u64, i64),
-        keys: &'k IndexKeys,
+        item: &Item<'k>,
         gathered: &mut Gathered<'k>,
     ) -> rusqlite::Result<bool> {
+        let keys = item.keys;
         let Some(status) = keys.status else {
             return Ok(false);
         };
@@ -307,6 +283,7 @@ impl<'c> Statements<'c> {
                 id,
                 keys,
                 begins,
+                place: item.place,
             });
             gathered.decisions_of_runs.add(begins.run.as_bytes(), seq);
             gathered.run(connection, begins.run, seq, keys.at)?;
@@ -368,7 +345,7 @@ impl Gathered<'_> {
     }
 
     /// The rows of an event that begins no decision.
-    fn further(&mut self, at: i64, code: i64, keys: &IndexKeys) {
+    fn further(&mut self, at: i64, code: i64, Item { keys, place, .. }: &Item<'_>) {
         self.named.push((code, at));
         if let Some(stream) = keys.stream {
             self.heads.insert(stream, keys.id);
@@ -381,9 +358,7 @@ impl Gathered<'_> {
             (edge.effect, edge.cause, kind, strength)
         };
         self.causes.extend(keys.edges.iter().map(cause));
-        if let Some((ct, _)) = keys.payload {
-            self.payloads.push((at, ct));
-        }
+        self.payloads.extend(place.map(|place| (at, place)));
     }
 
     /// Makes sure that a run has a row.
@@ -562,7 +537,7 @@ impl Gathered<'_> {
         let mut rows = Rows::prepare(
             connection,
             "INSERT OR FAIL INTO decision",
-            16,
+            17,
             DECISIONS_AT_ONCE,
             "",
         )?;
@@ -588,7 +563,8 @@ impl Gathered<'_> {
             values.push(signed(keys.at.wall))?;
             values.push(keys.at.tick)?;
             values.push(begun.code)?;
-            values.push(keys.payload.as_ref().map(|(ct, _)| &ct.0[..]))?;
+            values.push(begun.place.map(|place| place.pack))?;
+            values.push(begun.place.map(|place| signed(place.at)))?;
             values.push(&causes[..])
         });
         match put {
@@ -626,9 +602,10 @@ impl Gathered<'_> {
                 values.push(strength)
             },
         )?;
-        rows("INSERT OR IGNORE INTO payload", 2)?.put(&self.payloads, |(seq, ct), values| {
+        rows("INSERT OR FAIL INTO payload", 3)?.put(&self.payloads, |(seq, place), values| {
             values.push(seq)?;
-            values.push(&ct.0[..])
+            values.push(place.pack)?;
+            values.push(signed(place.at))
         })?;
         Ok(())
     }
@@ -695,20 +672,15 @@ fn packed(other: DecisionId, edge: &Edge) -> [u8; EDGE_LEN] {
     bytes
 }
 
-/// The beginning of a payload's digest, under which its places are found: a number is compared
-/// faster than bytes. Whoever reads a place finds the whole digest there.
-pub(super) fn ct_key(ct: &Digest) -> i64 {
-    i64::from_be_bytes(ct.0[..8].try_into().expect("a digest has 32 bytes"))
-}
-
-/// The beginning of a digest of what a call touched: names of records are long, and who is found by
-/// one is looked at.
+/// The beginning of a digest of what a call touched, as a number, which is compared faster than
+/// bytes: names of records are long, and who is found by one is looked at.
 pub(crate) fn touch_key(touched: &Touched) -> i64 {
     let (tag, name) = match touched {
         Touched::Record(uri) => (b"r", uri),
         Touched::Unsaid(tool) => (b"u", tool),
     };
-    ct_key(&sha256_parts(&[tag, name.as_bytes()]))
+    let digest = sha256_parts(&[tag, name.as_bytes()]);
+    i64::from_be_bytes(digest.0[..8].try_into().expect("a digest has 32 bytes"))
 }
 
 pub(super) fn signed(number: u64) -> i64 {
