@@ -8,21 +8,26 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::misread::misread;
 use crate::problem::Problem;
 
 /// The options of a request; unknown ones are refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Options<T> {
+impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequestParts<S> for Options<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         match query {
             Ok(Query(options)) => Ok(Self(options)),
-            Err(rejection) => Err(Problem::bad("bad-option", rejection.body_text())
-                .with_hint("`/api/v1/openapi.json` lists the options of each path")),
+            Err(rejection) => {
+                let why = misread::<T>(parts.uri.query().unwrap_or_default());
+                let why = why.unwrap_or_else(|| rejection.body_text());
+                Err(Problem::bad("bad-option", why)
+                    .with_hint("`/api/v1/openapi.json` lists the options of each path"))
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod ask;
 mod checkpoints;
 mod events;
 mod gate;
+mod misread;
 mod openapi;
 mod operations;
 mod problem;

@@ -96,6 +96,34 @@ async fn options_that_are_unknown_or_out_of_range_are_refused_by_name() {
         let name = query.split('=').next().unwrap();
         assert!(error.contains(name), "{query}: {error}");
     }
+    for (path, error) in [
+        (
+            "runs?limit=ten",
+            "`limit` is `ten`, and has to be a whole number, 1 to 1000",
+        ),
+        (
+            "runs?skip=-1",
+            "`skip` is `-1`, and has to be a whole number, 0 or more",
+        ),
+        (
+            "runs?lmit=5",
+            "`lmit` is no option of this path; it takes `cursor`, `limit`, `skip`",
+        ),
+        ("runs?limit=1&limit=2", "`limit` is given twice"),
+        (
+            "proof/latest:1?chain=yes",
+            "`chain` is `yes`, and has to be `true` or `false`",
+        ),
+    ] {
+        let answer = ask(&world.router(), get(&format!("/api/v1/{path}"))).await;
+        assert_eq!(answer.json()["error"], error, "{path}");
+    }
+    let plan = request("POST", "/api/v1/rollbacks/plan?reason=x", &[]);
+    let answer = ask(&world.router(), plan).await;
+    assert_eq!(
+        answer.json()["error"],
+        "`of` is missing: the bad decisions, with commas between"
+    );
     let bad = "bad-option".to_owned();
     assert_eq!(
         world.refused("/api/v1/graph/latest?limit=10001").await,
