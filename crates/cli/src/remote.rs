@@ -43,6 +43,14 @@ pub(crate) struct Wanted<'a> {
     pub(crate) settle: &'a [(String, Rule)],
 }
 
+/// A part of a list, and where it goes on.
+#[derive(Debug, Deserialize)]
+struct Paged<T> {
+    #[serde(flatten)]
+    page: T,
+    next: Option<String>,
+}
+
 /// What the server says when it cannot answer.
 #[derive(Debug, Deserialize)]
 struct Problem {
@@ -104,7 +112,10 @@ impl Remote {
     }
 
     pub(crate) async fn tools(&self) -> Result<ToolsView, Failure> {
-        self.get("tools").await
+        self.whole("tools", |all: &mut ToolsView, part| {
+            all.tools.extend(part.tools)
+        })
+        .await
     }
 
     pub(crate) async fn context(&self, run: &str) -> Result<ContextView, Failure> {
@@ -112,7 +123,11 @@ impl Remote {
     }
 
     pub(crate) async fn checkpoints(&self, run: &str) -> Result<CheckpointsView, Failure> {
-        self.get(&format!("runs/{}/checkpoints", part(run))).await
+        let path = format!("runs/{}/checkpoints", part(run));
+        self.whole(&path, |all: &mut CheckpointsView, part| {
+            all.checkpoints.extend(part.checkpoints);
+        })
+        .await
     }
 
     pub(crate) async fn prove(
@@ -138,7 +153,10 @@ impl Remote {
     }
 
     pub(crate) async fn approvals(&self) -> Result<ApprovalsView, Failure> {
-        self.get("approvals").await
+        self.whole("approvals", |all: &mut ApprovalsView, part| {
+            all.approvals.extend(part.approvals);
+        })
+        .await
     }
 
     /// Approves or rejects the call that waits and was shown.
@@ -157,7 +175,10 @@ impl Remote {
     }
 
     pub(crate) async fn rollbacks(&self) -> Result<RollbacksView, Failure> {
-        self.get("rollbacks").await
+        self.whole("rollbacks", |all: &mut RollbacksView, part| {
+            all.rollbacks.extend(part.rollbacks);
+        })
+        .await
     }
 
     pub(crate) async fn rollback(&self, id: &str) -> Result<RollbackView, Failure> {
@@ -208,7 +229,10 @@ impl Remote {
     }
 
     pub(crate) async fn quarantined(&self) -> Result<QuarantineView, Failure> {
-        self.get("quarantine").await
+        self.whole("quarantine", |all: &mut QuarantineView, part| {
+            all.held.extend(part.held);
+        })
+        .await
     }
 
     pub(crate) async fn quarantine(
@@ -224,6 +248,23 @@ impl Remote {
         let (agent, by) = (part(agent), part(by));
         self.post(&format!("quarantine/{agent}/release?by={by}"))
             .await
+    }
+
+    /// Asks for a list, page after page.
+    async fn whole<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        add: impl Fn(&mut T, T),
+    ) -> Result<T, Failure> {
+        let Paged { mut page, mut next } = self.get::<Paged<T>>(path).await?;
+        while let Some(cursor) = next {
+            let more: Paged<T> = self
+                .get(&format!("{path}?cursor={}", part(&cursor)))
+                .await?;
+            add(&mut page, more.page);
+            next = more.next;
+        }
+        Ok(page)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {

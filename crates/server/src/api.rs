@@ -31,9 +31,9 @@ const RUNS_SINCE_MAX: u64 = 16_384;
 pub struct Paged<T> {
     /// The part.
     #[serde(flatten)]
-    page: T,
+    pub(crate) page: T,
     /// The `cursor` to go on with, where there is more.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -58,10 +58,7 @@ pub(crate) async fn runs(
 /// New runs come in before the old ones, so a number alone would show runs again. A cursor names
 /// the last run that was shown too, which can only have moved away from the beginning.
 async fn after(app: &App, cursor: &str) -> Result<u64, Problem> {
-    let bad = || {
-        Problem::bad("bad-cursor", "this cursor is not one of this list")
-            .with_hint("begin again without `cursor`")
-    };
+    let bad = Problem::cursor;
     let (shown, last) = cursor.split_once('.').ok_or_else(bad)?;
     let shown: u64 = shown.parse().map_err(|_| bad())?;
     let last: RunId = last.parse().map_err(|_| bad())?;
@@ -99,10 +96,7 @@ pub(crate) async fn steps(
     let mut skip = paging.skip()?;
     if let Some(cursor) = &paging.cursor {
         // Decisions are only ever added at the end.
-        skip = cursor.parse().map_err(|_| {
-            Problem::bad("bad-cursor", "this cursor is not one of this list")
-                .with_hint("begin again without `cursor`")
-        })?;
+        skip = cursor.parse().map_err(|_| Problem::cursor())?;
     }
     let run = app.engine.resolve_run(&run).await?;
     let page = app.engine.steps(run, Page { skip, limit }).await?;

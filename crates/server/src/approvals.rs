@@ -6,14 +6,14 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use engine::Ruling;
 use engine::access::bearer;
-use engine::view::{ApprovalsView, RuledView};
+use engine::view::{ApprovalsView, HeldView, RuledView};
 use model::Digest;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::App;
-use crate::ask::{Address, Said};
+use crate::ask::{Address, Options, Part, Place, Said};
 use crate::problem::Problem;
+use crate::{App, Paged};
 
 /// Who decides where nobody says so.
 const OPERATOR: &str = "operator";
@@ -31,8 +31,15 @@ pub(crate) struct Verdict {
     reason: Option<String>,
 }
 
-pub(crate) async fn list(State(app): State<App>) -> Result<Json<ApprovalsView>, Problem> {
-    Ok(Json(app.engine.approvals().await?))
+pub(crate) async fn list(
+    State(app): State<App>,
+    Options(part): Options<Part>,
+) -> Result<Json<Paged<ApprovalsView>>, Problem> {
+    let mut page = app.engine.approvals().await?;
+    // Ids are made in the order of time, to the millisecond.
+    let place = |held: &HeldView| Place(String::new(), held.decision.clone());
+    let next = part.cut(&mut page.approvals, place, Place::cmp)?;
+    Ok(Json(Paged { page, next }))
 }
 
 pub(crate) async fn approve(

@@ -1,5 +1,7 @@
 //! What requests ask: query options and bodies, each checked, and a wrong one refused by name.
 
+use std::cmp::Ordering;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -94,6 +96,68 @@ impl Paging {
             ));
         }
         Ok(self.skip.unwrap_or(0))
+    }
+}
+
+/// Which part of a list that is short as a rule, so that it comes whole where nothing is said.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// How many at the most: 1 to 1000. Default: 1000.
+    #[schemars(range(min = 1, max = 1_000))]
+    limit: Option<u64>,
+    /// Where to go on: `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// What a cursor names: the last row that was shown, in the one or two words that tell it from the
+/// others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) String, pub(crate) String);
+
+impl Place {
+    /// As text. The length keeps the words apart, whatever is in them.
+    fn cursor(&self) -> String {
+        let Self(first, second) = self;
+        format!("{}.{first}{second}", first.len())
+    }
+
+    fn of(cursor: &str) -> Option<Self> {
+        let (len, words) = cursor.split_once('.')?;
+        let (first, second) = words.split_at_checked(len.parse().ok()?)?;
+        Some(Self(first.to_owned(), second.to_owned()))
+    }
+}
+
+impl Part {
+    /// Cuts the rows to the part that was asked for, and returns the cursor of what comes after it.
+    ///
+    /// `order` is that of the places of two rows in the list. It finds where to go on after a row
+    /// that is there no more, such as a call that was decided about meanwhile.
+    pub(crate) fn cut<T>(
+        &self,
+        rows: &mut Vec<T>,
+        place: impl Fn(&T) -> Place,
+        order: impl Fn(&Place, &Place) -> Ordering,
+    ) -> Result<Option<String>, Problem> {
+        let limit = within(self.limit, Paging::LIMIT_MAX, Paging::LIMIT_MAX)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if let Some(cursor) = &self.cursor {
+            let last = Place::of(cursor).ok_or_else(Problem::cursor)?;
+            let shown = match rows.iter().position(|row| place(row) == last) {
+                Some(at) => at + 1,
+                None => rows
+                    .iter()
+                    .position(|row| order(&last, &place(row)) == Ordering::Less)
+                    .unwrap_or(rows.len()),
+            };
+            rows.drain(..shown);
+        }
+        if rows.len() <= limit {
+            return Ok(None);
+        }
+        rows.truncate(limit);
+        Ok(rows.last().map(|row| place(row).cursor()))
     }
 }
 

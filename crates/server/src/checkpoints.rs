@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::App;
-use crate::ask::{Address, Said};
+use crate::ask::{Address, Options, Part, Place, Said};
 use crate::problem::Problem;
+use crate::{App, Paged};
 
 /// A state that an agent saves.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -70,9 +70,13 @@ pub(crate) async fn save(
 pub(crate) async fn list(
     State(app): State<App>,
     Address(run): Address<String>,
-) -> Result<Json<CheckpointsView>, Problem> {
+    Options(part): Options<Part>,
+) -> Result<Json<Paged<CheckpointsView>>, Problem> {
     let run = app.engine.resolve_run(&run).await?;
-    Ok(Json(app.engine.saved_in(run).await?))
+    let mut page = app.engine.saved_in(run).await?;
+    let place = |saved: &CheckpointView| Place(String::new(), saved.id.clone());
+    let next = part.cut(&mut page.checkpoints, place, |one, other| other.cmp(one))?;
+    Ok(Json(Paged { page, next }))
 }
 
 pub(crate) async fn one(

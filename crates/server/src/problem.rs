@@ -56,6 +56,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, error)
     }
 
+    /// A cursor that no page of this list gave.
+    pub(crate) fn cursor() -> Self {
+        Self::bad("bad-cursor", "this cursor is not one of this list")
+            .with_hint("begin again without `cursor`")
+    }
+
     /// Something that is not there.
     pub(crate) fn absent(error: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", error)

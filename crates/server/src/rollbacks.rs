@@ -7,17 +7,19 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use engine::EngineError;
 use engine::undo::plan::Rule;
-use engine::undo::view::{PlanView, QuarantineView, RollbackView, RollbacksView};
+use engine::undo::view::{
+    PlanView, QuarantineView, QuarantinedView, RollbackRow, RollbackView, RollbacksView,
+};
 use engine::undo::{Approve, CarryOptions, Catalogue, Include, Request, Service};
-use engine::view::ToolsView;
+use engine::view::{ToolView, ToolsView};
 use model::DecisionId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::App;
 use crate::approvals::decides;
-use crate::ask::{Address, Options};
+use crate::ask::{Address, Options, Part, Place};
 use crate::problem::Problem;
+use crate::{App, Paged};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -75,18 +77,33 @@ pub(crate) struct By {
 }
 
 /// Without a way to tools, what the record alone says of them.
-pub(crate) async fn tools(State(app): State<App>) -> Answer<ToolsView> {
-    Ok(Json(match &app.rollbacks {
+pub(crate) async fn tools(
+    State(app): State<App>,
+    Options(part): Options<Part>,
+) -> Answer<Paged<ToolsView>> {
+    let mut page = match &app.rollbacks {
         Some(service) => service.tools().await?,
         None => {
             let nothing = (Catalogue::default(), BTreeMap::new());
             app.engine.tools(&nothing.0, &nothing.1).await?
         }
-    }))
+    };
+    let place = |tool: &ToolView| {
+        let server = tool.server.clone().unwrap_or_default();
+        Place(server, tool.name.clone())
+    };
+    let next = part.cut(&mut page.tools, place, Place::cmp)?;
+    Ok(Json(Paged { page, next }))
 }
 
-pub(crate) async fn list(State(app): State<App>) -> Answer<RollbacksView> {
-    Ok(Json(app.engine.rollbacks().await?))
+pub(crate) async fn list(
+    State(app): State<App>,
+    Options(part): Options<Part>,
+) -> Answer<Paged<RollbacksView>> {
+    let mut page = app.engine.rollbacks().await?;
+    let place = |row: &RollbackRow| Place(String::new(), row.id.clone());
+    let next = part.cut(&mut page.rollbacks, place, |one, other| other.cmp(one))?;
+    Ok(Json(Paged { page, next }))
 }
 
 pub(crate) async fn one(
@@ -167,12 +184,17 @@ pub(crate) async fn retry(
     Ok(Json(service.retry(id, &by, options).await?))
 }
 
-pub(crate) async fn held(State(app): State<App>) -> Answer<QuarantineView> {
-    let held = app.engine.held().await?;
-    Ok(Json(QuarantineView {
-        held,
+pub(crate) async fn held(
+    State(app): State<App>,
+    Options(part): Options<Part>,
+) -> Answer<Paged<QuarantineView>> {
+    let mut page = QuarantineView {
+        held: app.engine.held().await?,
         ..QuarantineView::default()
-    }))
+    };
+    let place = |held: &QuarantinedView| Place(held.agent.clone(), held.run.clone());
+    let next = part.cut(&mut page.held, place, Place::cmp)?;
+    Ok(Json(Paged { page, next }))
 }
 
 pub(crate) async fn quarantine(

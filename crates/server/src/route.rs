@@ -17,7 +17,7 @@ use engine::view::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::ask::{Disclosure, Extent, Following, Paging, Thoroughness};
+use crate::ask::{Disclosure, Extent, Following, Paging, Part, Thoroughness};
 use crate::checkpoints::{Restored, Saved};
 use crate::gate::{Gate, gate};
 use crate::problem::Problem;
@@ -88,7 +88,8 @@ pub(crate) fn table() -> Vec<Route> {
             checkpoints::list,
         )
         .says("The states that the agents of a run saved, newest first, without the states.")
-        .gives::<CheckpointsView>(),
+        .takes::<Part>()
+        .gives::<Paged<CheckpointsView>>(),
         Route::put(
             "/api/v1/runs/{run}/checkpoints",
             "checkpoint",
@@ -138,7 +139,8 @@ pub(crate) fn table() -> Vec<Route> {
             .gives::<Evidence>(),
         Route::get("/api/v1/approvals", "approvals", read, approvals::list)
             .says("The calls that wait for a person, and those approved that have not begun.")
-            .gives::<ApprovalsView>(),
+            .takes::<Part>()
+            .gives::<Paged<ApprovalsView>>(),
         Route::post(
             "/api/v1/approvals/{decision}/approve",
             "approve",
@@ -162,10 +164,12 @@ pub(crate) fn table() -> Vec<Route> {
                 "The tools that were called, that the catalogue names or that servers list, with \
                  how a call of each is taken back.",
             )
-            .gives::<ToolsView>(),
+            .takes::<Part>()
+            .gives::<Paged<ToolsView>>(),
         Route::get("/api/v1/rollbacks", "rollbacks", read, rollbacks::list)
             .says("The rollbacks, newest first.")
-            .gives::<RollbacksView>(),
+            .takes::<Part>()
+            .gives::<Paged<RollbacksView>>(),
         Route::post(
             "/api/v1/rollbacks/plan",
             "planRollback",
@@ -216,7 +220,8 @@ pub(crate) fn table() -> Vec<Route> {
         .gives::<RollbackView>(),
         Route::get("/api/v1/quarantine", "quarantined", read, rollbacks::held)
             .says("The agents that get no work.")
-            .gives::<QuarantineView>(),
+            .takes::<Part>()
+            .gives::<Paged<QuarantineView>>(),
         Route::post(
             "/api/v1/quarantine/{agent}",
             "quarantine",

@@ -178,6 +178,34 @@ fn c7_a_call_that_reached_its_upstream_is_unknown_after_a_kill() {
     assert!(world.ok(&["verify", "--full"]).contains("intact"));
 }
 
+#[test]
+fn a_list_of_a_server_is_read_page_after_page() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let worker = spawn("server", move || {
+        for (asked, agent, next) in [
+            ("get /api/v1/quarantine http", "ada", json!("3.ada1")),
+            (
+                "get /api/v1/quarantine?cursor=3.ada1 http",
+                "bo",
+                Value::Null,
+            ),
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (head, _) = request(&mut stream);
+            assert!(head.starts_with(asked), "{head}");
+            let held = json!([{ "agent": agent, "by": "olga", "run": "1" }]);
+            respond(
+                &mut stream,
+                &json!({ "held": held, "next": next }).to_string(),
+            );
+        }
+    });
+    let held = World::new().ok(&["quarantine", "--url", &url]);
+    assert_eq!(held, "ada  held by olga\nbo  held by olga\n");
+    drop(worker);
+}
+
 fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::world::{Answer, World, ask, local, request};
 
 /// A recorder of the world's record, and a call in it that waits.
-async fn waiting(world: &World) -> (Recorder, Held) {
+pub(crate) async fn waiting(world: &World) -> (Recorder, Held) {
     let options = Options {
         mode: Mode::Enforce,
         ..Options::default()
@@ -23,7 +23,7 @@ async fn waiting(world: &World) -> (Recorder, Held) {
     (recorder, held)
 }
 
-async fn refund(recorder: &Recorder) -> Held {
+pub(crate) async fn refund(recorder: &Recorder) -> Held {
     let arguments = r#"{"order":"TH-48213"}"#;
     let call = Call {
         caller: Caller {
@@ -53,7 +53,7 @@ async fn refund(recorder: &Recorder) -> Held {
     }
 }
 
-fn post(path: &str, token: Option<&str>, body: &Value) -> Request<Body> {
+pub(crate) fn post(path: &str, token: Option<&str>, body: &Value) -> Request<Body> {
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));

@@ -9,6 +9,7 @@ mod checkpoints;
 mod document;
 mod embedded;
 mod events;
+mod lists;
 mod operations;
 mod published;
 mod world;
