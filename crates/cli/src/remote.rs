@@ -3,6 +3,7 @@
 //! The API answers with the objects that the commands print, so what is asked here reads and shows
 //! like what is asked of the files.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -215,12 +216,12 @@ impl Remote {
         &self,
         id: &str,
         by: &str,
-        happened: &[u32],
-        not_happened: &[u32],
+        settled: &BTreeMap<u32, bool>,
     ) -> Result<RollbackView, Failure> {
         let mut path = format!("rollbacks/{}/retry?by={}", part(id), part(by));
-        for (name, numbers) in [("happened", happened), ("not_happened", not_happened)] {
-            let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+        for (name, happened) in [("happened", true), ("not_happened", false)] {
+            let found = settled.iter().filter(|(_, is)| **is == happened);
+            let numbers: Vec<String> = found.map(|(number, _)| number.to_string()).collect();
             if !numbers.is_empty() {
                 path.push_str(&format!("&{name}={}", numbers.join(",")));
             }

@@ -177,7 +177,10 @@ pub(crate) async fn retry(
             let number = number.trim().parse().map_err(|_| {
                 Problem::bad("bad-option", format!("`{number}` is no number of a step"))
             })?;
-            options.settled.insert(number, happened);
+            if options.settled.insert(number, happened) == Some(!happened) {
+                let what = format!("`{number}` is in `happened` and in `not_happened`");
+                return Err(Problem::bad("bad-option", what));
+            }
         }
     }
     let by = decides(&app, &headers, again.by);

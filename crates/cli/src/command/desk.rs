@@ -3,7 +3,7 @@
 //! To carry one out here, the tools' servers of the configuration are started for as long as it takes.
 //! To look at one, the record is read and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,17 +221,14 @@ impl Desk {
         &self,
         id: &str,
         by: &str,
-        happened: &[u32],
-        not_happened: &[u32],
+        settled: &BTreeMap<u32, bool>,
     ) -> Result<RollbackView, Failure> {
         match self {
-            Self::There(remote) => remote.retry(id, by, happened, not_happened).await,
+            Self::There(remote) => remote.retry(id, by, settled).await,
             Self::Here(here) => {
                 let id = here.service.engine().resolve_decision(id).await?;
                 let mut options = here.service.options().clone();
-                options.settled.extend(happened.iter().map(|n| (*n, true)));
-                let not = not_happened.iter().map(|n| (*n, false));
-                options.settled.extend(not);
+                options.settled.extend(settled);
                 Ok(here.service.retry(id, by, options).await?)
             }
         }

@@ -1,5 +1,6 @@
 //! `rescind rollback`, `rollbacks`, `quarantine`, `release`: take decisions back.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 
 use engine::Engine;
@@ -53,12 +54,25 @@ pub(crate) async fn run(out: &Out, global: &Global, args: &Rollback) -> Result<A
             happened,
             not_happened,
         }) => {
+            let settled = found_out(happened, not_happened)?;
             at_desk(out, global, async |desk| {
-                shown(out, desk.retry(id, by, happened, not_happened).await)
+                shown(out, desk.retry(id, by, &settled).await)
             })
             .await
         }
     }
+}
+
+/// What somebody found out about steps, by their numbers: whether each was carried out.
+fn found_out(happened: &[u32], not_happened: &[u32]) -> Result<BTreeMap<u32, bool>, Failure> {
+    if let Some(both) = happened.iter().find(|n| not_happened.contains(n)) {
+        let what = format!("step {both} is said to have been carried out and not to have been");
+        return Err(Failure::new(what));
+    }
+    let happened = happened.iter().map(|n| (*n, true));
+    Ok(happened
+        .chain(not_happened.iter().map(|n| (*n, false)))
+        .collect())
 }
 
 /// Does something that the record and the tools are needed for, and closes both.

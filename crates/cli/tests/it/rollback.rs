@@ -361,6 +361,9 @@ fn a_rollback_that_failed_says_what_to_do() {
         assert!(said.contains(says), "{says}: {said}");
     }
     assert_eq!(desk.books.lock().unwrap().done, ["cancel", "pay"]);
+    let both = ["--happened", "1,2", "--not-happened", "2"];
+    let both = world.fails(2, &[&["rollback", "retry", "latest"][..], &both].concat());
+    assert!(both.contains("step 2 is said to have been"), "{both}");
 }
 
 #[test]
