@@ -78,7 +78,7 @@ pub(super) async fn started(out: &Out, global: &Global, own: &[Flag]) -> Result<
         }
     };
     let session = Session::new(*out, global)?;
-    Service::start(out, &session, config, &read.environment).await
+    Service::start(&session, config, &read.environment).await
 }
 
 /// Everything that runs.
@@ -96,7 +96,6 @@ pub(super) struct Service {
 
 impl Service {
     async fn start(
-        out: &Out,
         session: &Session,
         config: &Config,
         environment: &Environment,
@@ -115,7 +114,7 @@ impl Service {
         let metrics = PrometheusBuilder::new()
             .install_recorder()
             .map_err(|error| Failure::new(format!("could not set up metrics: {error}")))?;
-        let (engine, store, journal) = open(out, session, config).await?;
+        let (engine, store, journal) = open(session, config).await?;
         let access = access(config)?;
         let recorder = Recorder::start(engine.clone(), Some(journal), recording(config)?).await?;
         let options = carrying(config, environment)?;
@@ -288,16 +287,12 @@ impl Signals {
 }
 
 async fn open(
-    out: &Out,
     session: &Session,
     config: &Config,
 ) -> Result<(Engine, Arc<EmbeddedStore>, Arc<dyn Journal>), Failure> {
     let (engine, store) = session.running().await?;
     let dir = journal_dir(session)?;
     let journal = FileJournal::open(Arc::new(RealDisk), &dir, config.record.spool_bytes_max)?;
-    for notice in engine.store().status().await?.notices {
-        out.note(&notice)?;
-    }
     Ok((engine, store, Arc::new(journal)))
 }
 

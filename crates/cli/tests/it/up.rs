@@ -1,5 +1,6 @@
 //! `rescind up`: an agent's call through the real binary, and how the process ends.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -176,6 +177,23 @@ fn c7_a_call_that_reached_its_upstream_is_unknown_after_a_kill() {
         json!({"succeeded": 1, "unknown": 1})
     );
     assert!(world.ok(&["verify", "--full"]).contains("intact"));
+}
+
+#[test]
+fn what_a_start_finds_is_told_once() {
+    let world = World::with_refund();
+    let torn = files(&world.path("rescind-data/segments"));
+    let torn = torn
+        .iter()
+        .filter(|file| file.extension() == Some("log".as_ref()));
+    let mut torn = OpenOptions::new()
+        .append(true)
+        .open(torn.max().unwrap())
+        .unwrap();
+    torn.write_all(b"half a record").unwrap();
+    assert!(Up::start(&world).stop(Signal::TERM).success());
+    let log = std::fs::read_to_string(world.path("up.log")).unwrap();
+    assert_eq!(log.matches("had a torn tail").count(), 1, "{log}");
 }
 
 #[test]
