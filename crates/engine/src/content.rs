@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, hash_map};
 
 use ledger::payload::SALT_BYTES;
-use ledger::{BlobState, DecisionRow, KeyState, StoreError, SubjectKey};
-use model::{Base, Body, Digest, Event, EventId, Field, Kind, Sealed, SubjectId};
+use ledger::{BlobState, KeyState, StoreError, SubjectKey};
+use model::{Base, Digest, Event, EventId, Field, Sealed, SubjectId};
 
 use crate::text::summary;
 use crate::view::ContentView;
@@ -36,41 +36,26 @@ impl Engine {
         Ok(field.map(|field| String::from_utf8_lossy(&field.bytes).into_owned()))
     }
 
-    /// The beginning of what a decision says. What a model or an agent said when its call ended
-    /// tells more than what it was asked.
-    pub(crate) async fn summary_of_node(
+    /// The beginning of what each of these events says, as far as it is kept in the event itself.
+    /// What is read is read together, as much as may be in memory.
+    pub(crate) async fn summaries(
         &self,
-        row: &DecisionRow,
-        first: &Event,
-    ) -> Result<Option<String>, EngineError> {
-        let ends_later = matches!(first.body, Body::Begun { .. } | Body::Proposed { .. });
-        if ends_later && matches!(row.keys.kind, Kind::Inference | Kind::Message) {
-            for index in self.store.events_of(row.id).await?.into_iter().rev() {
-                let event = self.event(index).await?;
-                let says = event.body.sealed().is_some_and(|sealed| {
-                    let chosen = |field: &model::SealedField| field.role == Field::Chosen;
-                    sealed.fields.iter().any(chosen)
-                });
-                if says {
-                    return self.summary_of(&event).await;
-                }
+        events: &[&Event],
+    ) -> Result<Vec<Option<String>>, EngineError> {
+        let mut summaries = Vec::with_capacity(events.len());
+        let (mut from, mut bytes) = (0, 0);
+        for (at, event) in events.iter().enumerate() {
+            let len = event.body.sealed().map_or(0, |sealed| sealed.len);
+            if bytes + len > BYTES_MAX {
+                let part = self.open_each_as_kept(&events[from..at]).await?;
+                summaries.extend(part.iter().map(in_short_of));
+                (from, bytes) = (at, 0);
             }
+            bytes += len;
         }
-        self.summary_of(first).await
-    }
-
-    pub(crate) async fn summary_of(&self, event: &Event) -> Result<Option<String>, EngineError> {
-        let Some(sealed) = event.body.sealed() else {
-            return Ok(None);
-        };
-        let Content::Kept(fields) = self.open(event, sealed).await? else {
-            return Ok(None);
-        };
-        let text = [Field::Chosen, Field::Asked, Field::Result]
-            .into_iter()
-            .find_map(|role| fields.iter().find(|field| field.role == role))
-            .map(|field| in_short(&String::from_utf8_lossy(&field.bytes)));
-        Ok(text.filter(|text| !text.is_empty()))
+        let part = self.open_each_as_kept(&events[from..]).await?;
+        summaries.extend(part.iter().map(in_short_of));
+        Ok(summaries)
     }
 
     pub(crate) async fn contents(
@@ -180,6 +165,21 @@ impl Engine {
         &self,
         events: &[&Event],
     ) -> Result<Vec<Option<Content>>, EngineError> {
+        let mut opened = self.open_each_as_kept(events).await?;
+        for (content, event) in opened.iter_mut().zip(events) {
+            if let (Some(kept), Some(sealed)) = (content.take(), event.body.sealed()) {
+                *content = Some(self.whole(kept, sealed).await?);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Opens what each of these events sealed, without what their fields have in common with earlier
+    /// ones.
+    async fn open_each_as_kept(
+        &self,
+        events: &[&Event],
+    ) -> Result<Vec<Option<Content>>, EngineError> {
         let mut keys: HashMap<SubjectId, Result<SubjectKey, Content>> = HashMap::new();
         for sealed in events.iter().filter_map(|event| event.body.sealed()) {
             if let hash_map::Entry::Vacant(unknown) = keys.entry(sealed.kid) {
@@ -237,10 +237,10 @@ impl Engine {
         }
         let unsealed = at_once::spread(kept, |(closed, bytes)| {
             let content = unsealed(closed.key, closed.event, closed.sealed, &bytes);
-            (closed.place, closed.sealed, content)
+            (closed.place, content)
         });
-        for (place, sealed, content) in unsealed {
-            opened[place] = Some(self.whole(content?, sealed).await?);
+        for (place, content) in unsealed {
+            opened[place] = Some(content?);
         }
         Ok(())
     }
@@ -335,6 +335,18 @@ impl Content {
             Self::Missing => "missing",
         }
     }
+}
+
+/// The beginning of what an event says.
+fn in_short_of(content: &Option<Content>) -> Option<String> {
+    let Some(Content::Kept(fields)) = content else {
+        return None;
+    };
+    let text = [Field::Chosen, Field::Asked, Field::Result]
+        .into_iter()
+        .find_map(|role| fields.iter().find(|field| field.role == role))
+        .map(|field| in_short(&String::from_utf8_lossy(&field.bytes)));
+    text.filter(|text| !text.is_empty())
 }
 
 /// The beginning of a content. Of a list of tool calls, their names say more than their JSON.

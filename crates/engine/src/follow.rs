@@ -307,15 +307,13 @@ impl Engine {
                 *known = edge;
             }
         }
-        let mut reached = Vec::with_capacity(ring.len());
-        for (row, distance) in ring {
-            let mut nodes = self.nodes(std::slice::from_ref(row)).await?;
-            reached.extend(nodes.pop().map(|node| ReachedView {
-                node,
-                distance: *distance,
-                via: via.get(&row.id).copied().map(edge_view),
-            }));
-        }
-        Ok(reached)
+        let rows: Vec<DecisionRow> = ring.iter().map(|(row, _)| row.clone()).collect();
+        let nodes = self.nodes(&rows).await?.into_iter().zip(ring);
+        let reached = nodes.map(|(node, (row, distance))| ReachedView {
+            node,
+            distance: *distance,
+            via: via.get(&row.id).copied().map(edge_view),
+        });
+        Ok(reached.collect())
     }
 }

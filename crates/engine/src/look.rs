@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::{DecisionRow, Direction, Leaf, Page, RunRow};
 use model::{
-    Account, Cause, Decision, DecisionId, Edge, Environment, Event, Field, Outcome, RunId, Status,
+    Account, Body, Cause, Decision, DecisionId, Edge, Environment, Event, Field, Kind, Outcome,
+    RunId, Status,
 };
 
 use crate::content::in_short;
@@ -27,6 +28,9 @@ const TITLE_WIDTH: usize = 120;
 
 /// Rows that are read together.
 const ROWS: u64 = 4_096;
+
+/// Decisions whose events are in memory together to be shown in lists.
+const NODES_TOGETHER: usize = 1_024;
 
 impl Engine {
     /// Returns runs, newest first.
@@ -243,11 +247,21 @@ impl Engine {
         })
     }
 
+    /// Returns what is shown of decisions in lists and graphs.
     pub(crate) async fn nodes(&self, rows: &[DecisionRow]) -> Result<Vec<NodeView>, EngineError> {
         let mut nodes = Vec::with_capacity(rows.len());
-        for row in rows {
-            let event = self.event(row.first).await?;
-            nodes.push(NodeView {
+        for rows in rows.chunks(NODES_TOGETHER) {
+            let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
+            let events = self.events_of_each(&ids).await?;
+            let telling = rows.iter().zip(&events);
+            let telling = telling.map(|(row, events)| {
+                telling_event(row, events).ok_or_else(|| EngineError::NotFound {
+                    text: format!("leaf {}", row.first),
+                })
+            });
+            let telling: Vec<&Event> = telling.collect::<Result<_, _>>()?;
+            let summaries = self.summaries(&telling).await?;
+            nodes.extend(rows.iter().zip(summaries).map(|(row, summary)| NodeView {
                 id: row.id.to_string(),
                 run: row.keys.run.to_string(),
                 agent: row.keys.agent.name.clone(),
@@ -257,8 +271,8 @@ impl Engine {
                 known: row.keys.known.name().to_owned(),
                 started: row.keys.started.map(stamp),
                 index: row.first,
-                summary: self.summary_of_node(row, &event).await?,
-            });
+                summary,
+            }));
         }
         Ok(nodes)
     }
@@ -295,6 +309,22 @@ impl Engine {
         }
         Ok(events)
     }
+}
+
+/// The event that tells most of a decision: what a model or an agent said when its call ended tells
+/// more than what it was asked.
+fn telling_event<'a>(row: &DecisionRow, events: &'a [(u64, Event)]) -> Option<&'a Event> {
+    let (_, first) = events.first()?;
+    let ends_later = matches!(first.body, Body::Begun { .. } | Body::Proposed { .. });
+    let says = |event: &&Event| {
+        let fields = event.body.sealed().map(|sealed| sealed.fields.iter());
+        fields.is_some_and(|mut fields| fields.any(|field| field.role == Field::Chosen))
+    };
+    let said = match ends_later && matches!(row.keys.kind, Kind::Inference | Kind::Message) {
+        true => events.iter().rev().map(|(_, event)| event).find(says),
+        false => None,
+    };
+    Some(said.unwrap_or(first))
 }
 
 /// Reads the events of a decision out of its leaves.
