@@ -117,6 +117,9 @@ fn check_step(at: usize, step: &Step<'_>) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Keys of subjects.
+type Keys = Vec<(SubjectId, SubjectKey)>;
+
 /// A run on its way into the record.
 struct Opened {
     run: RunId,
@@ -168,7 +171,8 @@ impl Engine {
         let mut next = chunks.next().map(open);
         while let Some(mut opened) = next.take() {
             opened.as_mut().await;
-            let prepared = opened.as_mut().take_output().expect("it is done")?;
+            let (prepared, keys) = opened.as_mut().take_output().expect("it is done")?;
+            writing.keep(keys)?;
             next = chunks.next().map(open);
             let mut feed = Feed::new(self, &prepared);
             loop {
@@ -196,10 +200,16 @@ impl Engine {
                 view.runs.push(imported);
             }
         }
-        writing.end().await?;
-        // The index catches up while the disk is waited for. What it lacks it adds later, and says so.
-        let durable = self.store.status().await?.durable;
-        let (note, _) = tokio::join!(self.store.publish(), self.store.wait_indexed(durable));
+        // The index need not wait for more to come, and catches up while the disk is waited for. What
+        // it lacks it adds later, and says so.
+        let before = self.store.status().await?.durable;
+        let sealed = async {
+            writing.end().await?;
+            let durable = self.store.status().await?.durable;
+            let (note, _) = tokio::join!(self.store.publish(), self.store.wait_indexed(durable));
+            Ok::<_, EngineError>(note?)
+        };
+        let (_, note) = tokio::join!(self.store.wait_indexed(before), sealed);
         let note = note?;
         let note = Note::parse(note.as_bytes()).map_err(EngineError::Checkpoint)?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(EngineError::Checkpoint)?;
@@ -208,13 +218,14 @@ impl Engine {
         Ok(view)
     }
 
-    /// Finds out what the record has of these runs already, and opens those that it lacks.
+    /// Finds out what the record has of these runs already, and opens those that it lacks, under
+    /// keys that are to be kept before anything of theirs is written.
     async fn prepare<'r>(
         &self,
         runs: &'r [Run<'r>],
         file: Digest,
         options: &ImportOptions<'_>,
-    ) -> Result<Vec<Prepared<'r>>, EngineError> {
+    ) -> Result<(Vec<Prepared<'r>>, Keys), EngineError> {
         let origins: Vec<Origin> = runs
             .iter()
             .map(|run| Origin {
@@ -256,7 +267,7 @@ impl Engine {
             });
         }
         // Together, so that they share the disk's syncs.
-        let mut fresh = Vec::new();
+        let mut fresh = Keys::new();
         for prepared in prepared.iter_mut().filter(|prepared| !prepared.already) {
             let subject = prepared.opened.subject;
             prepared.key = Some(match self.store.key(subject).await? {
@@ -274,10 +285,7 @@ impl Engine {
                 }
             });
         }
-        if !fresh.is_empty() {
-            self.store.keep_keys(fresh).await?;
-        }
-        Ok(prepared)
+        Ok((prepared, fresh))
     }
 
     /// Opens a run whose file is new to the record, under an id with these random bytes.
