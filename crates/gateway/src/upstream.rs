@@ -31,7 +31,8 @@ pub enum Wire {
 /// A place where calls go.
 #[derive(Clone)]
 pub struct Upstream {
-    /// The base of its addresses, version included: `https://api.openai.com/v1`.
+    /// The base of its addresses, version included: `https://api.openai.com/v1`. A query goes along
+    /// with every call, as `?api-version=…` does.
     pub url: Uri,
     /// What it speaks.
     pub wire: Wire,
@@ -54,12 +55,13 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// Returns the address of a path below the base, which begins with a slash.
+    /// Returns the address of a path below the base, which begins with a slash; what the base has
+    /// after its `?` goes along with every call.
     fn address(&self, rest: &str) -> Option<Uri> {
         let base = self.url.path().trim_end_matches('/');
         let mut parts = self.url.clone().into_parts();
         parts.path_and_query = Some(format!("{base}{rest}").parse().ok()?);
-        Uri::from_parts(parts).ok()
+        with_query(&Uri::from_parts(parts).ok()?, self.url.query())
     }
 
     /// Returns host and port, for messages.

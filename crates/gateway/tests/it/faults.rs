@@ -8,7 +8,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{ANSWER, Act, Desk, Stub, json, kept, options, plain, stream, upstream};
+use crate::support::{ANSWER, Act, CHAT, Desk, Stub, json, kept, options, plain, stream, upstream};
 
 #[tokio::test(start_paused = true)]
 async fn plain_answers_that_do_not_come_whole_are_failures() {
@@ -130,6 +130,26 @@ async fn nobody_listens() {
     assert!(message.contains(&address.to_string()), "{message}");
     assert!(message.contains("check the upstream's `url`"), "{message}");
     assert_eq!(desk.outcome().await, "failed: unavailable");
+}
+
+#[tokio::test]
+async fn what_the_address_of_an_upstream_has_after_its_mark_goes_along_with_every_call() {
+    let stub = Stub::start(vec![json(ANSWER), json(ANSWER)]).await;
+    let mut options = options(&[&stub]);
+    let url = format!("{}?api-version=7", stub.url());
+    options.upstreams = [("openai".to_owned(), vec![upstream(&url, Wire::OpenAi)])].into();
+    let desk = Desk::with(options).await;
+    desk.chat().await;
+    desk.send("/openai/v1/chat/completions?x=1", CHAT, &[])
+        .await;
+    let lines: Vec<String> = stub.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /v1/chat/completions?api-version=7 HTTP/1.1",
+            "POST /v1/chat/completions?x=1&api-version=7 HTTP/1.1"
+        ]
+    );
 }
 
 #[tokio::test]
