@@ -208,11 +208,10 @@ impl Tries {
         let asking = &mut self.asking;
         let stopping = asking.stopping.clone();
         // The head of a plain answer comes when the model has said everything.
-        let until = if asking.streams {
-            self.until
-                .min(now() + asking.inner.options.timeouts.first_token)
-        } else {
-            self.until
+        let first = now() + asking.inner.options.timeouts.first_token;
+        let until = match asking.streams {
+            true => self.until.min(first),
+            false => self.until,
         };
         let body = model_for(upstream, &asking.body);
         let sending = asking.inner.client.send(
@@ -239,7 +238,7 @@ impl Tries {
             Err(_) => {
                 return Tried::Failed(Failed::Unanswered {
                     class: FailureClass::Timeout,
-                    why: format!("`{}` did not begin to answer in time", upstream.host()),
+                    why: unanswered(upstream.host(), until < self.until),
                     sent: true,
                 });
             }
@@ -417,11 +416,23 @@ fn unreachable(error: &UpstreamError) -> Failed {
     }
 }
 
+/// What is said of an upstream that took the call and did not begin to answer: in time for the first
+/// word of a stream, or at all.
+fn unanswered(host: &str, first: bool) -> String {
+    let limit = match first {
+        true => "`timeouts.first_token_ms` is",
+        false => "`timeouts.total_ms`, or the time that the caller waits, is",
+    };
+    format!("`{host}` did not begin to answer in time: it hangs, or {limit} too short for it")
+}
+
 /// What a person can do about an upstream that cannot be reached.
 fn hint_for(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
     if reason.contains("certificate") || reason.contains("unknownissuer") {
         "; its certificate is not trusted: name its authority as `ca_file` of the upstream"
+    } else if reason.contains("corrupt message") {
+        "; it does not speak TLS there: should the upstream's `url` begin with `http://`?"
     } else if reason.contains("refused") {
         "; nothing listens there: check the upstream's `url`"
     } else if reason.contains("dns") || reason.contains("lookup") || reason.contains("name") {

@@ -133,6 +133,28 @@ async fn nobody_listens() {
 }
 
 #[tokio::test]
+async fn an_upstream_without_tls_is_told_from_one_that_is_down() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stub = Stub::start(Vec::new()).await;
+    let mut options = options(&[&stub]);
+    options.retry.attempts_max = 1;
+    let url = format!("https://{address}/v1");
+    options.upstreams = [("openai".to_owned(), vec![upstream(&url, Wire::OpenAi)])].into();
+    let desk = Desk::with(options).await;
+    desk.recorder.tasks().spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 1024]).await;
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    });
+    let got = desk.chat().await;
+    assert_eq!(got.status, 502);
+    let message = got.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("begin with `http://`"), "{message}");
+}
+
+#[tokio::test]
 async fn what_the_address_of_an_upstream_has_after_its_mark_goes_along_with_every_call() {
     let stub = Stub::start(vec![json(ANSWER), json(ANSWER)]).await;
     let mut options = options(&[&stub]);

@@ -270,6 +270,11 @@ async fn a_caller_that_says_how_long_it_waits_hears_of_a_timeout_before() {
         .await;
     assert_eq!((got.status.as_u16(), stub.count()), (504, 1));
     assert_eq!(got.json()["error"]["code"], "upstream_timeout");
+    let message = got.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("the time that the caller waits"),
+        "{message}"
+    );
     assert_eq!(got.header("x-should-retry"), Some("false"));
     assert_eq!(begun.elapsed().as_secs(), 59);
     assert_eq!(desk.outcome().await, "failed: timeout");
