@@ -1,6 +1,7 @@
 //! Threads and the queues between them: the one home of both in this workspace.
 //!
-//! A worker is a named thread that is joined when its handle is dropped. A [`Queue`] is bounded by
+//! A worker is a named thread that is joined when its handle is dropped; a task is one that something
+//! comes of. A [`Queue`] is bounded by
 //! weight, so that a slow reader slows its writer down instead of filling memory.
 
 use std::collections::VecDeque;
@@ -31,6 +32,57 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Resul
     Ok(Worker {
         thread: Some(thread),
     })
+}
+
+/// A piece of work on a thread of its own. It is waited for when this is dropped.
+#[derive(Debug)]
+pub struct Task<T> {
+    thread: Option<JoinHandle<T>>,
+}
+
+/// Begins a piece of work on a thread of its own.
+///
+/// # Errors
+/// The system has no more threads to give.
+pub fn begin<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<Task<T>> {
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)?;
+    Ok(Task {
+        thread: Some(thread),
+    })
+}
+
+impl<T> Task<T> {
+    /// Whether it is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for it, and returns what came of it.
+    pub fn end(mut self) -> T {
+        let thread = self
+            .thread
+            .take()
+            .expect("it is taken here and nowhere else");
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Its panic was reported by its own thread.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Runs `parts` pieces of work at once, each with its number, and returns their results in order.

@@ -31,6 +31,7 @@ pub(crate) mod pack;
 mod seal;
 pub(crate) mod segment;
 mod shared;
+mod unsynced;
 pub(crate) mod witness;
 mod writer;
 

@@ -19,19 +19,13 @@ use super::keys::LogKeys;
 use super::log::Log;
 use super::marks::{DirTiles, TreeMark};
 use super::options::{Clock, Paths};
+use super::unsynced::{Unsynced, at_once};
 use super::witness::WitnessBox;
-use crate::disk::{self, Disk, DiskFile, How};
+use crate::disk::{self, Disk, How};
 use crate::error::{again, damaged, unavailable};
-use crate::worker;
 
-/// Files that are synced together as soon as there are so many of them, before anybody publishes:
-/// whoever publishes waits for the disk.
-const MANY: usize = 64;
 /// Directories from which on several are synced at once.
 const MANY_DIRS: usize = 4;
-/// How many of them at once: each waits for the disk and for nothing else, and a disk takes several
-/// requests at a time.
-const AT_ONCE: usize = 4;
 
 /// Turns the log into its published form.
 pub(crate) struct Sealer {
@@ -51,7 +45,7 @@ pub(crate) struct Sealer {
     expected: Vec<(u64, Digest)>,
     /// Files that are complete in memory and not written yet.
     waiting: Vec<TileFile>,
-    unsynced: Vec<Arc<dyn DiskFile>>,
+    unsynced: Unsynced,
     dirs: BTreeSet<PathBuf>,
     known_dirs: HashSet<PathBuf>,
     /// The tree on disk, as long as it could not be looked at for a reason that passes.
@@ -91,7 +85,7 @@ impl Sealer {
             published: 0,
             expected: Vec::new(),
             waiting: Vec::new(),
-            unsynced: Vec::new(),
+            unsynced: Unsynced::default(),
             dirs: BTreeSet::new(),
             known_dirs: HashSet::new(),
             waiting_for: Some(tree),
@@ -309,10 +303,7 @@ impl Sealer {
             Ok(())
         })();
         let written = result.and(written).and_then(|()| self.write_waiting());
-        let synced = written.and_then(|()| match self.unsynced.len() < MANY {
-            true => Ok(()),
-            false => self.sync_files(),
-        });
+        let synced = written.and_then(|()| self.unsynced.begin());
         // A full disk is met again, and told, when somebody publishes.
         if let Err(error) = synced
             && !passes(&error)
@@ -332,6 +323,7 @@ impl Sealer {
                 self.push(&record.leaf)?;
             }
             self.write_waiting()?;
+            self.unsynced.begin()?;
         }
     }
 
@@ -358,7 +350,7 @@ impl Sealer {
         match self.disk.open(&path, How::New) {
             Ok(handle) => {
                 handle.write_at(0, &file.bytes).map_err(failed)?;
-                self.unsynced.push(handle);
+                self.unsynced.add(handle);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let present = disk::read(&*self.disk, &path).map_err(failed)?;
@@ -378,7 +370,7 @@ impl Sealer {
                     }
                     handle.write_at(0, &file.bytes).map_err(failed)?;
                 }
-                self.unsynced.push(handle);
+                self.unsynced.add(handle);
             }
             Err(error) => return Err(failed(error)),
         }
@@ -491,22 +483,11 @@ impl Sealer {
 
     /// Makes everything written so far durable, and its names.
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.sync_files()?;
+        self.unsynced.end()?;
         let dirs: Vec<PathBuf> = std::mem::take(&mut self.dirs).into_iter().collect();
         at_once(&dirs, MANY_DIRS, |dir| {
             self.disk.sync_dir(dir).map_err(|e| StoreError::Poisoned {
                 reason: format!("could not sync `{}`: {e}", dir.display()),
-            })
-        })
-    }
-
-    /// Makes the files written so far durable. A failed sync is never tried again: the pages may
-    /// be gone.
-    fn sync_files(&mut self) -> Result<(), StoreError> {
-        let files = std::mem::take(&mut self.unsynced);
-        at_once(&files, MANY, |file| {
-            file.sync().map_err(|e| StoreError::Poisoned {
-                reason: format!("could not sync a tile: {e}"),
             })
         })
     }
@@ -535,20 +516,6 @@ impl Sealer {
     pub(crate) fn sign_anew(&mut self) {
         self.note = None;
     }
-}
-
-/// Does `work` for each item, and from `many` items on for some at once.
-fn at_once<T: Sync>(
-    items: &[T],
-    many: usize,
-    work: impl Fn(&T) -> Result<(), StoreError> + Sync,
-) -> Result<(), StoreError> {
-    let parts = if items.len() < many { 1 } else { AT_ONCE };
-    let done = worker::scatter(parts, |part| {
-        let mut items = items.iter().skip(part).step_by(parts);
-        items.try_for_each(&work)
-    });
-    done.into_iter().collect()
 }
 
 /// Whether an error says nothing of the log: a full disk, or a file that another process holds.

@@ -11,3 +11,4 @@ mod open;
 mod payloads;
 mod support;
 mod tamper;
+mod tiles;
