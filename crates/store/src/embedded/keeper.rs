@@ -12,6 +12,7 @@ use super::keys::{LogKeys, Slot, UNSYNCED_MAX};
 use super::seal::Sealer;
 use super::shared::{Reply, Shared, ToKeys, ToSeal};
 use crate::error::{again, unavailable};
+use crate::worker;
 
 /// Runs the thread that keeps and destroys keys of subjects, until its queue is closed.
 pub(crate) fn keep_keys(shared: &Arc<Shared>) {
@@ -160,6 +161,12 @@ pub(crate) fn seal(shared: &Arc<Shared>, mut sealer: Sealer, entropy: &Arc<dyn E
         }
         // One publication answers everybody who asked before it began.
         if !publish.is_empty() {
+            // Beside it, since both wait for the disk. Without it the next opening takes longer, and
+            // that is all.
+            let noting = shared.log.is_note_due().then(|| {
+                let shared = Arc::clone(shared);
+                worker::begin("rescind-note", move || shared.log.note())
+            });
             let note = sealer.publish();
             shared
                 .published
@@ -170,8 +177,7 @@ pub(crate) fn seal(shared: &Arc<Shared>, mut sealer: Sealer, entropy: &Arc<dyn E
                     Err(error) => Err(again(error)),
                 });
             }
-            // Without it the next opening takes longer, and that is all.
-            let _ = shared.log.note();
+            drop(noting);
         }
         if let Some(refused) = sealer.refused() {
             let _ = shared.refused.set(refused);

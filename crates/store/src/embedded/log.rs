@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ledger::StoreError;
 
@@ -293,33 +293,39 @@ impl Log {
         Ok(())
     }
 
+    /// Whether so much came since it was noted last where records are that it is to be noted again.
+    pub(crate) fn is_note_due(&self) -> bool {
+        self.to_note(&self.noted.lock()).is_some()
+    }
+
     /// Notes where the records of the segment that grows are, if much came since that was noted
     /// last, so that whoever opens it next need not read all of it.
     pub(crate) fn note(&self) -> io::Result<()> {
         let mut noted = self.noted.lock();
-        let segment = {
-            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-            segments.last().cloned()
-        };
-        let Some(segment) = segment else {
+        let Some(segment) = self.to_note(&noted) else {
             return Ok(());
         };
         // A copy, since whoever appends waits for nobody's disk but its own.
-        let offsets = match &*segment
-            .offsets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
-            Where::Live(offsets) => {
-                let last = offsets.last().copied().unwrap_or_default();
-                noted.is_due(segment.number, last).then(|| offsets.clone())
-            }
-            Where::Sealed { .. } => None,
+        let offsets = match &*segment.read_offsets() {
+            Where::Live(offsets) => offsets.clone(),
+            Where::Sealed { .. } => return Ok(()),
         };
         let place = (segment.number, segment.first);
-        offsets.map_or(Ok(()), |offsets| {
-            noted.note(&*self.disk, &self.dir, place, offsets)
-        })
+        noted.note(&*self.disk, &self.dir, place, offsets)
+    }
+
+    /// The segment that grows, if there is much to note of it.
+    fn to_note(&self, noted: &noted::Place) -> Option<Arc<Segment>> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let segment = segments.last()?;
+        let due = match &*segment.read_offsets() {
+            Where::Live(offsets) => {
+                let last = offsets.last().copied().unwrap_or_default();
+                noted.is_due(segment.number, last)
+            }
+            Where::Sealed { .. } => false,
+        };
+        due.then(|| Arc::clone(segment))
     }
 
     /// Begins a new segment; the one before is sealed with an offset file.
@@ -398,6 +404,10 @@ pub(crate) enum AppendError {
 }
 
 impl Segment {
+    fn read_offsets(&self) -> RwLockReadGuard<'_, Where> {
+        self.offsets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         let offsets = self.offsets.read().unwrap_or_else(PoisonError::into_inner);
         matches!(&*offsets, Where::Sealed { .. })
