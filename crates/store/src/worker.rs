@@ -234,6 +234,15 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// Waits for an item, so long at most, and tells whether none came and more may come later.
+    pub(crate) fn is_quiet(&self, patience: Duration) -> bool {
+        let waits = |state: &mut State<T>| state.items.is_empty() && !state.closed;
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), patience, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     /// Lets nothing more in; what is there can still be taken.
     pub(crate) fn close(&self) {
         self.state().closed = true;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ledger::{Leaf, StoreError};
 use model::IndexKeys;
 
-use super::index::{self, Blob, Lot, Mark, Writer};
+use super::index::{self, Blob, Lot, Mark, Writer, wal};
 use super::log::{Log, Record};
 use super::options::Indexing;
 use super::pack::Packs;
@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LOADED: usize = 1 << 20;
 /// How long it waits then.
 const PATIENCE_LOADED: Duration = Duration::from_millis(200);
+/// When nothing came for so long, SQLite's log is shortened. Whoever closes the store does not wait for
+/// that.
+const QUIET: Duration = Duration::from_millis(250);
 
 pub(crate) struct Indexer {
     pub(crate) shared: Arc<Shared>,
@@ -39,6 +42,7 @@ impl Indexer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let patience = [(LOADED, PATIENCE), (BATCH, PATIENCE_LOADED)];
+        wal::on_demand(self.writer.connection());
         while let Some(work) = self.shared.to_index.take(BATCH, &patience) {
             let mut groups = Vec::new();
             let mut rebuilds = Vec::new();
@@ -54,9 +58,21 @@ impl Indexer {
             self.tell(result.err());
             for reply in rebuilds {
                 let rebuilt = self.rebuild();
+                wal::on_demand(self.writer.connection());
                 self.tell(None);
                 let _ = reply.send(rebuilt);
             }
+            self.shorten_wal();
+        }
+    }
+
+    /// Shortens SQLite's log where it has become long and nobody waits for the index.
+    fn shorten_wal(&self) {
+        let connection = self.writer.connection();
+        let pages = wal::pages(connection);
+        let quiet = || self.shared.to_index.is_quiet(QUIET);
+        if pages >= wal::LONG_MAX || pages >= wal::LONG && quiet() {
+            wal::shorten(connection);
         }
     }
 
