@@ -92,6 +92,13 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// As the system says.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
+    /// Asks the system to begin putting what was written there on the disk, without waiting: a
+    /// [`sync`](Self::sync) that comes later then has less to wait for. A hint, of which nothing is
+    /// promised.
+    fn write_out(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Makes what was written, and the length, durable.
     ///
     /// # Errors
@@ -246,6 +253,14 @@ impl DiskFile for RealFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_out(&self, offset: u64, len: u64) {
+        // What is not on the disk yet cannot be dropped from memory: Linux begins to write it, and
+        // keeps it.
+        let len = std::num::NonZeroU64::new(len);
+        let _ = rustix::fs::fadvise(&self.0, offset, len, rustix::fs::Advice::DontNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -272,6 +272,7 @@ impl Log {
             head.encode(leaf, buffer);
             if buffer.len() >= PIECE {
                 put(end, buffer)?;
+                segment.file.write_out(end, buffer.len() as u64);
                 end += buffer.len() as u64;
                 buffer.clear();
             }

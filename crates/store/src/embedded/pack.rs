@@ -244,7 +244,9 @@ impl Packs {
             buffer.extend_from_slice(&entry.encode());
             buffer.extend_from_slice(bytes);
             if buffer.len() >= PIECE {
+                let (from, len) = (end, buffer.len() as u64);
                 end = put(buffer)?;
+                file.write_out(from, len);
             }
         }
         if !buffer.is_empty() {

@@ -350,7 +350,7 @@ impl Sealer {
         match self.disk.open(&path, How::New) {
             Ok(handle) => {
                 handle.write_at(0, &file.bytes).map_err(failed)?;
-                self.unsynced.add(handle);
+                self.unsynced.add(handle, &file.bytes);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let present = disk::read(&*self.disk, &path).map_err(failed)?;
@@ -370,7 +370,7 @@ impl Sealer {
                     }
                     handle.write_at(0, &file.bytes).map_err(failed)?;
                 }
-                self.unsynced.add(handle);
+                self.unsynced.add(handle, &file.bytes);
             }
             Err(error) => return Err(failed(error)),
         }

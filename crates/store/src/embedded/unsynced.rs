@@ -29,7 +29,9 @@ pub(super) struct Unsynced {
 }
 
 impl Unsynced {
-    pub(super) fn add(&mut self, file: Arc<dyn DiskFile>) {
+    /// Takes a file that was written from its beginning.
+    pub(super) fn add(&mut self, file: Arc<dyn DiskFile>, written: &[u8]) {
+        file.write_out(0, written.len() as u64);
         self.files.push(file);
     }
 
