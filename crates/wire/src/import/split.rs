@@ -79,17 +79,51 @@ fn value_len(text: &str) -> Option<usize> {
     }
 }
 
-/// Length of a string, with its quotes.
+/// Length of a string, with its quotes. Text of agents is dense with escapes (JSON in JSON), so eight
+/// bytes are looked at as they lie, whatever is escaped in them.
 fn string_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 1;
-    loop {
-        at = find(bytes, at, [b'"', b'\\'])?;
-        if bytes[at] == b'"' {
-            return Some(at + 1);
+    // The high bit of the first byte, if a backslash comes before it that escapes it.
+    let mut escaped = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let mut slashes = equal(word, b'\\');
+        if slashes & (slashes << 8 | escaped) != 0 {
+            slashes = escaping(slashes, escaped);
         }
-        at += 2;
+        let ends = equal(word, b'"') & !(slashes << 8 | escaped);
+        if ends != 0 {
+            return Some(at + ends.trailing_zeros() as usize / 8 + 1);
+        }
+        escaped = slashes >> 56;
+        at += 8;
     }
+    let mut escaped = escaped != 0;
+    let end = bytes.get(at..)?.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    end.map(|end| at + end + 1)
+}
+
+/// The high bit of each byte that is this one, and no other bit.
+const fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * byte as u64);
+    !(((other & !HIGHS) + !HIGHS) | other | !HIGHS)
+}
+
+/// Of backslashes that follow each other, those that escape what comes next.
+const fn escaping(slashes: u64, escaped: u64) -> u64 {
+    let mut left = slashes & !escaped;
+    let mut escaping = 0;
+    while left != 0 {
+        let first = left & left.wrapping_neg();
+        escaping |= first;
+        left &= !(first | first << 8);
+    }
+    escaping
 }
 
 /// Length of an array or object, with its brackets: up to where as many are closed as opened.
@@ -113,11 +147,12 @@ fn nested_len(text: &str) -> Option<usize> {
     }
 }
 
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+
 /// Finds the next of two bytes, eight at a time. Text of agents is dense with escapes (JSON in
 /// JSON), so the next one is near: calling `memchr` for each costs more than it saves.
 pub(crate) fn find(bytes: &[u8], mut at: usize, wanted: [u8; 2]) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
     // Not by `map` over the array, which is not inlined here and costs as much as the search.
     let (first, second) = (ONES * u64::from(wanted[0]), ONES * u64::from(wanted[1]));
     // The lowest bit set is that of the first zero byte (Mycroft 1987); higher ones may lie.
@@ -186,6 +221,18 @@ mod tests {
             let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let read = json::string(&format!("\"{escaped}\"")).unwrap().into_owned();
             prop_assert_eq!(read, String::from_utf16_lossy(&units));
+        }
+
+        #[test]
+        fn a_string_ends_where_a_quote_is_not_escaped(inner in "[\\\\\"a\u{e9}]{0,40}") {
+            let text = format!("\"{inner}");
+            let mut escaped = false;
+            let end = inner.bytes().position(|byte| {
+                let ends = byte == b'"' && !escaped;
+                escaped = byte == b'\\' && !escaped;
+                ends
+            });
+            prop_assert_eq!(string_len(&text), end.map(|end| end + 2));
         }
 
         #[test]
