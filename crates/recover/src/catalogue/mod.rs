@@ -407,11 +407,14 @@ impl Catalogue {
             .iter()
             .filter(|t| !t.writes.is_empty())
             .peekable();
-        let can = |touch: &Ref| {
-            let resource = self.resource(&touch.kind);
-            resource.restore.is_some() || touch.creates_only() && resource.delete.is_some()
-        };
-        tool.undo.restore != Some(false) && written.peek().is_some() && written.all(can)
+        let all = written.peek().is_some() && written.all(|touch| self.puts_back(touch));
+        tool.undo.restore != Some(false) && all
+    }
+
+    /// Whether there is a tool that puts a record back as it was.
+    pub(crate) fn puts_back(&self, touch: &Ref) -> bool {
+        let resource = self.resource(&touch.kind);
+        resource.restore.is_some() || touch.creates_only() && resource.delete.is_some()
     }
 }
 

@@ -79,12 +79,45 @@ pub(super) fn parse(text: &str) -> Result<Catalogue, Vec<Problem>> {
     let resources = parser.resources(&root);
     let tools = parser.tools(&root);
     let mut problems = parser.reader.problems;
+    let catalogue = Catalogue { resources, tools };
     if problems.is_empty() {
-        Ok(Catalogue { resources, tools })
+        problems = in_vain(&catalogue);
+    }
+    if problems.is_empty() {
+        Ok(catalogue)
     } else {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Err(problems)
     }
+}
+
+/// What is said of tools and cannot be kept, whatever a call comes to.
+fn in_vain(catalogue: &Catalogue) -> Vec<Problem> {
+    let tools = catalogue.tools.values().flat_map(BTreeMap::values);
+    let problem = |tool: &Tool| {
+        let (undo, at) = (&tool.undo, &tool.place.at);
+        let has_way = undo.inverse.is_some() || undo.http.is_some();
+        if tool.class == Some(EffectClass::Read) && (has_way || undo.restore == Some(true)) {
+            let what = format!("`{at}` is said to read only, and how it is taken back");
+            let hint = "give it another `class`, or leave `undo` out";
+            return Some(tool.place.problem(what, hint));
+        }
+        if undo.restore != Some(true) || catalogue.restores(tool) {
+            return None;
+        }
+        let mut written = tool.touches.iter().filter(|touch| !touch.writes.is_empty());
+        Some(match written.find(|touch| !catalogue.puts_back(touch)) {
+            Some(Ref { kind, .. }) => tool.place.problem(
+                format!("`{at}` is to be taken back by putting `{kind}` back, which no tool does"),
+                "say `restore = { tool = \"…\", args = { … } }` of the resource, or name an inverse",
+            ),
+            None => tool.place.problem(
+                format!("`{at}` is to be taken back by putting records back, and names none"),
+                "name what it writes in `writes`",
+            ),
+        })
+    };
+    tools.filter_map(problem).collect()
 }
 
 struct Parser<'t> {

@@ -132,6 +132,32 @@ class = "reed"
 }
 
 #[test]
+fn a_way_back_that_cannot_be_gone_is_told_before_anything_is_called() {
+    let user = SHOP.find("[tools.ship]").unwrap();
+    let resources = &SHOP[..user];
+    let told = |tool: &str| wrong(&format!("{resources}[tools.x]\n{tool}"));
+    for (tool, what) in [
+        (
+            "writes = [{ user = \"{args.id}\" }]\nundo = { restore = true }",
+            "`tools.x` is to be taken back by putting `user` back, which no tool does",
+        ),
+        (
+            "undo = { restore = true }",
+            "`tools.x` is to be taken back by putting records back, and names none",
+        ),
+        (
+            "class = \"read\"\nundo = { tool = \"recall\" }",
+            "`tools.x` is said to read only, and how it is taken back",
+        ),
+    ] {
+        let told = told(tool);
+        assert!(told.contains(what), "{told}");
+    }
+    let kept = "writes = [{ order = \"{args.id}\" }]\nundo = { restore = true }";
+    Catalogue::parse(&format!("{resources}[tools.x]\n{kept}")).unwrap();
+}
+
+#[test]
 fn what_is_not_toml_is_told_where_it_begins() {
     insta::assert_snapshot!(wrong("[tools.ship]\nclass = compensable\n"), @"
     2:9: this is not TOML: string values must be quoted, expected literal string
