@@ -107,54 +107,57 @@ impl Decision {
     pub fn fold<'a>(
         events: impl IntoIterator<Item = &'a Event>,
     ) -> Result<Option<Self>, FoldError> {
+        Self::of(events.into_iter().cloned())
+    }
+
+    /// As [`fold`](Self::fold), for who has no other use for the events: nothing of them is copied.
+    ///
+    /// # Errors
+    /// As [`fold`](Self::fold).
+    pub fn of(events: impl IntoIterator<Item = Event>) -> Result<Option<Self>, FoldError> {
         let mut folded: Option<Self> = None;
         for event in events {
             match &mut folded {
                 None => folded = Some(Self::begin(event)?),
-                Some(decision) => decision.apply(event)?,
+                Some(decision) => decision.take(event)?,
             }
         }
         Ok(folded)
     }
 
-    fn begin(event: &Event) -> Result<Self, FoldError> {
+    fn begin(event: Event) -> Result<Self, FoldError> {
+        let mark = Mark::of(&event);
         let Some(id) = event.body.decision() else {
             // An event about no decision cannot begin one; its own id is the nearest name for it.
             let decision = DecisionId::from_bytes(*event.id.as_bytes());
             return Err(FoldError::NoProposal {
                 decision,
-                what: event.body.name(),
+                what: mark.what,
             });
         };
-        let (position, outcome, account, position_in_source, ended) = match &event.body {
-            Body::Proposed { .. } => (Status::Proposed, Outcome::Unknown, None, None, None),
-            Body::Begun { .. } => (Status::Started, Outcome::Unknown, None, None, None),
-            Body::Judged { .. } => (Status::Succeeded, Outcome::Succeeded, None, None, None),
+        let (mut account, mut position_in_source, mut ended) = (None, None, None);
+        let (position, outcome, proposal) = match event.body {
+            Body::Proposed { proposal, .. } => (Status::Proposed, Outcome::Unknown, proposal),
+            Body::Begun { proposal, .. } => (Status::Started, Outcome::Unknown, proposal),
+            Body::Judged { proposal, .. } => (Status::Succeeded, Outcome::Succeeded, proposal),
             Body::Reconstructed {
-                account,
-                ended,
+                account: said,
+                ended: at,
                 outcome,
                 position,
+                proposal,
                 ..
-            } => (
-                Status::from(outcome),
-                outcome.clone(),
-                Some(account.clone()),
-                Some(position.clone()),
-                *ended,
-            ),
-            other => {
+            } => {
+                (account, position_in_source, ended) = (Some(said), Some(position), at);
+                (Status::from(&outcome), outcome, proposal)
+            }
+            _ => {
                 return Err(FoldError::NoProposal {
                     decision: id,
-                    what: other.name(),
+                    what: mark.what,
                 });
             }
         };
-        let proposal = event
-            .body
-            .proposal()
-            .expect("the bodies above carry a proposal")
-            .clone();
         proposal.check().map_err(|source| FoldError::Missing {
             event: event.id,
             source,
@@ -171,7 +174,7 @@ impl Decision {
             account,
             position_in_source,
             ended,
-            events: vec![Mark::of(event)],
+            events: vec![mark],
             proposal,
         })
     }
@@ -181,6 +184,10 @@ impl Decision {
     /// # Errors
     /// [`FoldError`] where the event does not fit; the decision is then unchanged.
     pub fn apply(&mut self, event: &Event) -> Result<(), FoldError> {
+        self.take(event.clone())
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), FoldError> {
         if event.body.decision() != Some(self.id) {
             return Err(FoldError::Stranger {
                 decision: self.id,
@@ -203,28 +210,38 @@ impl Decision {
                 })?;
             self.status = self.position.as_read();
         }
-        match &event.body {
+        self.events.push(Mark::of(&event));
+        let (causes, effects, sealed) = match event.body {
             Body::Approved { approval, .. } | Body::Rejected { approval, .. } => {
-                self.approvals.push(approval.clone());
+                let sealed = approval.sealed.clone();
+                self.approvals.push(approval);
+                (Vec::new(), Vec::new(), sealed)
             }
-            Body::Started { effects, .. } if !effects.is_empty() => self.effects = effects.clone(),
+            Body::Started {
+                effects, sealed, ..
+            } => (Vec::new(), effects, sealed),
             Body::Finished {
-                effects, outcome, ..
+                causes,
+                effects,
+                outcome,
+                sealed,
+                ..
             } => {
-                self.outcome = outcome.clone();
-                if !effects.is_empty() {
-                    self.effects = effects.clone();
-                }
+                self.outcome = outcome;
+                (causes, effects, sealed)
             }
-            _ => {}
-        }
-        for cause in event.body.causes() {
-            if !self.causes.contains(cause) {
-                self.causes.push(cause.clone());
+            Body::Linked { causes, .. } => (causes, Vec::new(), None),
+            _ => return Ok(()),
+        };
+        for cause in causes {
+            if !self.causes.contains(&cause) {
+                self.causes.push(cause);
             }
         }
-        self.sealed.extend(event.body.sealed().cloned());
-        self.events.push(Mark::of(event));
+        if !effects.is_empty() {
+            self.effects = effects;
+        }
+        self.sealed.extend(sealed);
         Ok(())
     }
 }
