@@ -47,6 +47,7 @@
 //! section 8.3).
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -225,6 +226,49 @@ impl fmt::Debug for Field {
     }
 }
 
+/// A field that was opened, where it lies in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FieldRef<'a> {
+    /// What the field is to its event.
+    pub role: &'a str,
+    /// The media type, or nothing.
+    pub media: &'a str,
+    /// The content.
+    pub bytes: &'a [u8],
+    /// The salt of its commitment.
+    pub salt: &'a [u8; SALT_BYTES],
+}
+
+impl fmt::Debug for FieldRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldRef({}, {} bytes)", self.role, self.bytes.len())
+    }
+}
+
+/// A payload that was opened. It is wiped from memory when it is dropped.
+pub struct Opened {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Where the fields lie.
+    fields: Range<usize>,
+}
+
+impl Opened {
+    /// Returns the fields, in the order in which they were sealed.
+    ///
+    /// # Errors
+    ///
+    /// When what is inside has not the form that it should.
+    pub fn fields(&self) -> Result<Vec<FieldRef<'_>>, PayloadError> {
+        decode(&self.bytes[self.fields.clone()])
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({} bytes)", self.fields.len())
+    }
+}
+
 /// Returns the commitment to a field.
 pub fn commit(salt: &[u8; SALT_BYTES], bytes: &[u8]) -> Digest {
     hmac_sha256(salt, bytes)
@@ -387,46 +431,75 @@ fn bound(aad: &[u8]) -> Aad<Vec<u8>> {
 ///
 /// When the key or `aad` are others than it was sealed with, or it was changed.
 pub fn open(key: &SubjectKey, aad: &[u8], sealed: &[u8]) -> Result<Vec<Field>, PayloadError> {
-    let (&version, rest) = sealed.split_first().ok_or(PayloadError::Closed)?;
+    let opened = open_in_place(key, aad, sealed.to_vec())?;
+    let fields = opened.fields()?.into_iter().map(|field| Field {
+        role: field.role.to_owned(),
+        media: field.media.to_owned(),
+        bytes: field.bytes.to_vec(),
+        salt: *field.salt,
+    });
+    Ok(fields.collect())
+}
+
+/// As [`open`], in the bytes themselves: what is inside is not copied.
+///
+/// # Errors
+///
+/// As [`open`]; the form of the fields is checked when they are asked for.
+pub fn open_in_place(
+    key: &SubjectKey,
+    aad: &[u8],
+    sealed: Vec<u8>,
+) -> Result<Opened, PayloadError> {
+    let mut bytes = Zeroizing::new(sealed);
+    let (&version, rest) = bytes.split_first().ok_or(PayloadError::Closed)?;
     if version != PAYLOAD_VERSION {
         return Err(PayloadError::Version { found: version });
     }
-    let (nonce, body) = rest
-        .split_first_chunk::<NONCE_LEN>()
+    let nonce = *rest
+        .first_chunk::<NONCE_LEN>()
         .ok_or(PayloadError::Closed)?;
-    let mut body = Zeroizing::new(body.to_vec());
     let body = key
         .inner
         .aead
-        .open_in_place(Nonce::assume_unique_for_key(*nonce), bound(aad), &mut body)
+        .open_in_place(
+            Nonce::assume_unique_for_key(nonce),
+            bound(aad),
+            &mut bytes[HEAD_BYTES..],
+        )
         .map_err(|_| PayloadError::Closed)?;
+    let end = HEAD_BYTES + body.len();
     match body.split_first() {
-        Some((0, fields)) => decode(fields),
+        Some((0, _)) => {
+            let fields = HEAD_BYTES + 1..end;
+            Ok(Opened { bytes, fields })
+        }
         Some((1, rest)) => {
             let (length, frame) = rest.split_first_chunk().ok_or(PayloadError::Compression)?;
             let length = u32::from_be_bytes(*length) as usize;
-            let fields = zstd::bulk::decompress(frame, length).map(Zeroizing::new);
-            let fields = fields.map_err(|_| PayloadError::Compression)?;
-            if fields.len() != length {
+            let plain = zstd::bulk::decompress(frame, length).map(Zeroizing::new);
+            let plain = plain.map_err(|_| PayloadError::Compression)?;
+            if plain.len() != length {
                 return Err(PayloadError::Compression);
             }
-            decode(&fields)
+            let (bytes, fields) = (plain, 0..length);
+            Ok(Opened { bytes, fields })
         }
         _ => Err(PayloadError::Malformed { byte: 0 }),
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<Field>, PayloadError> {
+fn decode(bytes: &[u8]) -> Result<Vec<FieldRef<'_>>, PayloadError> {
     let mut reader = Reader { bytes, at: 0 };
-    let count = u16::from_be_bytes(reader.chunk()?);
+    let count = u16::from_be_bytes(*reader.chunk()?);
     let mut fields = Vec::new();
     for _ in 0..count {
         let role = reader.text()?;
         let media = reader.text()?;
         let salt = reader.chunk()?;
-        let length = u32::from_be_bytes(reader.chunk()?) as usize;
-        let bytes = reader.take(length)?.to_vec();
-        fields.push(Field {
+        let length = u32::from_be_bytes(*reader.chunk()?) as usize;
+        let bytes = reader.take(length)?;
+        fields.push(FieldRef {
             role,
             media,
             bytes,
@@ -454,17 +527,15 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], PayloadError> {
-        Ok(self
-            .take(N)?
-            .try_into()
-            .expect("as many bytes as were taken"))
+    fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], PayloadError> {
+        let bytes = self.take(N)?.first_chunk();
+        Ok(bytes.expect("as many bytes as were taken"))
     }
 
-    fn text(&mut self) -> Result<String, PayloadError> {
-        let [length] = self.chunk()?;
+    fn text(&mut self) -> Result<&'a str, PayloadError> {
+        let &[length] = self.chunk()?;
         let bytes = self.take(length.into())?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| self.malformed())
+        std::str::from_utf8(bytes).map_err(|_| self.malformed())
     }
 
     fn malformed(&self) -> PayloadError {
