@@ -68,7 +68,12 @@ impl Leaf {
     /// # Errors
     /// [`LeafError::Form`] and [`LeafError::Newer`].
     pub fn decode(bytes: &[u8]) -> Result<Event, LeafError> {
-        let event: Event = serde_json::from_slice(bytes).map_err(LeafError::Form)?;
+        // Looked at whole, text is known to be text sooner than string by string.
+        let event: Result<Event, _> = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        let event = event.map_err(LeafError::Form)?;
         if event.v > 1 {
             return Err(LeafError::Newer { found: event.v });
         }
