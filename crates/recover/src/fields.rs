@@ -4,7 +4,18 @@ use serde_json::{Map, Value};
 
 /// Returns the field of a record; none where it is not there.
 pub(crate) fn get<'a>(record: Option<&'a Value>, at: &str) -> Option<&'a Value> {
-    record?.pointer(at)
+    let mut here = record?;
+    // Nearly no name is escaped, and `pointer` makes two texts of each before it looks it up.
+    if at.is_empty() || at.contains('~') {
+        return here.pointer(at);
+    }
+    for name in at.strip_prefix('/')?.split('/') {
+        here = match here {
+            Value::Object(members) => members.get(name)?,
+            other => other.pointer(&format!("/{name}"))?,
+        };
+    }
+    Some(here)
 }
 
 /// Gives a field of a record another value; none takes it away.
