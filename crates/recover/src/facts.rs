@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lineage::Checkpoint;
-use model::{ClassSource, DecisionId, Edge, EffectClass, Outcome, Strength};
+use model::{DecisionId, Edge, EffectClass, Outcome, Strength};
 use serde_json::Value;
 
 use crate::catalogue::{Footprint, Images};
@@ -36,17 +36,6 @@ pub struct Call {
     /// Whether what it changed is not to be counted: it was taken back already, was run again
     /// since, or is itself a step that put something back.
     pub undone: bool,
-}
-
-impl Call {
-    /// Its class as the record has it, for where the catalogue says nothing now.
-    pub(crate) fn said(&self) -> Option<(EffectClass, ClassSource)> {
-        let by = match self.class {
-            EffectClass::Unreviewed => ClassSource::Nobody,
-            _ => ClassSource::Annotations,
-        };
-        Some((self.class, by))
-    }
 }
 
 /// A call, with what it touched where that was worked out already.

@@ -22,7 +22,7 @@ use model::{DecisionId, EffectClass, Outcome, Strength};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::catalogue::{Catalogue, Inverse};
-use crate::facts::{Call, Facts};
+use crate::facts::Facts;
 use crate::plan::{Act, Affected, Check, Fate, Plan, Torn};
 use records::Restored;
 use timeline::Timeline;
@@ -123,7 +123,7 @@ impl Planner<'_> {
         let call = item.call;
         let (server, tool) = (call.server.as_str(), call.tool.as_str());
         let nothing = Some(Way::Fate(Fate::NothingToUndo));
-        let class = self.class(call);
+        let class = item.class();
         if call.undone || class == EffectClass::Read {
             return nothing;
         }
@@ -147,12 +147,6 @@ impl Planner<'_> {
         Some(self.called_back(number).unwrap_or_else(stands))
     }
 
-    fn class(&self, call: &Call) -> EffectClass {
-        self.catalogue
-            .class(&call.server, &call.tool, call.said())
-            .0
-    }
-
     /// Whether the images show that a call changed something; none if they do not tell.
     fn changed(&self, number: usize) -> Option<bool> {
         let item = &self.timeline.items[number];
@@ -173,9 +167,8 @@ impl Planner<'_> {
     /// Whether everything that a call wrote can be put back from images.
     fn restorable(&self, number: usize) -> bool {
         let item = &self.timeline.items[number];
-        let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
         let known = |at: &usize| self.timeline.histories[*at].last().is_some();
-        tool.is_some_and(|tool| self.catalogue.restores(tool))
+        item.tool.is_some_and(|tool| self.catalogue.restores(tool))
             && item.events.iter().all(|(at, _)| known(at))
             && item.footprint.lacks.is_empty()
     }
@@ -289,7 +282,7 @@ impl Planner<'_> {
                 continue;
             }
             let once = matches!(
-                self.class(call),
+                item.class(),
                 EffectClass::Irreversible | EffectClass::Unreviewed
             );
             let (why, by, taken) = match (verdict.refused, verdict.met) {
@@ -325,14 +318,14 @@ impl Planner<'_> {
         let mut plan = Plan {
             incident: self.facts.incident.clone(),
             size: self.facts.size,
-            affected: Vec::new(),
+            affected: Vec::with_capacity(self.facts.members.len()),
             possible: self.facts.possible.clone(),
             linked: self.facts.linked.clone(),
             steps: Vec::new(),
             conflicts: restored.conflicts.clone(),
             torn: self.torn.clone(),
         };
-        let made = steps::build(&self, &restored);
+        let mut made = steps::build(&self, &restored);
         let mut seen: BTreeSet<DecisionId> = BTreeSet::new();
         let of_torn = self.torn.iter();
         let of_torn = of_torn.filter(|torn| self.is_restored(torn.decision));
@@ -342,7 +335,7 @@ impl Planner<'_> {
             if !seen.insert(decision) {
                 continue;
             }
-            let steps = made.of.get(&decision).cloned().unwrap_or_default();
+            let steps = made.of.remove(&decision).unwrap_or_default();
             let fate = match self.ways.get(&decision) {
                 Some(Way::Fate(fate) | Way::Step(_, fate)) => fate.clone(),
                 Some(Way::Probed(..)) => Fate::Probed,

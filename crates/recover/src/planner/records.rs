@@ -47,7 +47,7 @@ pub(crate) fn restore<'a>(
     dropped: &FxHashSet<usize>,
     rules: &BTreeMap<String, Rule>,
 ) -> Restored<'a> {
-    let again = again(timeline, catalogue, dropped);
+    let again = again(timeline, dropped);
     let mut restored = Restored::default();
     let gone = |item: usize| dropped.contains(&item) || again.contains(&item);
     let mut histories = BTreeSet::new();
@@ -85,7 +85,7 @@ pub(crate) fn restore<'a>(
         let mut reverted = Fields::new();
         for event in &history.events[first..] {
             if is_gone(event) {
-                changed.extend(&event.changed);
+                changed.extend(&*event.changed);
                 continue;
             }
             let item = event.by.map(|(item, _)| &timeline.items[item]);
@@ -98,7 +98,7 @@ pub(crate) fn restore<'a>(
             }
             let (Some(_), Some(after)) = (event.before, event.after) else {
                 // What it wrote is not known, so that it cannot be told from what is put back.
-                blind.extend(&event.changed);
+                blind.extend(&*event.changed);
                 continue;
             };
             let touch = timeline.touch(event);
@@ -109,7 +109,7 @@ pub(crate) fn restore<'a>(
                 let set = sets.iter().any(|at| within(field, at));
                 !set && changed.iter().any(|old| overlap(old, field))
             };
-            for field in &event.changed {
+            for field in &*event.changed {
                 let value = get(after, field);
                 let back = || reverted.get(field).is_some_and(|was| was.as_ref() == value);
                 if item.is_none() && back() {
@@ -190,18 +190,14 @@ impl<'h> Conflicts<'h> {
 }
 
 /// Finds the calls that have to run again.
-fn again(
-    timeline: &Timeline<'_>,
-    catalogue: &Catalogue,
-    dropped: &FxHashSet<usize>,
-) -> BTreeSet<usize> {
+fn again(timeline: &Timeline<'_>, dropped: &FxHashSet<usize>) -> BTreeSet<usize> {
     let mut found: BTreeSet<usize> = BTreeSet::new();
     let mut waiting: Vec<usize> = dropped.iter().copied().collect();
     while let Some(number) = waiting.pop() {
         let item = &timeline.items[number];
         for (touch, (at, own)) in item.footprint.touches.iter().zip(&item.events) {
             let events = &timeline.histories[*at].events;
-            let changed = &events[*own].changed;
+            let changed = &*events[*own].changed;
             // A dropped call does nothing any more. One that runs again has to read what it read, and
             // to write before whoever wrote after it.
             let (reads, writes): (&[String], &[String]) = if found.contains(&number) {
@@ -228,7 +224,7 @@ fn again(
                 if dropped.contains(&later) {
                     continue;
                 }
-                if follows && is_kept_write(&timeline.items[later], catalogue) {
+                if follows && is_kept_write(&timeline.items[later]) {
                     if found.insert(later) {
                         waiting.push(later);
                     }
@@ -248,9 +244,10 @@ fn merely_written(touch: &Touch) -> Vec<String> {
 }
 
 /// Whether a call changed something, stays, and can be run again.
-fn is_kept_write(item: &Item<'_>, catalogue: &Catalogue) -> bool {
-    let (server, tool) = (&item.call.server, &item.call.tool);
-    let class = catalogue.class(server, tool, item.call.said()).0;
-    let once = matches!(class, EffectClass::Irreversible | EffectClass::Unreviewed);
+fn is_kept_write(item: &Item<'_>) -> bool {
+    let once = matches!(
+        item.class(),
+        EffectClass::Irreversible | EffectClass::Unreviewed
+    );
     item.happened && item.writes && !item.call.undone && !once
 }

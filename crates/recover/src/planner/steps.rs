@@ -44,8 +44,12 @@ pub(crate) fn build(planner: &Planner<'_>, restored: &Restored<'_>) -> Steps {
     let mut units = of_records(planner, restored);
     units.extend(of_ways(planner));
     order(planner, &mut units);
-    let mut builder = Builder::default();
+    let made = units.iter().map(|unit| unit.first.len() + unit.then.len());
     let agents: BTreeSet<&String> = planner.facts.members.iter().map(|m| &m.agent).collect();
+    let mut builder = Builder::default();
+    // Steps are large. Beside those of units there are some for each agent, and few others.
+    let most = made.sum::<usize>() + 2 * agents.len() + 8;
+    builder.made.steps.reserve(most);
     let agents: Vec<String> = agents.into_iter().cloned().collect();
     if agents.is_empty() {
         return builder.made;
@@ -109,6 +113,10 @@ fn of_records(planner: &Planner<'_>, restored: &Restored<'_>) -> Vec<Unit> {
             // Only kept calls wrote it: it is put back for the unit.
             if of.is_empty() {
                 of.extend(unit.decisions.last());
+            }
+            // Most units have one step, and room for one that never comes is large.
+            if unit.first.is_empty() {
+                unit.first.reserve_exact(1);
             }
             unit.first.push((of, act));
         }
@@ -231,9 +239,9 @@ fn of_ways(planner: &Planner<'_>) -> Vec<Unit> {
         };
         match way {
             Way::Fate(_) => continue,
-            Way::Step(act, _) => unit.first.push((vec![decision], (**act).clone())),
+            Way::Step(act, _) => unit.first = vec![(vec![decision], (**act).clone())],
             Way::Probed(probe, undo) => {
-                unit.first.push((vec![decision], (**probe).clone()));
+                unit.first = vec![(vec![decision], (**probe).clone())];
                 let undo = undo.as_ref().map(|undo| (vec![decision], (**undo).clone()));
                 unit.then.extend(undo);
             }

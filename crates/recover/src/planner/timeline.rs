@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use model::Outcome;
+use model::{EffectClass, Outcome};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::catalogue::{Catalogue, Footprint, Images, Made, Touch};
+use crate::catalogue::{Catalogue, Footprint, Images, Made, Tool, Touch};
 use crate::changes::changed;
 use crate::facts::{Call, Told};
 
@@ -22,6 +22,8 @@ pub(crate) type Known<'a> = Option<Option<&'a Value>>;
 pub(crate) struct Item<'a> {
     pub(crate) call: &'a Call,
     pub(crate) footprint: Cow<'a, Footprint>,
+    /// What the catalogue says of its tool.
+    pub(crate) tool: Option<&'a Tool>,
     /// Whether it did what it set out to do.
     pub(crate) happened: bool,
     /// Whether it may have changed something: it succeeded, or nobody knows.
@@ -40,7 +42,7 @@ pub(crate) struct Event<'a> {
     pub(crate) before: Known<'a>,
     pub(crate) after: Known<'a>,
     /// The fields that changed, or may have.
-    pub(crate) changed: Vec<String>,
+    pub(crate) changed: Cow<'a, [String]>,
 }
 
 /// What happened to a record, in order.
@@ -61,9 +63,9 @@ pub(crate) struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    pub(crate) fn new(
-        calls: impl IntoIterator<Item: Into<Told<'a>>>,
-        catalogue: &Catalogue,
+    pub(crate) fn new<'c: 'a>(
+        calls: impl IntoIterator<Item: Into<Told<'c>>>,
+        catalogue: &'a Catalogue,
         current: &'a Images,
     ) -> Self {
         let calls = calls.into_iter();
@@ -87,7 +89,7 @@ impl<'a> Timeline<'a> {
         timeline
     }
 
-    fn push(&mut self, number: usize, told: Told<'a>, catalogue: &Catalogue) {
+    fn push(&mut self, number: usize, told: Told<'a>, catalogue: &'a Catalogue) {
         let call = told.call;
         let image = |uri: &str| {
             let said = call.before.get(uri).cloned();
@@ -118,12 +120,13 @@ impl<'a> Timeline<'a> {
                 by: Some((number, nth)),
                 before,
                 after,
-                changed: Vec::new(),
+                changed: Cow::default(),
             });
         }
         let writes = footprint.touches.iter().any(|t| !t.writes.is_empty());
         self.items.push(Item {
             call,
+            tool: catalogue.tool(&call.server, &call.tool),
             writes,
             happened,
             may,
@@ -163,7 +166,29 @@ impl<'a> History<'a> {
     }
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// The class of its effect: as the catalogue says now, else as the record has it.
+    pub(crate) fn class(&self) -> EffectClass {
+        let said = self.tool.and_then(|tool| tool.class);
+        said.unwrap_or(self.call.class)
+    }
+
+    /// Something of one of its touches that is a list of fields; it is copied only where the
+    /// footprint was made for the timeline.
+    fn fields(
+        &self,
+        nth: usize,
+        of: impl FnOnce(&Touch) -> Option<&[String]>,
+    ) -> Option<Cow<'a, [String]>> {
+        match &self.footprint {
+            Cow::Borrowed(footprint) => of(&footprint.touches[nth]).map(Cow::Borrowed),
+            Cow::Owned(footprint) => {
+                let fields = of(&footprint.touches[nth]);
+                fields.map(|fields| Cow::Owned(fields.to_vec()))
+            }
+        }
+    }
+
     pub(crate) fn made(&self) -> Made<'_> {
         Made {
             args: &self.call.arguments,
@@ -174,7 +199,7 @@ impl Item<'_> {
 }
 
 /// Fills in what was not said, and finds what strangers wrote.
-fn settle<'a>(history: &mut History<'a>, now: Known<'a>, items: &[Item<'_>]) {
+fn settle<'a>(history: &mut History<'a>, now: Known<'a>, items: &[Item<'a>]) {
     let given = std::mem::take(&mut history.events);
     let mut settled: Vec<Event<'a>> = Vec::with_capacity(given.len() + 1);
     let mut last: Known<'a> = None;
@@ -198,16 +223,16 @@ fn settle<'a>(history: &mut History<'a>, now: Known<'a>, items: &[Item<'_>]) {
         event.changed = match (event.before, event.after) {
             (Some(before), Some(after)) => {
                 let own = event.by.and_then(|(item, nth)| {
-                    let touch = &items[item].footprint.touches[nth];
-                    touch.changed.clone()
+                    items[item].fields(nth, |touch| touch.changed.as_deref())
                 });
-                own.unwrap_or_else(|| changed(before, after))
+                own.unwrap_or_else(|| Cow::Owned(changed(before, after)))
             }
             _ => match event.by {
                 Some((item, nth)) if items[item].may => {
-                    items[item].footprint.touches[nth].writes.clone()
+                    let writes = items[item].fields(nth, |touch| Some(&touch.writes));
+                    writes.unwrap_or_default()
                 }
-                _ => Vec::new(),
+                _ => Cow::default(),
             },
         };
     }
@@ -222,7 +247,7 @@ fn meet<'a>(settled: &mut Vec<Event<'a>>, last: Known<'a>, next: Known<'a>) {
             by: None,
             before: last,
             after: next,
-            changed: Vec::new(),
+            changed: Cow::default(),
         }),
         (None, Some(_)) => {
             if let Some(event) = settled.last_mut() {

@@ -100,10 +100,7 @@ impl<'a> Without<'_, 'a> {
         }
         let mut verdict = Verdict::default();
         let missing = self.missing(item);
-        let needs = self
-            .catalogue
-            .tool(&item.call.server, &item.call.tool)
-            .and_then(|tool| tool.needs.as_ref());
+        let needs = item.tool.and_then(|tool| tool.needs.as_ref());
         // Most calls need nothing and make nothing, and records may be large.
         let asked = needs.is_some() || item.footprint.touches.iter().any(|touch| touch.made);
         let before = if asked {
@@ -352,8 +349,7 @@ impl<'a> Without<'_, 'a> {
 
     /// Whether the result of a call shows a record that it touched.
     fn is_shown(&self, item: &Item<'_>, touch: &Touch) -> bool {
-        let tool = self.catalogue.tool(&item.call.server, &item.call.tool);
-        match tool.and_then(|tool| tool.shows.as_ref()) {
+        match item.tool.and_then(|tool| tool.shows.as_ref()) {
             Some(shows) => {
                 shows.contains(&touch.alias) || touch.also.iter().any(|a| shows.contains(a))
             }
