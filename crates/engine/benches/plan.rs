@@ -11,7 +11,7 @@
 //! same records, opening these (contents and images), what the writes changed for others, the plan.
 //! The records as they are now are not read: that is the tools' time. On a busy machine the
 //! processor time says more than the clock. `PLAN_BENCH_DECISIONS` and `PLAN_BENCH_PLANS` change how
-//! many there are.
+//! many there are; `PLAN_BENCH_DIR` keeps the record, so that it is made once.
 
 #![expect(
     clippy::print_stdout,
@@ -21,6 +21,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,35 +72,28 @@ fn told(name: &str, usual: usize) -> usize {
 
 #[tokio::main]
 async fn main() {
+    let kept = std::env::var("PLAN_BENCH_DIR").ok().map(PathBuf::from);
     let dir = tempfile::tempdir().unwrap();
+    let dir = kept.as_deref().unwrap_or(dir.path());
+    let entropy = Arc::new(SystemEntropy::new());
     let seconds = Arc::new(|| SystemClock.wall() / 1_000_000);
-    let options = OpenOptions::new(dir.path(), Arc::new(SystemEntropy::new()), seconds);
+    let options = OpenOptions::new(dir.join("record"), entropy.clone(), seconds);
     let store = Arc::new(EmbeddedStore::open(options).unwrap());
     let decisions = told("PLAN_BENCH_DECISIONS", 1_000_000);
     let plans = told("PLAN_BENCH_PLANS", 7);
-    let mut make = Maker::default();
-    let run = make.run();
-    fill(&store, &mut make, run, decisions / 2).await;
-
-    let entropy = Arc::new(SystemEntropy::new());
-    let engine = Engine::start(store.clone(), Arc::new(SystemClock), entropy);
-    let engine = engine.await.unwrap();
     let catalogue = Arc::new(Catalogue::parse(TOOLS).unwrap());
-    let options = Options {
-        catalogue: Some(Arc::clone(&catalogue)),
-        ..Options::default()
+    let said = dir.join("root");
+    let root = match std::fs::read_to_string(&said) {
+        Ok(root) => root.parse().unwrap(),
+        Err(_) => {
+            let root = record(&store, &catalogue, decisions).await;
+            std::fs::write(said, root.to_string()).unwrap();
+            root
+        }
     };
-    let recorder = Recorder::start(engine.clone(), None, options)
+    let engine = Engine::start(store, Arc::new(SystemClock), entropy)
         .await
         .unwrap();
-    let root = call(&recorder, &catalogue, "cancel", 0, &[]).await;
-    for number in 1..CALLS {
-        call(&recorder, &catalogue, "cancel", number, &[root]).await;
-    }
-    for number in 0..CALLS {
-        call(&recorder, &catalogue, "note", number, &[]).await;
-    }
-    fill(&store, &mut make, run, decisions / 2).await;
 
     let request = Request {
         roots: vec![root],
@@ -124,7 +118,36 @@ async fn main() {
         line(whole),
         busy.as_secs_f64() * 1e3
     );
+}
+
+/// Makes the record, and returns the wrong call.
+async fn record(
+    store: &Arc<EmbeddedStore>,
+    catalogue: &Arc<Catalogue>,
+    decisions: usize,
+) -> DecisionId {
+    let mut make = Maker::default();
+    let run = make.run();
+    fill(store, &mut make, run, decisions / 2).await;
+    let entropy = Arc::new(SystemEntropy::new());
+    let engine = Engine::start(store.clone(), Arc::new(SystemClock), entropy);
+    let options = Options {
+        catalogue: Some(Arc::clone(catalogue)),
+        ..Options::default()
+    };
+    let recorder = Recorder::start(engine.await.unwrap(), None, options)
+        .await
+        .unwrap();
+    let root = call(&recorder, catalogue, "cancel", 0, &[]).await;
+    for number in 1..CALLS {
+        call(&recorder, catalogue, "cancel", number, &[root]).await;
+    }
+    for number in 0..CALLS {
+        call(&recorder, catalogue, "note", number, &[]).await;
+    }
     recorder.stop(Duration::from_secs(5)).await.unwrap();
+    fill(store, &mut make, run, decisions / 2).await;
+    root
 }
 
 /// How long the threads of this process had a processor.
