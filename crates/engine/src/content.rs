@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, hash_map};
 
-use ledger::payload::SALT_BYTES;
+use ledger::payload::{self, FieldRef, PayloadError, SALT_BYTES};
 use ledger::{BlobState, KeyState, StoreError, SubjectKey};
 use model::{Base, Digest, Event, EventId, Field, Sealed, SubjectId};
 
@@ -98,7 +98,11 @@ impl Engine {
     }
 
     /// Adds what fields have in common with earlier ones.
-    async fn whole(&self, mut opened: Content, sealed: &Sealed) -> Result<Content, EngineError> {
+    pub(crate) async fn whole(
+        &self,
+        mut opened: Content,
+        sealed: &Sealed,
+    ) -> Result<Content, EngineError> {
         let Content::Kept(fields) = &mut opened else {
             return Ok(opened);
         };
@@ -152,11 +156,9 @@ impl Engine {
             Err(gone) => return Ok(gone),
         };
         let found = self.store.payload(event.id, sealed.ct).await;
-        let ciphertext = match self.ciphertext(found, sealed.kid).await? {
-            Ok(ciphertext) => ciphertext,
-            Err(gone) => return Ok(gone),
-        };
-        unsealed(&key, event, sealed, &ciphertext)
+        let found = self.ciphertext(found, sealed.kid).await?;
+        let event = event.id;
+        Closed { event, sealed }.unsealed(found.map(|bytes| (key, bytes)))
     }
 
     /// Opens what each of these events sealed, with what their fields have in common with earlier
@@ -180,69 +182,67 @@ impl Engine {
         &self,
         events: &[&Event],
     ) -> Result<Vec<Option<Content>>, EngineError> {
-        let mut keys: HashMap<SubjectId, Result<SubjectKey, Content>> = HashMap::new();
-        for sealed in events.iter().filter_map(|event| event.body.sealed()) {
-            if let hash_map::Entry::Vacant(unknown) = keys.entry(sealed.kid) {
-                unknown.insert(self.key_of(sealed.kid).await?);
-            }
-        }
-        let mut opened: Vec<Option<Content>> = events.iter().map(|_| None).collect();
-        let (mut part, mut bytes) = (Vec::new(), 0);
+        // So many at a time as may be in memory together.
+        let mut parts: Vec<(Vec<usize>, Vec<Closed<'_>>)> = Vec::new();
+        let mut bytes = 0;
         for (place, event) in events.iter().enumerate() {
             let Some(sealed) = event.body.sealed() else {
                 continue;
             };
-            let key = match &keys[&sealed.kid] {
-                Ok(key) => key,
-                Err(gone) => {
-                    opened[place] = Some(gone.clone());
-                    continue;
-                }
-            };
-            if bytes + sealed.len > BYTES_MAX {
-                let part = std::mem::take(&mut part);
-                self.open_part(part, &mut opened).await?;
+            if parts.is_empty() || bytes + sealed.len > BYTES_MAX {
+                parts.push(Default::default());
                 bytes = 0;
             }
             bytes += sealed.len;
-            let event: &Event = event;
-            part.push(Closed {
-                place,
-                event,
-                sealed,
-                key,
-            });
+            if let Some((places, part)) = parts.last_mut() {
+                places.push(place);
+                let event = event.id;
+                part.push(Closed { event, sealed });
+            }
         }
-        self.open_part(part, &mut opened).await?;
+        let mut opened: Vec<Option<Content>> = events.iter().map(|_| None).collect();
+        for (places, part) in parts {
+            let found = self.fetch(&part).await?;
+            let pairs = part.iter().zip(found).collect();
+            let unsealed = at_once::spread(pairs, |(closed, found): (&Closed<'_>, _)| {
+                closed.unsealed(found)
+            });
+            for (place, content) in places.into_iter().zip(unsealed) {
+                opened[place] = Some(content?);
+            }
+        }
         Ok(opened)
     }
 
-    /// Opens some of these, so many as may be in memory together.
-    async fn open_part(
-        &self,
-        part: Vec<Closed<'_>>,
-        opened: &mut [Option<Content>],
-    ) -> Result<(), EngineError> {
-        let asked = part
-            .iter()
-            .map(|closed| (closed.event.id, closed.sealed.ct));
-        let asked: Vec<(EventId, Digest)> = asked.collect();
-        let found = self.store.payloads(&asked).await?;
-        let mut kept = Vec::with_capacity(found.len());
-        for (closed, found) in part.into_iter().zip(found) {
-            match self.ciphertext(found, closed.sealed.kid).await? {
-                Ok(bytes) => kept.push((closed, bytes)),
-                Err(gone) => opened[closed.place] = Some(gone),
+    /// Reads what these sealed, all of it together and each key once, and opens none of it.
+    pub(crate) async fn fetch(&self, closed: &[Closed<'_>]) -> Result<Vec<Fetched>, EngineError> {
+        let mut keys: HashMap<SubjectId, Result<SubjectKey, Content>> = HashMap::new();
+        for closed in closed {
+            if let hash_map::Entry::Vacant(unknown) = keys.entry(closed.sealed.kid) {
+                unknown.insert(self.key_of(closed.sealed.kid).await?);
             }
         }
-        let unsealed = at_once::spread(kept, |(closed, bytes)| {
-            let content = unsealed(closed.key, closed.event, closed.sealed, &bytes);
-            (closed.place, content)
-        });
-        for (place, content) in unsealed {
-            opened[place] = Some(content?);
+        let mut asked: Vec<(EventId, Digest)> = Vec::with_capacity(closed.len());
+        for closed in closed {
+            if keys[&closed.sealed.kid].is_ok() {
+                asked.push((closed.event, closed.sealed.ct));
+            }
         }
-        Ok(())
+        let mut found = self.store.payloads(&asked).await?.into_iter();
+        let mut fetched = Vec::with_capacity(closed.len());
+        for closed in closed {
+            let key = match &keys[&closed.sealed.kid] {
+                Ok(key) => key.clone(),
+                Err(gone) => {
+                    fetched.push(Err(gone.clone()));
+                    continue;
+                }
+            };
+            let found = found.next().unwrap_or(Ok(BlobState::Absent));
+            let bytes = self.ciphertext(found, closed.sealed.kid).await?;
+            fetched.push(bytes.map(|bytes| (key, bytes)));
+        }
+        Ok(fetched)
     }
 
     /// Returns a subject's key, or what became of everything that it opens.
@@ -272,37 +272,59 @@ impl Engine {
     }
 }
 
-/// What is to be opened, and the number of who asked for it.
-struct Closed<'a> {
-    place: usize,
-    event: &'a Event,
-    sealed: &'a Sealed,
-    key: &'a SubjectKey,
+/// What an event sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed<'a> {
+    pub(crate) event: EventId,
+    pub(crate) sealed: &'a Sealed,
 }
 
-fn unsealed(
-    key: &SubjectKey,
-    event: &Event,
-    sealed: &Sealed,
-    ciphertext: &[u8],
-) -> Result<Content, EngineError> {
-    let opened = ledger::payload::open(key, event.id.as_bytes(), ciphertext).map_err(|source| {
-        EngineError::Content {
-            event: event.id.to_string(),
-            source,
-        }
-    })?;
-    // The leaf says what the fields are, in the order in which they were sealed.
-    let fields = sealed.fields.iter().zip(opened);
-    Ok(Content::Kept(
-        fields
-            .map(|(said, field)| Opened {
-                role: said.role,
-                salt: field.salt,
-                bytes: field.bytes,
-            })
-            .collect(),
-    ))
+/// What can be opened with which key, or what became of it.
+pub(crate) type Fetched = Result<(SubjectKey, Vec<u8>), Content>;
+
+impl Closed<'_> {
+    /// Opens what was read of it.
+    pub(crate) fn open(
+        &self,
+        key: &SubjectKey,
+        bytes: Vec<u8>,
+    ) -> Result<payload::Opened, EngineError> {
+        payload::open_in_place(key, self.event.as_bytes(), bytes).map_err(|e| self.failed(e))
+    }
+
+    /// Returns what is in it, by what the leaf says that the fields are: they are in the order in which
+    /// they were sealed.
+    pub(crate) fn fields<'o>(
+        &self,
+        opened: &'o payload::Opened,
+    ) -> Result<impl Iterator<Item = (Field, FieldRef<'o>)>, EngineError> {
+        let fields = opened.fields().map_err(|e| self.failed(e))?;
+        Ok(self.sealed.fields.iter().map(|said| said.role).zip(fields))
+    }
+
+    /// Whether a part of it stands in an earlier decision.
+    pub(crate) fn leans(&self) -> bool {
+        self.sealed.fields.iter().any(|field| field.base.is_some())
+    }
+
+    pub(crate) fn unsealed(&self, found: Fetched) -> Result<Content, EngineError> {
+        let (key, bytes) = match found {
+            Ok(found) => found,
+            Err(gone) => return Ok(gone),
+        };
+        let opened = self.open(&key, bytes)?;
+        let fields = self.fields(&opened)?.map(|(role, field)| Opened {
+            role,
+            salt: *field.salt,
+            bytes: field.bytes.to_vec(),
+        });
+        Ok(Content::Kept(fields.collect()))
+    }
+
+    fn failed(&self, source: PayloadError) -> EngineError {
+        let event = self.event.to_string();
+        EngineError::Content { event, source }
+    }
 }
 
 /// One field of content, opened.

@@ -341,7 +341,15 @@ pub(crate) fn fold<'a>(
     id: DecisionId,
     events: impl Iterator<Item = &'a Event>,
 ) -> Result<Decision, EngineError> {
-    Decision::fold(events)
+    folded(id, events.cloned())
+}
+
+/// As [`fold`], for who has no other use for the events.
+pub(crate) fn folded(
+    id: DecisionId,
+    events: impl Iterator<Item = Event>,
+) -> Result<Decision, EngineError> {
+    Decision::of(events)
         .map_err(|source| EngineError::Unfoldable {
             id: id.to_string(),
             source,

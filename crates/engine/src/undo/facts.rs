@@ -12,10 +12,11 @@ use ledger::{DecisionRow, Direction};
 use model::{Cause, DecisionId, Edge, Effect, Kind, RunId, Strength};
 use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
 use recover::{Catalogue, Dependant, Facts, Images, Member, Plan};
+use serde_json::Value;
 
 use crate::checkpoints::{Behind, checkpoint};
 use crate::live::writes::read;
-use crate::look::fold;
+use crate::look::folded;
 use crate::{Engine, EngineError};
 
 use super::UndoError;
@@ -100,7 +101,7 @@ impl Engine {
         possible.extend(may_have_looked(&gathered, &rings, &looked));
         linked.retain(|linked| inside.contains(&linked.cause.decision));
         let current = match hands {
-            Some(hands) => read_now(gathered.records, hands).await,
+            Some(hands) => read_now(gathered.records(), hands).await,
             None => Images::new(),
         };
         let saved = self.checkpoints(&rings.rows).await?;
@@ -109,7 +110,7 @@ impl Engine {
             rescinded,
         } = self.behind(&saved).await?;
         let calls = gathered.taken.into_iter();
-        let (calls, footprints) = calls.map(|seen| (seen.call, seen.footprint)).unzip();
+        let (calls, footprints) = calls.map(|seen| *seen).map(Seen::parts).unzip();
         Ok(Facts {
             incident: Incident {
                 roots: request.roots.clone(),
@@ -259,7 +260,7 @@ impl Engine {
     ) -> Result<Vec<Possible>, EngineError> {
         let taken = gathered.taken.iter();
         let opened: HashMap<DecisionId, &Seen> =
-            taken.map(|seen| (seen.call.decision, seen)).collect();
+            taken.map(|seen| (seen.call.decision, &**seen)).collect();
         let mut edges: Vec<Edge> = rings.edges.values().flatten().copied().collect();
         // Of several edges to one decision the first counts, as the store has them.
         edges.sort_by_key(|edge| edge.cause);
@@ -297,7 +298,7 @@ impl Engine {
             for rows in rows.chunks(AT_ONCE) {
                 let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
                 for (row, events) in rows.iter().zip(self.events_of_each(&ids).await?) {
-                    let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
+                    let decision = folded(row.id, events.into_iter().map(|(_, event)| event))?;
                     let possible = may_depend(by[&row.id], &decision.causes, &decision.effects);
                     if let Some(possible) = possible {
                         front.push(row.id);
@@ -376,7 +377,7 @@ fn looked<'g>(
     let calls: HashMap<DecisionId, &Seen> = gathered
         .taken
         .iter()
-        .map(|seen| (seen.call.decision, seen))
+        .map(|seen| (seen.call.decision, &**seen))
         .collect();
     let outside =
         |found: &&Dependant| found.strength >= least && !rings.seen.contains(&found.decision);
@@ -414,15 +415,21 @@ const fn edge_of(linked: &Linked) -> Edge {
 
 /// Reads records as they are now. One that cannot be read is left out, and the plan rests on its
 /// images.
-async fn read_now(records: BTreeMap<String, RecordRef>, hands: &dyn Hands) -> Images {
-    let reading = records.into_values().map(|record| async move {
-        let image = match hands.look(&record.read).await {
-            Ok(answer) => record.image(Ok(&answer)),
-            Err(HandsError::Tool { reason }) => record.image(Err(&reason)),
-            Err(_) => return None,
-        };
-        image.ok().map(|image| (record.uri, image.record))
-    });
+async fn read_now(records: BTreeMap<&str, &RecordRef>, hands: &dyn Hands) -> Images {
+    let reading: Vec<_> = records
+        .into_values()
+        .map(|record| read_one(record, hands))
+        .collect();
     let read = futures_util::stream::iter(reading).buffer_unordered(READS_AT_ONCE);
     read.filter_map(std::future::ready).collect().await
+}
+
+async fn read_one(record: &RecordRef, hands: &dyn Hands) -> Option<(String, Option<Value>)> {
+    let image = match hands.look(&record.read).await {
+        Ok(answer) => record.image(Ok(&answer)),
+        Err(HandsError::Tool { reason }) => record.image(Err(&reason)),
+        Err(_) => return None,
+    };
+    let uri = record.uri.clone();
+    image.ok().map(|image| (uri, image.record))
 }

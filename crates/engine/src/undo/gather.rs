@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use ledger::DecisionRow;
+use ledger::{DecisionRow, SubjectKey};
 use model::{
-    Body, Cause, Decision, DecisionId, Effect, EffectClass, Environment, Event, Field, Kind,
-    Outcome, RunId, Status, Touched,
+    Body, Cause, Decision, DecisionId, Effect, EffectClass, Environment, Event, EventId, Field,
+    Kind, Outcome, RunId, Status, Touched,
 };
 use recover::catalogue::Footprint;
 use recover::plan::RecordRef;
@@ -21,8 +21,8 @@ use serde_json::Value;
 use wire::jsonrpc::Json;
 use wire::mcp::CallResult;
 
-use crate::content::Content;
-use crate::look::{decoded, fold};
+use crate::content::{Closed, Content};
+use crate::look::{decoded, folded};
 use crate::{Engine, EngineError, at_once};
 
 /// Decisions that are read together.
@@ -32,7 +32,10 @@ pub(super) const AT_ONCE: usize = 512;
 const LOT: usize = 256;
 const LOTS_AHEAD: usize = 3;
 
-type Opening<'a> = BoxFuture<'a, Result<Vec<Seen>, EngineError>>;
+/// They are large, and handed on from list to list.
+type Calls = Vec<Box<Seen>>;
+
+type Opening<'a> = BoxFuture<'a, Result<Calls, EngineError>>;
 
 /// A call that was looked at.
 #[derive(Debug)]
@@ -50,6 +53,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What a plan is made of.
+    pub(super) fn parts(self) -> (Call, Footprint) {
+        (self.call, self.footprint)
+    }
+
     fn records(&self) -> impl Iterator<Item = &RecordRef> {
         self.footprint.touches.iter().map(|touch| &touch.record)
     }
@@ -59,11 +67,11 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     /// In the order of the record.
-    pub(super) taken: Vec<Seen>,
+    pub(super) taken: Calls,
     /// Every record that they touched.
-    pub(super) records: BTreeMap<String, RecordRef>,
+    records: HashSet<String>,
     /// Calls that name no record and touch some all the same; none of those taken so far.
-    unnamed: Vec<Seen>,
+    unnamed: Calls,
     known: HashSet<DecisionId>,
     runs: HashMap<RunId, bool>,
     /// Where the first of them began.
@@ -71,22 +79,26 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Takes a call, and returns the records that are new with it.
-    fn take(&mut self, seen: Seen) -> BTreeSet<String> {
-        let mut new = BTreeSet::new();
+    /// Takes a call, and adds the records that are new with it.
+    fn take(&mut self, seen: Box<Seen>, new: &mut Vec<Touched>) {
         for record in seen.records() {
-            if !self.records.contains_key(&record.uri) {
-                new.insert(record.uri.clone());
-                self.records.insert(record.uri.clone(), record.clone());
+            if !self.records.contains(&record.uri) {
+                self.records.insert(record.uri.clone());
+                new.push(Touched::Record(record.uri.clone()));
             }
         }
         self.taken.push(seen);
-        new
     }
 
     fn touches(&self, seen: &Seen) -> bool {
         let mut records = seen.records();
-        records.any(|record| self.records.contains_key(&record.uri))
+        records.any(|record| self.records.contains(&record.uri))
+    }
+
+    /// Every record that the calls touched, once.
+    pub(super) fn records(&self) -> BTreeMap<&str, &RecordRef> {
+        let records = self.taken.iter().flat_map(|seen| seen.records());
+        records.map(|record| (&*record.uri, record)).collect()
     }
 }
 
@@ -100,38 +112,38 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let calls = members.iter().filter(|row| row.keys.kind == Kind::ToolCall);
         let calls: Vec<&DecisionRow> = calls.filter(|row| gathered.known.insert(row.id)).collect();
-        let mut new = BTreeSet::new();
+        let mut new = Vec::new();
         let mut first = gathered.first;
         for seen in self.open_calls(calls, catalogue).await? {
             first = Some(first.map_or(seen.at, |first| first.min(seen.at)));
-            new.extend(gathered.take(seen));
+            gathered.take(seen, &mut new);
         }
         let Some(since) = first else { return Ok(()) };
         if gathered.first != first && !gathered.records.is_empty() {
             gathered.first = first;
-            new.extend(gathered.records.keys().cloned());
+            let records = gathered.records.iter().cloned();
+            new = records.map(Touched::Record).collect();
             let others = self.unnamed(gathered, since, catalogue).await?;
             gathered.unnamed.extend(others);
         }
         while !new.is_empty() {
-            let touched: Vec<Touched> = new.into_iter().map(Touched::Record).collect();
-            let found = self.store.touching(&touched, since).await?;
+            let found = self.store.touching(&new, since).await?;
             let others = self.others(gathered, found).await?;
             let others = self.open_calls(others.iter().collect(), catalogue).await?;
-            new = BTreeSet::new();
+            new.clear();
             for seen in others {
-                new.extend(gathered.take(seen));
+                gathered.take(seen, &mut new);
             }
             loop {
                 let unnamed = std::mem::take(&mut gathered.unnamed);
-                let (more, rest): (Vec<Seen>, Vec<Seen>) =
+                let (more, rest): (Calls, Calls) =
                     unnamed.into_iter().partition(|seen| gathered.touches(seen));
                 gathered.unnamed = rest;
                 if more.is_empty() {
                     break;
                 }
                 for seen in more {
-                    new.extend(gathered.take(seen));
+                    gathered.take(seen, &mut new);
                 }
             }
         }
@@ -145,7 +157,7 @@ impl Engine {
         gathered: &mut Gathered,
         since: u64,
         catalogue: &Catalogue,
-    ) -> Result<Vec<Seen>, EngineError> {
+    ) -> Result<Calls, EngineError> {
         let tools: BTreeSet<&str> = catalogue
             .tools()
             .filter(|(server, tool)| catalogue.touches(server, tool))
@@ -190,14 +202,14 @@ impl Engine {
         &self,
         rows: Vec<&DecisionRow>,
         catalogue: &Catalogue,
-    ) -> Result<Vec<Seen>, EngineError> {
+    ) -> Result<Calls, EngineError> {
         // While one lot is worked on, the next ones are read.
         let mut lots: Vec<Opening<'_>> = Vec::with_capacity(rows.len().div_ceil(LOT));
         for rows in rows.chunks(LOT) {
             lots.push(Box::pin(self.open_lot(rows, catalogue)));
         }
         let lots = futures_util::stream::iter(lots).buffered(LOTS_AHEAD);
-        let seen: Vec<Vec<Seen>> = lots.try_collect().await?;
+        let seen: Vec<Calls> = lots.try_collect().await?;
         Ok(seen.into_iter().flatten().collect())
     }
 
@@ -205,25 +217,29 @@ impl Engine {
         &self,
         rows: &[&DecisionRow],
         catalogue: &Catalogue,
-    ) -> Result<Vec<Seen>, EngineError> {
+    ) -> Result<Calls, EngineError> {
         let ids: Vec<DecisionId> = rows.iter().map(|row| row.id).collect();
         let leaves = self.store.leaves_of(&ids).await?;
         let calls = rows.iter().copied().zip(leaves).collect();
         let calls = at_once::spread(calls, |(row, leaves)| begun(row, decoded(leaves)?));
         let calls = calls.into_iter().filter_map(Result::transpose);
         let calls: Vec<Begun<'_>> = calls.collect::<Result<_, EngineError>>()?;
-        let events: Vec<&Event> = calls.iter().flat_map(|call| &call.events).collect();
-        let mut contents = self.open_each(&events).await?.into_iter();
-        drop(events);
+        let closed: Vec<Closed<'_>> = calls.iter().flat_map(Begun::closed).collect();
+        let mut fetched = Vec::with_capacity(closed.len());
+        for (found, closed) in self.fetch(&closed).await?.into_iter().zip(closed) {
+            fetched.push(match found {
+                Ok((key, bytes)) if !closed.leans() => Found::Closed(key, bytes),
+                found => Found::Opened(self.whole(closed.unsealed(found)?, closed.sealed).await?),
+            });
+        }
+        let mut fetched = fetched.into_iter();
         let calls = calls.into_iter().map(|call| {
-            let contents = contents.by_ref().take(call.events.len()).flatten();
-            let contents: Vec<Content> = contents.collect();
-            (call, contents)
+            let found = fetched.by_ref().take(call.sealed_by.len()).collect();
+            (call, found)
         });
-        let calls: Vec<(Begun<'_>, Vec<Content>)> = calls.collect();
-        Ok(at_once::spread(calls, |(call, contents)| {
-            looked_at(call, &texts(contents), catalogue)
-        }))
+        let calls: Vec<(Begun<'_>, Vec<Found>)> = calls.collect();
+        let seen = at_once::spread(calls, |(call, found)| call.look(found, catalogue));
+        seen.into_iter().collect()
     }
 }
 
@@ -233,16 +249,32 @@ struct Begun<'r> {
     /// Where in the record it began.
     at: u64,
     decision: Decision,
-    events: Vec<Event>,
+    /// The events that sealed something.
+    sealed_by: Vec<EventId>,
 }
 
-/// What a call's events sealed, as far as it is text that can be read.
-type Texts = BTreeMap<Field, String>;
+/// What was found of something sealed.
+enum Found {
+    /// It is opened where it is looked at.
+    Closed(SubjectKey, Vec<u8>),
+    /// It was opened already, because a part of it stands elsewhere, or is gone.
+    Opened(Content),
+}
+
+/// What a call's events sealed, as far as it is text that can be read; of several of a kind the last
+/// one counts.
+#[derive(Default)]
+struct Texts {
+    environment: Option<Environment>,
+    asked: Option<Value>,
+    result: Option<Value>,
+    before: Option<Images>,
+    after: Option<Images>,
+}
 
 /// Folds a call; none if it never began or did nothing. A call that waited for a person happened
 /// when it began, and not when it was proposed.
 fn begun(row: &DecisionRow, events: Vec<(u64, Event)>) -> Result<Option<Begun<'_>>, EngineError> {
-    let decision = fold(row.id, events.iter().map(|(_, event)| event))?;
     let begins = |event: &Event| {
         matches!(
             event.body,
@@ -250,56 +282,78 @@ fn begun(row: &DecisionRow, events: Vec<(u64, Event)>) -> Result<Option<Begun<'_
         )
     };
     let at = events.iter().find(|(_, event)| begins(event));
-    let Some(&(at, _)) = at.filter(|_| decision.outcome != Outcome::Replayed) else {
-        return Ok(None);
-    };
-    let events = events.into_iter().map(|(_, event)| event).collect();
-    Ok(Some(Begun {
+    let at = at.map(|(at, _)| *at);
+    let sealed_by = events.iter().map(|(_, event)| event);
+    let sealed_by = sealed_by.filter(|event| event.body.sealed().is_some());
+    let sealed_by = sealed_by.map(|event| event.id).collect();
+    let decision = folded(row.id, events.into_iter().map(|(_, event)| event))?;
+    let at = at.filter(|_| decision.outcome != Outcome::Replayed);
+    Ok(at.map(|at| Begun {
         row,
         at,
         decision,
-        events,
+        sealed_by,
     }))
 }
 
-fn texts(contents: Vec<Content>) -> Texts {
-    let mut texts = Texts::new();
-    for content in contents {
-        let Content::Kept(fields) = content else {
-            continue;
-        };
-        for field in fields {
-            if let Ok(text) = String::from_utf8(field.bytes) {
-                texts.insert(field.role, text);
+impl Begun<'_> {
+    fn closed(&self) -> impl Iterator<Item = Closed<'_>> {
+        let sealed = self.decision.sealed.iter();
+        let events = self.sealed_by.iter().copied();
+        let pairs = events.zip(sealed);
+        pairs.map(|(event, sealed)| Closed { event, sealed })
+    }
+
+    fn look(self, found: Vec<Found>, catalogue: &Catalogue) -> Result<Box<Seen>, EngineError> {
+        let mut texts = Texts::default();
+        for (closed, found) in self.closed().zip(found) {
+            match found {
+                Found::Closed(key, bytes) => {
+                    let opened = closed.open(&key, bytes)?;
+                    for (role, field) in closed.fields(&opened)? {
+                        texts.take(role, field.bytes);
+                    }
+                }
+                Found::Opened(Content::Kept(fields)) => {
+                    for field in fields {
+                        texts.take(field.role, &field.bytes);
+                    }
+                }
+                Found::Opened(_) => {}
             }
         }
+        Ok(Box::new(looked_at(self, texts, catalogue)))
     }
-    texts
+}
+
+impl Texts {
+    fn take(&mut self, role: Field, bytes: &[u8]) {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        match role {
+            Field::Environment => self.environment = serde_json::from_str(text).ok(),
+            Field::Asked => self.asked = Some(json_or_text(text)),
+            Field::Result => self.result = Some(said(text)),
+            Field::Before => self.before = serde_json::from_str(text).ok(),
+            Field::After => self.after = serde_json::from_str(text).ok(),
+            _ => {}
+        }
+    }
 }
 
 /// Looks at what a call touched.
-fn looked_at(call: Begun<'_>, texts: &Texts, catalogue: &Catalogue) -> Seen {
+fn looked_at(call: Begun<'_>, texts: Texts, catalogue: &Catalogue) -> Seen {
     let Begun {
         row, at, decision, ..
     } = call;
     let tool = decision.proposal.name.unwrap_or_default();
-    let environment: Environment = texts
-        .get(&Field::Environment)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let environment = texts.environment.unwrap_or_default();
     let server = decision.proposal.server;
     let server = server.or_else(|| environment.0.get("mcp.server").cloned());
     // Where the source does not say which server has a tool, the catalogue may know only one.
     let server = server.or_else(|| said_by(catalogue, &tool));
     let server = server.unwrap_or_default();
-    let arguments = texts.get(&Field::Asked).map(|text| json_or_text(text));
-    let arguments = arguments.unwrap_or_default();
-    let result = texts.get(&Field::Result).map(|text| said(text));
-    let image = |field| {
-        let text = texts.get(&field);
-        let images = text.and_then(|text| serde_json::from_str::<Images>(text).ok());
-        images.unwrap_or_default()
-    };
     let class = decision
         .effects
         .first()
@@ -308,13 +362,13 @@ fn looked_at(call: Begun<'_>, texts: &Texts, catalogue: &Catalogue) -> Seen {
         decision: row.id,
         server,
         tool,
-        arguments,
-        result,
+        arguments: texts.asked.unwrap_or_default(),
+        result: texts.result,
         outcome: decision.outcome,
         class,
         claim: Claim::of(&environment),
-        before: image(Field::Before),
-        after: image(Field::After),
+        before: texts.before.unwrap_or_default(),
+        after: texts.after.unwrap_or_default(),
         undone: decision.position == Status::Compensated,
     };
     Seen {
