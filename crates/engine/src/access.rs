@@ -168,13 +168,6 @@ impl Access {
         self
     }
 
-    /// Returns whether anybody but local callers could ever be let in. A listener that is not on
-    /// loopback and has no tokens should not start.
-    #[must_use]
-    pub fn needs_tokens(&self) -> bool {
-        !self.loopback && self.tokens.is_empty()
-    }
-
     /// Decides who a caller is, from the token that came along.
     ///
     /// # Errors

@@ -40,8 +40,7 @@
 //! ```
 //!
 //! Fields are compressed before they are sealed, so the size of a sealed payload tells something
-//! about its content to someone who can choose a part of it. Payloads are sealed once and at rest;
-//! where that is a concern, [`Sealer::uncompressed`] leaves compression out.
+//! about its content to someone who can choose a part of it. Payloads are sealed once and at rest.
 //!
 //! A nonce is 12 random bytes, which is safe for 2^32 payloads under one key (NIST SP 800-38D
 //! section 8.3).
@@ -292,14 +291,6 @@ impl Sealer {
         let compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok();
         Self {
             compressor,
-            fields: Zeroizing::default(),
-        }
-    }
-
-    /// Returns a sealer that does not compress.
-    pub fn uncompressed() -> Self {
-        Self {
-            compressor: None,
             fields: Zeroizing::default(),
         }
     }

@@ -17,8 +17,6 @@ use std::str::FromStr;
 
 /// How many hashes, or entries, a full tile or bundle holds.
 pub const TILE_WIDTH: u16 = 256;
-/// The size of a full tile in bytes.
-pub const TILE_BYTES: usize = 256 * 32;
 /// The largest entry in bytes: what two bytes of length can say.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// The highest level. Sizes are below 2^63, so level 7 is the highest in use.

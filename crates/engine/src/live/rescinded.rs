@@ -231,15 +231,6 @@ impl Recorder {
     pub fn repairs(&self) -> bool {
         self.inner.rescinded.any()
     }
-
-    /// Takes note of decisions that were rescinded by other means than
-    /// [`rescind`](Self::rescind).
-    ///
-    /// # Errors
-    /// [`EngineError::Store`] if what they left cannot be read now; asking again is safe.
-    pub async fn note_rescinded(&self, decisions: &[DecisionId]) -> Result<(), EngineError> {
-        self.inner.learn_rescinded(decisions).await
-    }
 }
 
 impl Inner {

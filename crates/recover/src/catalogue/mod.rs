@@ -286,15 +286,6 @@ impl Catalogue {
         self.tool(server, tool).map_or(&[], |tool| &tool.tell)
     }
 
-    /// Returns whether a call of the tool can be taken back in any way.
-    #[must_use]
-    pub fn has_undo(&self, server: &str, tool: &str) -> bool {
-        self.tool(server, tool).is_some_and(|tool| {
-            let undo = &tool.undo;
-            undo.inverse.is_some() || undo.http.is_some() || self.restores(tool)
-        })
-    }
-
     /// Returns the call that tells whether an effect happened, with the condition over its answer.
     ///
     /// # Errors

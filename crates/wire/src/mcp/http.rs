@@ -22,8 +22,6 @@ pub const LAST_EVENT_ID: &str = "last-event-id";
 pub const METHOD: &str = "mcp-method";
 /// Mirrors the name, address or task of the body, since 2026-07-28; see [`header_value`].
 pub const NAME: &str = "mcp-name";
-/// Begins the headers that mirror arguments, since 2026-07-28.
-pub const PARAM_PREFIX: &str = "mcp-param-";
 
 /// A revision of the protocol: a day, ordered like one. Revisions that are not known yet are
 /// taken for later ones.
