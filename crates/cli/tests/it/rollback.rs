@@ -364,6 +364,10 @@ fn a_rollback_that_failed_says_what_to_do() {
     let both = ["--happened", "1,2", "--not-happened", "2"];
     let both = world.fails(2, &[&["rollback", "retry", "latest"][..], &both].concat());
     assert!(both.contains("step 2 is said to have been"), "{both}");
+    let list = world.json(&["rollbacks"]);
+    let id = list["rollbacks"][0]["id"].as_str().unwrap();
+    let none = world.fails(2, &["rollback", "retry", id, "--not-happened", "99"]);
+    assert!(none.contains("has no step 99"), "{none}");
 }
 
 #[test]

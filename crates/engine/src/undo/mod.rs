@@ -218,6 +218,14 @@ pub enum UndoError {
         /// What was asked.
         verb: &'static str,
     },
+    /// Something is said of a step that its plan does not have.
+    #[error("rollback `{id}` has no step {n}")]
+    NoStep {
+        /// The rollback.
+        id: DecisionId,
+        /// The number.
+        n: u32,
+    },
     /// Its plan was erased, or cannot be read.
     #[error("the plan of rollback `{id}` cannot be read: {reason}")]
     NoPlan {
@@ -242,6 +250,7 @@ impl UndoError {
             Self::Unsettled { .. } => (Class::Conflict, "unsettled"),
             Self::Overlaps { .. } => (Class::Conflict, "overlaps"),
             Self::State { .. } => (Class::Conflict, "rollback-state"),
+            Self::NoStep { .. } => (Class::Request, "no-step"),
             Self::NoPlan { .. } => (Class::Broken, "no-plan"),
             Self::NotHeld { .. } => (Class::Absent, "not-quarantined"),
         }
@@ -260,6 +269,7 @@ impl UndoError {
                 format!("wait until it has ended: `rescind rollback show {first}`")
             }
             Self::State { id, .. } => format!("`rescind rollback show {id}` tells what was done"),
+            Self::NoStep { id, .. } => format!("`rescind rollback show {id}` numbers its steps"),
             Self::NoPlan { .. } | Self::NotHeld { .. } => return None,
         })
     }
@@ -484,6 +494,10 @@ impl Engine {
         self.check_approved(&rollback)?;
         // What was broken off goes on as the attempt that it is, unless a person found out more.
         let settled = &options.settled;
+        let known = |n: &u32| rollback.plan.steps.iter().any(|step| step.n == *n);
+        if let Some(&n) = settled.keys().find(|n| !known(n)) {
+            return Err(UndoError::NoStep { id, n }.into());
+        }
         let settles = rollback.in_doubt().any(|(n, _)| settled.contains_key(&n));
         if !state.goes_on() || settles {
             // One that has not ended keeps its place.
