@@ -58,18 +58,27 @@ struct Books {
     done: Vec<String>,
 }
 
-/// Where the process that calls is to end.
+/// Where the process that calls is to end, or the one that is called.
 #[derive(Debug, Default)]
 struct Trap {
     /// Points passed since it was set: before and after each call.
     passed: usize,
     at: Option<usize>,
     told: Option<(SyncSender<()>, Receiver<()>)>,
+    /// Where the tools end: what they were asked is never answered, or only in part.
+    dies: Option<Dies>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dies {
+    at: usize,
+    in_answer: bool,
 }
 
 impl Trap {
-    /// One point; at the one that counts, waits until the caller has been killed.
-    fn point(&mut self) {
+    /// One point; at the one that counts, waits until the caller has been killed. Returns whether
+    /// the tools end here.
+    fn point(&mut self) -> Option<Dies> {
         if self.at == Some(self.passed)
             && let Some((here, go)) = self.told.take()
         {
@@ -77,6 +86,7 @@ impl Trap {
             let _ = go.recv();
         }
         self.passed += 1;
+        self.dies.filter(|dies| dies.at + 1 == self.passed)
     }
 }
 
@@ -126,17 +136,20 @@ impl Desk {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let asked: Value = serde_json::from_slice(&body).unwrap();
+        let mut ends = None;
         let result = match asked["method"].as_str().unwrap() {
             "initialize" => json!({ "protocolVersion": "2025-06-18", "capabilities": {} }),
             "tools/call" => {
-                self.trap.lock().unwrap().point();
+                if self.trap.lock().unwrap().point().is_some() {
+                    return Ok(());
+                }
                 let tool = asked["params"]["name"].as_str().unwrap();
                 let result = self
                     .books
                     .lock()
                     .unwrap()
                     .call(tool, &asked["params"]["arguments"]);
-                self.trap.lock().unwrap().point();
+                ends = self.trap.lock().unwrap().point();
                 result
             }
             _ => Value::Null,
@@ -147,7 +160,12 @@ impl Desk {
              connection: close\r\n\r\n{reply}",
             reply.len()
         );
-        stream.write_all(head.as_bytes())
+        let sent = match ends {
+            None => head.len(),
+            Some(Dies { in_answer, .. }) if in_answer => head.len() - reply.len() / 2,
+            Some(_) => 0,
+        };
+        stream.write_all(&head.as_bytes()[..sent])
     }
 }
 
@@ -574,6 +592,144 @@ fn c44_a_server_killed_at_every_call_of_a_rollback_ends_it_after_a_restart() {
         match tool {
             "give" => assert!(parked <= 2, "what nothing can tell"),
             _ => assert_eq!(parked, 0, "{tool}"),
+        }
+    }
+}
+
+/// Where what is paid, lent and given ought to be after a rollback, and how often each tool may have
+/// run for it.
+fn assert_once(desk: &Desk, inverse: &str, what: &str) {
+    let books = desk.books.lock().unwrap();
+    for name in [inverse, "restore"] {
+        let times = books.done.iter().filter(|done| *done == name).count();
+        assert_eq!(times, 1, "{what}: {:?}", books.done);
+    }
+    let left = (&*books.status, books.paid + books.lent + books.given);
+    assert_eq!(left, ("open", 0), "{what}");
+}
+
+/// Lets the tools end at one point of a rollback; they are there again at once. Returns whether a
+/// step was parked; none if the rollback has no such point.
+fn tools_end_at(dies: Dies, tool: &str, inverse: &str) -> Option<bool> {
+    let what = format!("{tool}, {dies:?}");
+    let (world, desk, up, root) = scene(&[tool]);
+    let url = up.address.clone();
+    let rescind = |words: &[&str]| {
+        let done = world.call(&[words, &["--json", "--url", &url]].concat());
+        let view: Result<Value, _> = serde_json::from_slice(&done.stdout);
+        view.unwrap_or_else(|_| panic!("{what}: {}", said(&done)))
+    };
+    let put = rescind(&["rollback", &root]);
+    let (id, digest) = (put["id"].as_str().unwrap(), put["digest"].as_str().unwrap());
+    {
+        let mut trap = desk.trap.lock().unwrap();
+        (trap.passed, trap.dies) = (0, Some(dies));
+    }
+    let mut view = rescind(&["rollback", "approve", id, "--digest", digest]);
+    if desk.trap.lock().unwrap().passed <= dies.at {
+        assert_once(&desk, inverse, &what);
+        return None;
+    }
+    let parked = |view: &Value| {
+        let steps = view["steps"].as_array().unwrap().iter();
+        let mut parked = steps.filter(|step| step["state"] == "parked");
+        parked.next().map(|step| step["n"].to_string())
+    };
+    let mut was_parked = false;
+    if let Some(step) = parked(&view) {
+        // A person looks, and says what they found.
+        was_parked = true;
+        let ran = desk
+            .books
+            .lock()
+            .unwrap()
+            .done
+            .iter()
+            .any(|done| done == inverse);
+        let found = if ran { "--happened" } else { "--not-happened" };
+        view = rescind(&["rollback", "retry", id, found, &step]);
+    } else if view["state"] == "failed" {
+        view = rescind(&["rollback", "retry", id]);
+    }
+    assert_eq!(view["state"], "succeeded", "{what}: {view:#}");
+    assert_once(&desk, inverse, &what);
+    up.stop(Signal::TERM);
+    world.ok(&["verify", "--full"]);
+    Some(was_parked)
+}
+
+#[test]
+fn c44_tools_that_die_at_every_call_of_a_rollback_are_called_once_all_the_same() {
+    for (tool, inverse) in [
+        ("pay", "pay_back"),
+        ("lend", "take_back"),
+        ("give", "ask_back"),
+    ] {
+        let (mut points, mut parked) = (0, 0);
+        'points: for at in 0.. {
+            for in_answer in [false, true] {
+                // Before a call is carried out there is no answer to end in.
+                if in_answer && at % 2 == 0 {
+                    continue;
+                }
+                match tools_end_at(Dies { at, in_answer }, tool, inverse) {
+                    None => break 'points,
+                    Some(was_parked) => parked += usize::from(was_parked),
+                }
+                points += 1;
+            }
+        }
+        println!("{tool}: {points} points, {parked} parked");
+        assert!(points >= 9, "{tool}: {points}");
+        match tool {
+            "give" => assert!(parked <= 3, "what nothing can tell: {parked}"),
+            _ => assert_eq!(parked, 0, "{tool}"),
+        }
+    }
+}
+
+#[test]
+fn c41_a_call_whose_tools_died_is_asked_about_or_left_to_a_person() {
+    for (tool, inverse, fate) in [
+        ("lend", "take_back", "probed"),
+        ("give", "ask_back", "parked"),
+    ] {
+        for (at, in_answer) in [(0, false), (1, false), (1, true)] {
+            let dies = Dies { at, in_answer };
+            let what = format!("{tool}, {dies:?}");
+            let (world, desk, up, root) = scene(&[]);
+            {
+                let mut trap = desk.trap.lock().unwrap();
+                (trap.passed, trap.dies) = (0, Some(dies));
+            }
+            let lent = call(&up, "billing", tool, &json!({ "amount": 30 }), Some(&root));
+            desk.trap.lock().unwrap().dies = None;
+            let ran = desk
+                .books
+                .lock()
+                .unwrap()
+                .done
+                .iter()
+                .any(|done| done == tool);
+            assert_eq!(ran, at == 1, "{what}");
+            let shown = world.json(&["show", &lent, "--url", &up.address]);
+            assert_eq!(shown["decision"]["status"], "unknown", "{what}: {shown:#}");
+            let rollback = ["rollback", &root, "--url", &up.address];
+            let plan = world.json(&[&rollback[..], &["--dry-run"]].concat());
+            let affected = plan["plan"]["affected"].as_array().unwrap();
+            let fates: Vec<&Value> = affected.iter().map(|one| &one["fate"]).collect();
+            assert_eq!(fates, ["undone", fate], "{what}: {plan:#}");
+            let done = world.call(&[&rollback[..], &["--yes", "--json"]].concat());
+            let done: Value = serde_json::from_slice(&done.stdout).unwrap();
+            let books = desk.books.lock().unwrap();
+            let times = books.done.iter().filter(|done| *done == inverse).count();
+            match tool {
+                "lend" => {
+                    assert_eq!(done["state"], "succeeded", "{what}: {done:#}");
+                    assert_eq!((books.lent, times), (0, usize::from(ran)), "{what}");
+                }
+                _ => assert_eq!(times, 0, "{what}: nobody knows, and nothing is assumed"),
+            }
         }
     }
 }
