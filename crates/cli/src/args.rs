@@ -601,6 +601,10 @@ pub(crate) struct Retain {
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Examples:\n  rescind keys\n  rescind keys policy > trust.policy\n  \
+    rescind keys rotate\n  rescind keys retire"
+)]
 pub(crate) struct Keys {
     #[command(subcommand)]
     pub(crate) action: Option<KeysAction>,
@@ -610,8 +614,10 @@ pub(crate) struct Keys {
 pub(crate) enum KeysAction {
     /// Show the public keys (the default)
     List,
-    /// Sign with a new key from here on, and record the change
+    /// Sign with a new key from here on, and record the change; the one before it signs too
     Rotate,
+    /// End that: only the newest key signs from here on
+    Retire,
     /// Print a trust policy for verifiers (C2SP tlog-policy)
     Policy,
 }

@@ -182,10 +182,18 @@ pub(crate) async fn keys(session: &Session, args: &Keys) -> Result<Answer, Failu
             rotated?;
             shown?
         }
+        KeysAction::Retire => {
+            let (engine, store) = session.existing_store().await?;
+            let retired = store.retire_old_key().await;
+            let shown = view(&engine).await;
+            engine.store().close().await?;
+            retired?;
+            shown?
+        }
     };
     session.out.answer(&view, |_| match action {
         KeysAction::Policy => view.policy.clone(),
-        KeysAction::List | KeysAction::Rotate => {
+        KeysAction::List | KeysAction::Rotate | KeysAction::Retire => {
             let mut text = format!("origin   {}\n", view.origin);
             for key in &view.log {
                 text.push_str(&format!("log      {key}\n"));

@@ -195,6 +195,17 @@ fn keys_rotate_and_what_was_signed_stays_valid() {
         policy.contains("\nwitness w1 ") && policy.ends_with("quorum w1\n"),
         "{policy}"
     );
+    let [old, new] = [0, 1].map(|n| after["log"][n].as_str().unwrap());
+    assert_eq!(world.json(&["keys", "retire"]), after, "both stay known");
+    world.ok(&["verify", "--full", "--key", new]);
+    let signed_by = |key: &str| {
+        let note = world.path("rescind-data/log/default/checkpoint");
+        let note = std::fs::read_to_string(note).unwrap();
+        let name = key.split('+').next().unwrap();
+        note.matches(&format!("— {name} ")).count()
+    };
+    assert_eq!(signed_by(new), 1, "one key signs");
+    assert!(!world.call(&["verify", "--key", old]).status.success());
 }
 
 #[test]
