@@ -519,10 +519,12 @@ pub(crate) struct Checkpoints {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rescind verify --full\n  \
     rescind verify /backup/rescind-data --full\n  \
-    rescind verify evidence.json --key 'ledger.example/x+99489fed+AQOh…'\n\n\
+    rescind verify evidence.json --key 'ledger.example/x+99489fed+AQOh…'\n  \
+    rescind verify http://127.0.0.1:7373/log/default --full --key 'ledger.example/x+99489fed+AQOh…'\n\n\
     Exits with 0 if intact, 1 if tampered (and where), 2 if it could not check.")]
 pub(crate) struct Verify {
-    /// A data directory, a log directory, or an evidence bundle [default: the data directory]
+    /// A data directory, a log directory, an evidence bundle, or the address of a published log,
+    /// which is fetched and needs `--key` [default: the data directory]
     pub(crate) path: Option<PathBuf>,
     /// Check every byte: entries, tiles, payloads, index
     #[arg(long)]
@@ -530,6 +532,9 @@ pub(crate) struct Verify {
     /// A verifier key to trust, instead of those found beside the log; may be repeated
     #[arg(long = "key", value_name = "VKEY")]
     pub(crate) keys: Vec<String>,
+    /// A checkpoint of the log that you kept: the log must have grown out of it; may be repeated
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    pub(crate) checkpoints: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

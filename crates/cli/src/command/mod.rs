@@ -11,6 +11,7 @@ pub(crate) mod live;
 pub(crate) mod look;
 pub(crate) mod minds;
 pub(crate) mod prove;
+mod published;
 pub(crate) mod rollback;
 pub(crate) mod tools;
 pub(crate) mod up;

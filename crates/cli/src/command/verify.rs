@@ -1,10 +1,10 @@
 //! `rescind verify`: check that nothing was changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::prove::{EvidenceReport, verify_evidence};
 use engine::view::{CheckedView, FindingView, VerifiedView};
-use ledger::VerifyingKey;
+use ledger::{Checkpoint, VerifyingKey};
 use store::verify::{Options, Report, verify};
 
 use crate::Answer;
@@ -13,31 +13,47 @@ use crate::failure::Failure;
 use crate::out::{Out, Paint, clean, counted};
 use crate::session::Session;
 
+use super::published;
+
 pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Failure> {
     if let Some(remote) = session.remote() {
-        if args.path.is_some() || !args.keys.is_empty() {
+        if args.path.is_some() || !args.keys.is_empty() || !args.checkpoints.is_empty() {
             return Err(
                 Failure::new("a server checks its own files with its own keys")
-                    .with_hint("leave out the path and `--key`, or `--url`"),
+                    .with_hint("leave out the path, `--key` and `--checkpoint`, or `--url`"),
             );
         }
         let view = remote.verify(args.full).await?;
         session.out.answer(&view, |out| text(out, &view))?;
         return Ok(if view.intact { Answer::Yes } else { Answer::No });
     }
-    let path = args.path.as_deref().unwrap_or(session.data_dir());
-    if !path.exists() {
-        return Err(
-            Failure::new(format!("there is nothing at `{}`", path.display()))
-                .with_hint("give a data directory, a log directory, or an evidence bundle"),
-        );
-    }
     let keys = args
         .keys
         .iter()
         .map(|text| key(text))
         .collect::<Result<Vec<_>, _>>()?;
+    let address = args.path.as_ref().and_then(|path| path.to_str());
+    let address = address.filter(|text| published::is_address(text));
+    let fetched = match address {
+        Some(url) => Some(published::fetch(&session.out, url, &keys).await?),
+        None => None,
+    };
+    let path = fetched.as_ref().map(|dir| dir.path());
+    let path = path.or(args.path.as_deref());
+    let path = path.unwrap_or(session.data_dir());
+    if !path.exists() {
+        return Err(
+            Failure::new(format!("there is nothing at `{}`", path.display()))
+                .with_hint("give a data directory, a log directory, an evidence bundle, or the address of a published log"),
+        );
+    }
     if path.is_file() {
+        if !args.checkpoints.is_empty() {
+            return Err(
+                Failure::new("evidence is held against no other checkpoint than its own")
+                    .with_hint("leave out `--checkpoint`, or give the directory of the log"),
+            );
+        }
         return evidence(session, args, path);
     }
     let own_keys = keys.is_empty();
@@ -45,6 +61,7 @@ pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Fail
         full: args.full,
         realm: session.realm().clone(),
         keys,
+        anchors: kept(&args.checkpoints)?,
         witness_dir: session.witness_dir(),
         ..Options::default()
     };
@@ -60,9 +77,37 @@ pub(crate) async fn run(session: &Session, args: &Verify) -> Result<Answer, Fail
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let view = view(report?, args.full, own_keys);
+    let mut view = view(report?, args.full, own_keys);
+    if let (Some(dir), Some(url)) = (&fetched, address) {
+        // Where a file was looked at is gone; where it came from is not.
+        let files = view.findings.iter_mut();
+        for file in files.filter_map(|finding| finding.file.as_mut()) {
+            if let Ok(name) = file.strip_prefix(dir.path()) {
+                let whole = format!("{}/{}", url.trim_end_matches('/'), name.display());
+                *file = whole.trim_end_matches('/').into();
+            }
+        }
+    }
     session.out.answer(&view, |out| text(out, &view))?;
     Ok(if view.intact { Answer::Yes } else { Answer::No })
+}
+
+/// Reads checkpoints that somebody kept.
+fn kept(paths: &[PathBuf]) -> Result<Vec<Checkpoint>, Failure> {
+    let read = |path: &PathBuf| read_checkpoint(path).map(|(checkpoint, _)| checkpoint);
+    paths.iter().map(read).collect()
+}
+
+/// Reads a checkpoint, with its whole text. Who signed it is not asked: it is the reader's own.
+pub(super) fn read_checkpoint(path: &Path) -> Result<(Checkpoint, String), Failure> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Failure::file("read", path, &error))?;
+    let body = text.split_once("\n\n").map(|(body, _)| format!("{body}\n"));
+    let checkpoint = Checkpoint::parse(body.as_deref().unwrap_or(&text)).map_err(|error| {
+        Failure::new(format!("`{}` is no checkpoint: {error}", path.display()))
+            .with_hint("a log has its checkpoint at `log/REALM/checkpoint` in its directory")
+    })?;
+    Ok((checkpoint, text))
 }
 
 fn key(text: &str) -> Result<VerifyingKey, Failure> {

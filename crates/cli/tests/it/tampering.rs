@@ -94,6 +94,19 @@ fn c56_an_older_copy_is_found_and_refuses_to_sign() {
         "openai-chat",
     ]);
     let old = old.display().to_string();
+    let kept = [&old, "rescind-data"].map(|dir| format!("{dir}/log/default/checkpoint"));
+    world.ok(&["verify", "--checkpoint", &kept[0], "--checkpoint", &kept[1]]);
+    // Without the witness nothing but a checkpoint that was kept knows better.
+    world.ok(&["verify", &old, "--no-witness"]);
+    for full in [&["--full"][..], &[]] {
+        let said = [
+            &["verify", &old, "--no-witness", "--checkpoint", &kept[1]],
+            full,
+        ]
+        .concat();
+        let said = world.fails(1, &said);
+        assert!(said.contains("from entry 9 on"), "{said}");
+    }
     let said = world.fails(1, &["verify", &old]);
     assert!(said.contains('9'), "it says from where on: {said}");
     let said = world.fails(2, &["retain", "--days", "9", "--data-dir", &old]);

@@ -180,6 +180,34 @@ fn c7_a_call_that_reached_its_upstream_is_unknown_after_a_kill() {
 }
 
 #[test]
+fn a_published_log_is_fetched_and_checked_by_whoever_has_its_key() {
+    let world = World::with_refund();
+    let keys = world.json(&["keys"]);
+    let key = keys["log"][0].as_str().unwrap();
+    let up = Up::start(&world);
+    let log = format!("{}/log/default", up.address);
+    let intact = world.ok(&["verify", &log, "--full", "--key", key]);
+    assert!(
+        intact.contains("9 entries and 0 payloads hashed"),
+        "{intact}"
+    );
+    let without = world.fails(2, &["verify", &log]);
+    assert!(without.contains("`--key`"), "{without}");
+    let nothing = format!("{}/log/other", up.address);
+    let nothing = world.fails(2, &["verify", &nothing, "--key", key]);
+    assert!(nothing.contains("there is no log at"), "{nothing}");
+    let entries = files(&world.path("rescind-data/log/default/tile/entries"));
+    let mut bundle = std::fs::read(&entries[0]).unwrap();
+    *bundle.last_mut().unwrap() ^= 1;
+    std::fs::write(&entries[0], bundle).unwrap();
+    let tampered = world.call(&["verify", &log, "--full", "--key", key]);
+    assert_eq!(tampered.status.code(), Some(1));
+    let told = String::from_utf8(tampered.stdout).unwrap();
+    assert!(told.contains("from entry 8 on"), "{told}");
+    assert!(told.contains(&format!("({log})")), "{told}");
+}
+
+#[test]
 fn what_a_start_finds_is_told_once() {
     let world = World::with_refund();
     let torn = files(&world.path("rescind-data/segments"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::audit::{audit_partial, audit_range_with, combine, split};
+use ledger::audit::{Damage, audit_anchors, audit_partial, audit_range_with, combine, split};
 use ledger::tile::{Tile, TileReader, read_tile, tile_at};
 use ledger::{Checkpoint, LogBuilder, StoreError};
 
@@ -122,6 +122,21 @@ pub(crate) fn published(
     let disk = Arc::clone(&check.options.disk);
     let tiles = DirTiles { disk: &*disk, dir };
     let size = checkpoint.size;
+    match audit_anchors(&tiles, checkpoint, &check.options.anchors) {
+        Ok(findings) => {
+            for finding in findings {
+                let kind = match finding.damage {
+                    Damage::RolledBack { .. } => Kind::RolledBack,
+                    _ => Kind::Rewritten,
+                };
+                let detail = finding.to_string();
+                check.find(kind, Some(finding.index), None, detail);
+            }
+        }
+        // What is read below tells it.
+        Err(_) if check.options.full => {}
+        Err(error) => check.find(Kind::Log, None, Some(dir), error.to_string()),
+    }
     if !check.options.full {
         match LogBuilder::resume(&tiles, size) {
             Ok(builder) if builder.root() == checkpoint.root => {}

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger::digest::sha256;
-use ledger::{StoreError, VerifyingKey};
+use ledger::{Checkpoint, StoreError, VerifyingKey};
 use model::{Digest, Realm};
 
 use crate::disk::{self, Disk, How, RealDisk};
@@ -39,6 +39,9 @@ pub struct Options {
     /// The log's verifier keys, from a place that one trusts. Default: those in the directory,
     /// which shows only that the log agrees with itself.
     pub keys: Vec<VerifyingKey>,
+    /// Checkpoints of the log that somebody kept elsewhere: it must have grown out of each of them.
+    /// Default: none.
+    pub anchors: Vec<Checkpoint>,
     /// Where the witness keeps its state. Default: none.
     pub witness_dir: Option<PathBuf>,
     /// How many threads work. Default: as many as there are cores.
@@ -56,6 +59,7 @@ impl Default for Options {
             events: true,
             realm: Realm::default(),
             keys: Vec::new(),
+            anchors: Vec::new(),
             witness_dir: None,
             threads: crate::worker::cores(),
             disk: Arc::new(RealDisk),
