@@ -129,6 +129,8 @@ pub(crate) enum Command {
     Retain(Retain),
     /// Show the public keys of the log, or change to a new one
     Keys(Keys),
+    /// Begin a new log that continues one which was damaged, or put back from an older copy
+    Continue(Continue),
     /// Check or show the configuration, or make a token for it
     Config(Config),
     /// Write the reference documents
@@ -625,6 +627,20 @@ pub(crate) enum KeysAction {
     Retire,
     /// Print a trust policy for verifiers (C2SP tlog-policy)
     Policy,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mv rescind-data old\n  \
+    rescind continue old/log/default/checkpoint\n\n\
+    Give the newest checkpoint of the old log that is left anywhere: it is the first entry of the\n\
+    new one. The old directory can still be looked into: `rescind runs --data-dir old`.")]
+pub(crate) struct Continue {
+    /// The last known checkpoint of the old log
+    pub(crate) checkpoint: PathBuf,
+    /// What the new log is called: a URL without scheme, unique in the world [default: a random
+    /// name under rescind.invalid]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
 }
 
 #[derive(Debug, Args)]

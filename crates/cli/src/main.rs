@@ -135,6 +135,7 @@ async fn run(out: &Out, global: &Global, command: Command) -> Result<Answer, Fai
         Command::Erase(args) => command::upkeep::erase(session, &args).await,
         Command::Retain(args) => command::upkeep::retain(session, &args).await,
         Command::Keys(args) => command::upkeep::keys(session, &args).await,
+        Command::Continue(args) => command::anew::run(session, &args).await,
         // Answered above: these read the configuration themselves.
         Command::Config(_)
         | Command::Reference

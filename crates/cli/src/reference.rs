@@ -16,6 +16,7 @@ use schemars::{JsonSchema, schema_for};
 
 use crate::Answer;
 use crate::args::Cli;
+use crate::command::anew::ContinuedView;
 use crate::command::config::{CheckedView, ShownView, TokenView};
 use crate::command::demo::DemoView;
 use crate::command::import::ImportedView;
@@ -59,6 +60,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     schema::<EraseView>(&mut files, "erase")?;
     schema::<RetainedView>(&mut files, "retain")?;
     schema::<KeysView>(&mut files, "keys")?;
+    schema::<ContinuedView>(&mut files, "continue")?;
     schema::<CheckedView>(&mut files, "config-check")?;
     schema::<ShownView>(&mut files, "config-show")?;
     schema::<TokenView>(&mut files, "config-token")?;

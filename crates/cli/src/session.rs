@@ -168,7 +168,8 @@ impl Session {
         ))
     }
 
-    fn options(&self) -> OpenOptions {
+    /// How the record is opened, as far as the configuration says.
+    pub(crate) fn options(&self) -> OpenOptions {
         let clock = SystemClock;
         let seconds = Arc::new(move || clock.wall() / 1_000_000);
         let entropy = Arc::new(entropy());

@@ -589,10 +589,10 @@ impl StoreError {
             }
             Self::Newer { .. } => "use a newer `rescind`".to_owned(),
             Self::Damaged { .. } => {
-                "`rescind verify --full` lists everything that is damaged; restore the directory from a backup as a new log".to_owned()
+                "`rescind verify --full` lists everything that is damaged; restore the directory from a backup, and if that is older begin a new log with `rescind continue`".to_owned()
             }
             Self::RolledBack { .. } | Self::Rewritten { .. } => {
-                "this is an older or altered copy of the log; put the newest one back".to_owned()
+                "this is an older or altered copy of the log; put the newest one back, or begin a new log that continues it: `rescind continue`".to_owned()
             }
             _ => return None,
         })

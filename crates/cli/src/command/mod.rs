@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod anew;
 pub(crate) mod approvals;
 mod beside;
 pub(crate) mod config;

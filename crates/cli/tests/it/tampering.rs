@@ -114,5 +114,45 @@ fn c56_an_older_copy_is_found_and_refuses_to_sign() {
         said.contains("rollback") && said.contains("hint:"),
         "{said}"
     );
+    assert!(said.contains("`rescind continue`"), "{said}");
     world.ok(&["verify", "--full"]);
+}
+
+#[test]
+fn a_new_log_continues_one_that_is_never_signed_again() {
+    let world = World::with_refund();
+    let note = world.path("rescind-data/log/default/checkpoint");
+    let note = note.to_str().unwrap();
+    let here = world.fails(2, &["continue", note]);
+    assert!(here.contains("there is a log"), "{here}");
+    let no_note = world.fails(2, &["continue", &world.file("x.json", "{}")]);
+    assert!(no_note.contains("is no checkpoint"), "{no_note}");
+    let old = world.json(&["keys"]);
+    let begun = [
+        "continue",
+        note,
+        "--data-dir",
+        "new",
+        "--origin",
+        "a.invalid/log/2",
+    ];
+    let begun = world.json(&begun);
+    assert_eq!(begun["origin"], "a.invalid/log/2");
+    assert_eq!(
+        (&begun["continues"], &begun["entries"]),
+        (&old["origin"], &9.into())
+    );
+    let more = world.file("more.json", crate::world::REFUND);
+    world.ok(&[
+        "import",
+        &more,
+        "--format",
+        "openai-chat",
+        "--data-dir",
+        "new",
+    ]);
+    let intact = world.ok(&["verify", "--full", "--data-dir", "new"]);
+    assert!(intact.contains("a.invalid/log/2, 10 entries"), "{intact}");
+    let again = world.fails(2, &["continue", note, "--data-dir", "new"]);
+    assert!(again.contains("there is a log"), "{again}");
 }
