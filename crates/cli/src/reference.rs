@@ -23,6 +23,7 @@ use crate::command::import::ImportedView;
 use crate::command::look::ShowView;
 use crate::command::prove::ProvedView;
 use crate::command::tools::SuggestedView;
+use crate::command::up::ListeningView;
 use crate::command::upkeep::{KeysView, ReindexedView, RetainedView};
 use crate::config::manual;
 use crate::failure::Failure;
@@ -33,6 +34,7 @@ pub(crate) fn run(out: &Out) -> Result<Answer, Failure> {
     files.insert("commands.md".to_owned(), commands());
     files.insert("config.md".to_owned(), manual::page());
     files.insert("rescind.toml".to_owned(), manual::example());
+    schema::<ListeningView>(&mut files, "up")?;
     schema::<DemoView>(&mut files, "demo")?;
     schema::<ImportedView>(&mut files, "import")?;
     schema::<RunsView>(&mut files, "runs")?;

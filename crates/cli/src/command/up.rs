@@ -18,6 +18,8 @@ use http::{HeaderName, HeaderValue, Uri};
 use ledger::{Journal, Store as _};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use model::Realm;
+use schemars::JsonSchema;
+use serde::Serialize;
 use store::disk::{Disk as _, RealDisk};
 use store::{EmbeddedStore, FileJournal};
 use tokio::net::TcpListener;
@@ -94,6 +96,13 @@ pub(super) struct Service {
     beside: Beside,
 }
 
+/// What `up` answers as soon as it takes calls.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ListeningView {
+    /// Where it listens, as a URL.
+    listening: String,
+}
+
 impl Service {
     async fn start(
         session: &Session,
@@ -159,7 +168,8 @@ impl Service {
         // Before anybody learns that we are here: who starts us may tell us to stop at once.
         let signals = Signals::listen(CancellationToken::new())?;
         if out.json() {
-            out.text(&format!(r#"{{"listening":"http://{address}"}}"#))?;
+            let listening = format!("http://{address}");
+            out.text(&serde_json::to_string(&ListeningView { listening })?)?;
         } else {
             out.text(&format!(
                 "rescind listens on http://{address}\n\n  \
