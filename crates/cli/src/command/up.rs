@@ -473,8 +473,9 @@ pub(super) fn catalogue(config: &Config) -> Result<Option<Arc<Catalogue>>, Failu
     let text = text.map_err(|error| Failure::file("read", path, &error))?;
     let read = Catalogue::parse(&text).map_err(|problems| {
         let first = problems.into_iter().next();
-        let what = first.map_or_else(String::new, |problem| problem.what);
-        Failure::new(format!("`{}`: {what}", path.display()))
+        let what = first.map_or_else(String::new, |problem| problem.to_string());
+        Failure::new(format!("{}:{what}", path.display()))
+            .with_hint("`rescind config check` lists everything that is wrong, and what to do")
     });
     read.map(|catalogue| Some(Arc::new(catalogue)))
 }
