@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use store::Indexing;
 
@@ -56,9 +56,9 @@ impl Out {
             return None;
         }
         let bar = ProgressBar::new(0);
-        let style =
-            ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {per_sec}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {rate}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.with_key("rate", rate));
         Some(bar)
     }
 
@@ -253,6 +253,12 @@ where
 {
     let what = if count == N::from(1) { one } else { many };
     format!("{count} {what}")
+}
+
+/// How fast it goes, in whole things.
+fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    // A bar is drawn again; what cannot be drawn now is drawn then.
+    let _ = text.write_fmt(format_args!("{:.0}/s", state.per_sec()));
 }
 
 /// Pads `text` to `width` columns, and cuts what is longer.
