@@ -410,35 +410,57 @@ pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Takes the escapes out of a string that the scanner has accepted.
+/// Takes the escapes out of a string that the scanner has accepted. Eight bytes are copied at a time,
+/// whatever is in them, and what was too much is cut: escapes are too near to each other for more.
 fn unescape(inner: &str) -> Cow<'_, str> {
-    let backslash = |text: &str| split::find(text.as_bytes(), 0, [b'\\'; 2]);
-    let Some(first) = backslash(inner) else {
+    let bytes = inner.as_bytes();
+    let Some(mut at) = split::find(bytes, 0, [b'\\'; 2]) else {
         return Cow::Borrowed(inner);
     };
-    let mut out = String::with_capacity(inner.len());
-    out.push_str(&inner[..first]);
-    let mut rest = &inner[first..];
-    while let [b'\\', escaped @ ..] = rest.as_bytes() {
-        let after = &rest[1..];
-        let (character, len) = match escaped.first() {
-            Some(b'n') => ('\n', 1),
-            Some(b't') => ('\t', 1),
-            Some(b'r') => ('\r', 1),
-            Some(b'b') => ('\u{8}', 1),
-            Some(b'f') => ('\u{c}', 1),
-            Some(b'u') => unicode(after),
-            Some(&plain @ (b'"' | b'\\' | b'/')) => (char::from(plain), 1),
-            // The scanner accepts no other escape; keep what is there all the same.
-            _ => ('\\', 0),
+    let mut out = Vec::with_capacity(inner.len());
+    out.extend_from_slice(&bytes[..at]);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let plain = match rest.first_chunk::<8>() {
+            Some(chunk) => {
+                let plain = split::before(*chunk, b'\\');
+                out.extend_from_slice(chunk);
+                out.truncate(out.len() - (8 - plain));
+                plain
+            }
+            None => {
+                let plain = rest.iter().take_while(|byte| **byte != b'\\').count();
+                out.extend_from_slice(&rest[..plain]);
+                plain
+            }
         };
-        out.push(character);
-        rest = &after[len..];
-        let plain = backslash(rest).unwrap_or(rest.len());
-        out.push_str(&rest[..plain]);
-        rest = &rest[plain..];
+        at += plain;
+        if bytes.get(at) == Some(&b'\\') {
+            at += 1 + escape(&inner[at + 1..], &mut out);
+        }
     }
-    Cow::Owned(out)
+    let text = String::from_utf8(out);
+    Cow::Owned(text.expect("it was put together of text and characters"))
+}
+
+/// Puts down what an escape means, given what comes after its backslash; returns how many bytes of
+/// that it took.
+fn escape(after: &str, out: &mut Vec<u8>) -> usize {
+    let (character, len) = match after.as_bytes().first() {
+        Some(b'n') => ('\n', 1),
+        Some(b't') => ('\t', 1),
+        Some(b'r') => ('\r', 1),
+        Some(b'b') => ('\u{8}', 1),
+        Some(b'f') => ('\u{c}', 1),
+        Some(b'u') => unicode(after),
+        Some(&plain @ (b'"' | b'\\' | b'/')) => (char::from(plain), 1),
+        // The scanner accepts no other escape; keep what is there all the same.
+        _ => ('\\', 0),
+    };
+    match u8::try_from(character) {
+        Ok(byte @ 0..0x80) => out.push(byte),
+        _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+    len
 }
 
 /// Reads `uXXXX`, with a second half where the first is a leading surrogate; returns how many

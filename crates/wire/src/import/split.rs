@@ -108,6 +108,11 @@ fn string_len(text: &str) -> Option<usize> {
     end.map(|end| at + end + 1)
 }
 
+/// How many bytes come before one; all of them where it is not there.
+pub(crate) const fn before(bytes: [u8; 8], wanted: u8) -> usize {
+    equal(u64::from_le_bytes(bytes), wanted).trailing_zeros() as usize / 8
+}
+
 /// The high bit of each byte that is this one, and no other bit.
 const fn equal(word: u64, byte: u8) -> u64 {
     let other = word ^ (ONES * byte as u64);
