@@ -14,6 +14,8 @@ use crate::worker::{self, Task};
 /// Files that are synced together as soon as there are so many of them, before anybody publishes:
 /// whoever publishes waits for the disk.
 const MANY: usize = 64;
+/// Files from which on several are synced at once.
+const SEVERAL: usize = 8;
 /// So many wait, at most, while those before them are synced.
 const WAITING_MAX: usize = 4 * MANY;
 /// How many are synced at once: each waits for the disk and for nothing else, and a disk takes several
@@ -62,7 +64,7 @@ impl Unsynced {
 }
 
 fn sync(files: &[Arc<dyn DiskFile>]) -> Result<(), StoreError> {
-    at_once(files, MANY, |file| {
+    at_once(files, SEVERAL, |file| {
         file.sync().map_err(|e| StoreError::Poisoned {
             reason: format!("could not sync a tile: {e}"),
         })
