@@ -30,8 +30,9 @@ use crate::{Engine, EngineError, chain};
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// How long what nobody waits for is gathered, so that many calls share one sync. It survives the
-/// end of the process meanwhile; a loss of power may cost so much of it.
-const GATHER: Duration = Duration::from_millis(10);
+/// end of the process meanwhile; a loss of power may cost so much of it. More than half of what the
+/// thread that appends does is syncing, whatever was written, and calls wait for their turn behind it.
+const GATHER: Duration = Duration::from_millis(25);
 
 /// Batches that go into the log together at most.
 const ITEMS_MAX: usize = 512;
