@@ -79,16 +79,16 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .collect();
-    headers
-        .iter()
-        .filter(|(name, _)| {
-            !name.as_str().starts_with(caller::OURS)
-                && !OF_CONNECTION.contains(name)
-                && !OF_CONNECTION_TOO.contains(&name.as_str())
-                && !named
-                    .iter()
-                    .any(|named| named.eq_ignore_ascii_case(name.as_str()))
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let passing = headers.iter().filter(|(name, _)| {
+        !name.as_str().starts_with(caller::OURS)
+            && !OF_CONNECTION.contains(name)
+            && !OF_CONNECTION_TOO.contains(&name.as_str())
+            && !named
+                .iter()
+                .any(|named| named.eq_ignore_ascii_case(name.as_str()))
+    });
+    // With room for one that is set beside them.
+    let mut passed = HeaderMap::with_capacity(headers.len() + 1);
+    passed.extend(passing.map(|(name, value)| (name.clone(), value.clone())));
+    passed
 }

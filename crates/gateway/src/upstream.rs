@@ -196,7 +196,7 @@ impl Client {
         upstream: &Upstream,
         method: &Method,
         rest: &str,
-        headers: &HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let host = upstream.host();
@@ -220,7 +220,7 @@ impl Client {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let request = request(method, uri, headers, &endpoint.headers, body);
+        let request = request(method, uri, headers.clone(), &endpoint.headers, body);
         self.exchange(endpoint.host(), request).await
     }
 
@@ -251,14 +251,14 @@ pub fn plain_client() -> Pool {
 fn request(
     method: &Method,
     uri: Uri,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     set: &[(HeaderName, HeaderValue)],
     body: Bytes,
 ) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method.clone();
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers.clone();
+    *request.headers_mut() = headers;
     for (name, value) in set {
         request.headers_mut().insert(name.clone(), value.clone());
     }

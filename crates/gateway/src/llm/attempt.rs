@@ -218,7 +218,7 @@ impl Tries {
             upstream,
             &asking.method,
             &asking.target.rest,
-            &asking.headers,
+            headers::onwards(&asking.headers),
             body,
         );
         let response = tokio::select! {

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use wire::llm::{self, Api, Layout};
 
 use crate::route::Target;
-use crate::{Body, Inner, caller, headers, reply};
+use crate::{Body, Inner, caller, reply};
 
 use self::attempt::Tries;
 use self::keys::Keys;
@@ -54,6 +54,7 @@ pub(super) struct Asking {
     /// The model that is asked, as the caller calls it.
     pub(super) model: String,
     pub(super) method: Method,
+    /// As they came: what goes on of them is for each try.
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Whether the answer is asked for piece by piece.
@@ -151,7 +152,7 @@ pub(super) async fn handle(
         api,
         model,
         method: parts.method,
-        headers: headers::onwards(&parts.headers),
+        headers: parts.headers,
         body: repaired.map_or(body, Bytes::from_owner),
         answer,
     };
