@@ -98,6 +98,8 @@ pub(crate) enum Command {
     /// Show why one decision depends on another, with the evidence
     Why(Why),
     /// List the calls that wait for a person, and those approved that have not begun
+    #[command(after_help = "Examples:\n  rescind approvals\n  \
+        rescind approvals --url http://127.0.0.1:7373")]
     Approvals,
     /// Approve a call that waits: exactly this one, once
     Approve(Approve),
@@ -106,6 +108,8 @@ pub(crate) enum Command {
     /// Take decisions back, with everything that followed from them
     Rollback(Rollback),
     /// List the rollbacks, newest first
+    #[command(after_help = "Examples:\n  rescind rollbacks\n  \
+        rescind rollbacks --url http://127.0.0.1:7373")]
     Rollbacks,
     /// Hold an agent, so that its calls are refused, or list those that are held
     Quarantine(Quarantine),
@@ -122,6 +126,7 @@ pub(crate) enum Command {
     /// Write evidence of one decision that verifies offline
     Prove(Prove),
     /// Rebuild every projection from the log
+    #[command(after_help = "Example:\n  rescind reindex --data-dir /backup/rescind-data")]
     Reindex,
     /// Erase contents by destroying their key; the log stays valid and says so
     Erase(Erase),
@@ -386,11 +391,13 @@ fn settled(text: &str) -> Result<(String, Rule), String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RollbackAction {
     /// Show a rollback: its plan, and what came of it
+    #[command(after_help = "Example:\n  rescind rollback show 77e1b0d2aa")]
     Show {
         /// The rollback
         id: String,
     },
     /// Show what the plans of two rollbacks have not in common; exits with 1 if there is anything
+    #[command(after_help = "Example:\n  rescind rollback diff 77e1b0d2aa 9c02d41f77")]
     Diff {
         /// The first rollback
         from: String,
@@ -398,6 +405,8 @@ pub(crate) enum RollbackAction {
         to: String,
     },
     /// Approve a plan that was put forward, and carry it out
+    #[command(after_help = "Example:\n  \
+        rescind rollback approve 77e1b0d2aa --digest 3f9c… --by grace")]
     Approve {
         /// The rollback
         id: String,
@@ -409,6 +418,7 @@ pub(crate) enum RollbackAction {
         by: String,
     },
     /// Refuse a plan that was put forward
+    #[command(after_help = "Example:\n  rescind rollback reject 77e1b0d2aa --by grace")]
     Reject {
         /// The rollback
         id: String,
@@ -417,6 +427,8 @@ pub(crate) enum RollbackAction {
         by: String,
     },
     /// Try again what failed, or go on with what was broken off; what is done is not done again
+    #[command(after_help = "Examples:\n  rescind rollback retry 77e1b0d2aa\n  \
+        rescind rollback retry 77e1b0d2aa --happened 4 --not-happened 6,7")]
     Retry {
         /// The rollback
         id: String,
