@@ -13,6 +13,7 @@
 pub mod catalogue;
 mod changes;
 mod claim;
+mod each;
 mod facts;
 mod fields;
 pub mod plan;
@@ -22,9 +23,10 @@ mod suggest;
 
 pub use catalogue::{Catalogue, Images};
 pub use claim::Claim;
+pub use each::{Each, InTurn};
 pub use facts::{Call, Facts, Member, Told};
 pub use lineage::Checkpoint;
 pub use plan::Plan;
-pub use planner::{Dependant, dependants, plan, relied_on};
+pub use planner::{Dependant, dependants, dependants_by, plan, plan_by, relied_on};
 pub use render::Change;
 pub use suggest::{Seen, suggest};

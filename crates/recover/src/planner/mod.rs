@@ -22,18 +22,25 @@ use model::{DecisionId, EffectClass, Outcome, Strength};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::catalogue::{Catalogue, Inverse};
+use crate::each::{Each, InTurn};
 use crate::facts::Facts;
 use crate::plan::{Act, Affected, Check, Fate, Plan, Torn};
 use records::Restored;
 use timeline::Timeline;
 use without::without;
 
-pub use reads::{Dependant, dependants, relied_on};
+pub use reads::{Dependant, dependants, dependants_by, relied_on};
 
 /// Makes the plan.
 #[must_use]
 pub fn plan(facts: &Facts, catalogue: &Catalogue) -> Plan {
-    let timeline = Timeline::new(facts.told(), catalogue, &facts.current);
+    plan_by(facts, catalogue, &InTurn)
+}
+
+/// As [`plan`], with what is done for each record done by `each`.
+#[must_use]
+pub fn plan_by(facts: &Facts, catalogue: &Catalogue, each: &impl Each) -> Plan {
+    let timeline = Timeline::new(facts.told(), catalogue, &facts.current, each);
     let calls: FxHashMap<DecisionId, usize> = facts
         .calls
         .iter()
@@ -57,8 +64,9 @@ pub fn plan(facts: &Facts, catalogue: &Catalogue) -> Plan {
         catalogue,
         &planner.restored,
         &facts.rules,
+        each,
     );
-    planner.finish(restored)
+    planner.finish(restored, each)
 }
 
 /// What is said of a call whose answer rests on what is taken back, and whose deed does not.
@@ -314,7 +322,7 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, restored: Restored<'_>) -> Plan {
+    fn finish(self, restored: Restored<'_>, each: &impl Each) -> Plan {
         let mut plan = Plan {
             incident: self.facts.incident.clone(),
             size: self.facts.size,
@@ -325,7 +333,7 @@ impl Planner<'_> {
             conflicts: restored.conflicts.clone(),
             torn: self.torn.clone(),
         };
-        let mut made = steps::build(&self, &restored);
+        let mut made = steps::build(&self, &restored, each);
         let mut seen: BTreeSet<DecisionId> = BTreeSet::new();
         let of_torn = self.torn.iter();
         let of_torn = of_torn.filter(|torn| self.is_restored(torn.decision));

@@ -12,6 +12,7 @@ use super::timeline::{Item, Timeline};
 use super::without::{Verdict, without};
 use crate::catalogue::{Catalogue, Images};
 use crate::changes::overlap;
+use crate::each::{Each, InTurn};
 use crate::facts::{Call, Facts, Told};
 
 /// What the records hold now: nobody asks here.
@@ -40,7 +41,18 @@ pub fn dependants<'a>(
     of: &[DecisionId],
     catalogue: &Catalogue,
 ) -> Vec<Dependant> {
-    let timeline = Timeline::new(calls, catalogue, &NOW);
+    dependants_by(calls, of, catalogue, &InTurn)
+}
+
+/// As [`dependants`], with what is done for each record done by `each`.
+#[must_use]
+pub fn dependants_by<'a>(
+    calls: impl IntoIterator<Item: Into<Told<'a>>>,
+    of: &[DecisionId],
+    catalogue: &Catalogue,
+    each: &impl Each,
+) -> Vec<Dependant> {
+    let timeline = Timeline::new(calls, catalogue, &NOW, each);
     let of: FxHashSet<DecisionId> = of.iter().copied().collect();
     let dropped = |item: &Item<'_>| of.contains(&item.call.decision) && !item.call.undone;
     let numbers = timeline.items.iter().enumerate();
@@ -60,7 +72,7 @@ pub fn relied_on<'a>(
     calls: impl IntoIterator<Item = &'a Call>,
     catalogue: &Catalogue,
 ) -> Vec<Dependant> {
-    let timeline = Timeline::new(calls, catalogue, &NOW);
+    let timeline = Timeline::new(calls, catalogue, &NOW, &InTurn);
     let Some(last) = timeline.items.len().checked_sub(1) else {
         return Vec::new();
     };

@@ -13,9 +13,10 @@ use model::EffectClass;
 use rustc_hash::FxHashSet;
 use serde_json::Value;
 
-use super::timeline::{Event, Item, Timeline};
+use super::timeline::{Event, History, Item, Timeline};
 use crate::catalogue::{Catalogue, Touch};
 use crate::changes::{changes, overlap, within};
+use crate::each::Each;
 use crate::fields::{get, set};
 use crate::plan::{Conflict, Fields, Rule};
 
@@ -46,6 +47,7 @@ pub(crate) fn restore<'a>(
     catalogue: &Catalogue,
     dropped: &FxHashSet<usize>,
     rules: &BTreeMap<String, Rule>,
+    each: &impl Each,
 ) -> Restored<'a> {
     let again = again(timeline, dropped);
     let mut restored = Restored::default();
@@ -59,91 +61,99 @@ pub(crate) fn restore<'a>(
             }
         }
     }
-    for at in histories {
+    let histories: Vec<usize> = histories.into_iter().collect();
+    let found = each.each(histories, |at| {
         let history = &timeline.histories[at];
-        let is_gone = |event: &Event<'_>| event.by.is_some_and(|(item, _)| gone(item));
-        let Some(first) = history.events.iter().position(is_gone) else {
-            continue;
-        };
-        let (Some(from), Some(now)) = (history.events[first].before, history.last()) else {
-            continue;
-        };
-        let kind = history
-            .events
-            .iter()
-            .find_map(|event| timeline.touch(event));
-        let Some(resource) = kind.map(|touch| catalogue.resource(&touch.kind)) else {
-            continue;
-        };
-        let rule = rules.get(&history.uri).copied();
-        let mut conflicts = Conflicts::new(&history.uri, rule, resource.conflict);
-        let mut state = from.cloned();
-        let mut changed: Vec<&String> = Vec::new();
-        let mut blind: Vec<&String> = Vec::new();
-        // What calls that were taken back since made of fields, and what these were before: who put
-        // that back is no stranger.
-        let mut reverted = Fields::new();
-        for event in &history.events[first..] {
-            if is_gone(event) {
-                changed.extend(&*event.changed);
-                continue;
-            }
-            let item = event.by.map(|(item, _)| &timeline.items[item]);
-            if item.is_some_and(|item| item.call.undone) {
-                if let (Some(before), Some(_)) = (event.before, event.after) {
-                    let was = |field: &String| (field.clone(), get(before, field).cloned());
-                    reverted.extend(event.changed.iter().map(was));
-                }
-                continue;
-            }
-            let (Some(_), Some(after)) = (event.before, event.after) else {
-                // What it wrote is not known, so that it cannot be told from what is put back.
-                blind.extend(&*event.changed);
-                continue;
-            };
-            let touch = timeline.touch(event);
-            // Fields that were put there whatever they were are nobody's but this call's.
-            let did = touch.filter(|_| item.is_some_and(|item| item.happened));
-            let sets = did.map_or(&[][..], |touch| &touch.sets);
-            let newer = |field: &str| {
-                let set = sets.iter().any(|at| within(field, at));
-                !set && changed.iter().any(|old| overlap(old, field))
-            };
-            for field in &*event.changed {
-                let value = get(after, field);
-                let back = || reverted.get(field).is_some_and(|was| was.as_ref() == value);
-                if item.is_none() && back() {
-                    continue;
-                }
-                if newer(field) && conflicts.put_back(field, item) {
-                    continue;
-                }
-                set(&mut state, field, value.cloned());
-            }
-            for field in sets {
-                if let Some(value) = get(after, field) {
-                    set(&mut state, field, Some(value.clone()));
-                }
-            }
-        }
-        restored.conflicts.extend(conflicts.found);
-        let mut fields = changes(now, state.as_ref());
-        fields.retain(|field, _| {
-            let blind = blind.iter().any(|at| overlap(at, field));
-            !blind && !resource.left_alone(field)
-        });
-        restored.records.insert(
-            at,
-            Target {
-                now,
-                then: state,
-                fields,
-                left: conflicts.left,
-            },
-        );
+        Some((at, target(timeline, catalogue, history, &gone, rules)?))
+    });
+    for (at, (target, conflicts)) in found.into_iter().flatten() {
+        restored.conflicts.extend(conflicts);
+        restored.records.insert(at, target);
     }
     restored.again = again;
     restored
+}
+
+/// Finds what one record is to be put back to without the calls that are `gone`, and who wrote it
+/// since; none where it is not known.
+fn target<'a>(
+    timeline: &Timeline<'a>,
+    catalogue: &Catalogue,
+    history: &History<'a>,
+    gone: &impl Fn(usize) -> bool,
+    rules: &BTreeMap<String, Rule>,
+) -> Option<(Target<'a>, Vec<Conflict>)> {
+    let is_gone = |event: &Event<'_>| event.by.is_some_and(|(item, _)| gone(item));
+    let first = history.events.iter().position(is_gone)?;
+    let (from, now) = (history.events[first].before?, history.last()?);
+    let kind = history
+        .events
+        .iter()
+        .find_map(|event| timeline.touch(event));
+    let resource = catalogue.resource(&kind?.kind);
+    let rule = rules.get(&history.uri).copied();
+    let mut conflicts = Conflicts::new(&history.uri, rule, resource.conflict);
+    let mut state = from.cloned();
+    let mut changed: Vec<&String> = Vec::new();
+    let mut blind: Vec<&String> = Vec::new();
+    // What calls that were taken back since made of fields, and what these were before: who put
+    // that back is no stranger.
+    let mut reverted = Fields::new();
+    for event in &history.events[first..] {
+        if is_gone(event) {
+            changed.extend(&*event.changed);
+            continue;
+        }
+        let item = event.by.map(|(item, _)| &timeline.items[item]);
+        if item.is_some_and(|item| item.call.undone) {
+            if let (Some(before), Some(_)) = (event.before, event.after) {
+                let was = |field: &String| (field.clone(), get(before, field).cloned());
+                reverted.extend(event.changed.iter().map(was));
+            }
+            continue;
+        }
+        let (Some(_), Some(after)) = (event.before, event.after) else {
+            // What it wrote is not known, so that it cannot be told from what is put back.
+            blind.extend(&*event.changed);
+            continue;
+        };
+        let touch = timeline.touch(event);
+        // Fields that were put there whatever they were are nobody's but this call's.
+        let did = touch.filter(|_| item.is_some_and(|item| item.happened));
+        let sets = did.map_or(&[][..], |touch| &touch.sets);
+        let newer = |field: &str| {
+            let set = sets.iter().any(|at| within(field, at));
+            !set && changed.iter().any(|old| overlap(old, field))
+        };
+        for field in &*event.changed {
+            let value = get(after, field);
+            let back = || reverted.get(field).is_some_and(|was| was.as_ref() == value);
+            if item.is_none() && back() {
+                continue;
+            }
+            if newer(field) && conflicts.put_back(field, item) {
+                continue;
+            }
+            set(&mut state, field, value.cloned());
+        }
+        for field in sets {
+            if let Some(value) = get(after, field) {
+                set(&mut state, field, Some(value.clone()));
+            }
+        }
+    }
+    let mut fields = changes(now, state.as_ref());
+    fields.retain(|field, _| {
+        let blind = blind.iter().any(|at| overlap(at, field));
+        !blind && !resource.left_alone(field)
+    });
+    let target = Target {
+        now,
+        then: state,
+        fields,
+        left: conflicts.left,
+    };
+    Some((target, conflicts.found))
 }
 
 /// Fields that somebody wrote after a dropped call, and who cannot write them again.

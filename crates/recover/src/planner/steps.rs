@@ -16,6 +16,7 @@ use super::records::{Restored, Target};
 use super::{Planner, Way};
 use crate::catalogue::{KeyPlace, Touch};
 use crate::changes::overlap;
+use crate::each::Each;
 use crate::fields::{get, set};
 use crate::plan::{Act, Fate, Fields, PutBack, Step, ToolCall};
 
@@ -40,8 +41,8 @@ struct Unit {
     after: BTreeSet<usize>,
 }
 
-pub(crate) fn build(planner: &Planner<'_>, restored: &Restored<'_>) -> Steps {
-    let mut units = of_records(planner, restored);
+pub(crate) fn build(planner: &Planner<'_>, restored: &Restored<'_>, each: &impl Each) -> Steps {
+    let mut units = of_records(planner, restored, each);
     units.extend(of_ways(planner));
     order(planner, &mut units);
     let made = units.iter().map(|unit| unit.first.len() + unit.then.len());
@@ -69,7 +70,7 @@ pub(crate) fn build(planner: &Planner<'_>, restored: &Restored<'_>) -> Steps {
 }
 
 /// The units of calls that are taken back by their records.
-fn of_records(planner: &Planner<'_>, restored: &Restored<'_>) -> Vec<Unit> {
+fn of_records(planner: &Planner<'_>, restored: &Restored<'_>, each: &impl Each) -> Vec<Unit> {
     let timeline = &planner.timeline;
     let mut groups = Groups::default();
     let gone = planner.restored.iter().chain(&restored.again).copied();
@@ -100,9 +101,12 @@ fn of_records(planner: &Planner<'_>, restored: &Restored<'_>) -> Vec<Unit> {
         unit.rank = unit.rank.max(number);
         unit.decisions.push(item.call.decision);
     }
-    for (at, target) in &restored.records {
+    let targets: Vec<(usize, &Target<'_>)> =
+        restored.records.iter().map(|(at, to)| (*at, to)).collect();
+    let acts = each.each(targets, |(at, target)| put_back(planner, at, target));
+    for (at, act) in restored.records.keys().zip(acts) {
         let unit = units.entry(groups.root(*at)).or_default();
-        if let Some(act) = put_back(planner, *at, target) {
+        if let Some(act) = act {
             let events = timeline.histories[*at].events.iter();
             let by = events.filter_map(|event| event.by.map(|(item, _)| item));
             let mut of: Vec<DecisionId> = by

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogue, Footprint, Images, Made, Tool, Touch};
 use crate::changes::changed;
+use crate::each::Each;
 use crate::facts::{Call, Told};
 
 /// A record at a time: not known, or known, and then there or not.
@@ -67,6 +68,7 @@ impl<'a> Timeline<'a> {
         calls: impl IntoIterator<Item: Into<Told<'c>>>,
         catalogue: &'a Catalogue,
         current: &'a Images,
+        each: &impl Each,
     ) -> Self {
         let calls = calls.into_iter();
         let mut timeline = Self {
@@ -77,9 +79,13 @@ impl<'a> Timeline<'a> {
         for (number, call) in calls.enumerate() {
             timeline.push(number, call.into(), catalogue);
         }
-        for (at, history) in timeline.histories.iter_mut().enumerate() {
+        let items = &timeline.items;
+        timeline.histories = each.each(timeline.histories, |mut history| {
             let now = current.get(&history.uri).map(Option::as_ref);
-            settle(history, now, &timeline.items);
+            settle(&mut history, now, items);
+            history
+        });
+        for (at, history) in timeline.histories.iter().enumerate() {
             for (number, event) in history.events.iter().enumerate() {
                 if let Some((item, nth)) = event.by {
                     timeline.items[item].events[nth] = (at, number);
