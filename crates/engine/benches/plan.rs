@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::live::{Call, Caller, Ended, Options, Recorder, Touches, What};
-use engine::undo::{Catalogue, Request};
+use engine::undo::{Catalogue, Request, plan_of};
 use engine::{Clock, Engine, SystemClock};
 use ledger::conformance::sample::{Maker, batch};
 use ledger::{Store, SystemEntropy};
@@ -107,7 +107,7 @@ async fn main() {
         let started = Instant::now();
         let found = engine.facts(&request, &catalogue, None).await.unwrap();
         facts.push(started.elapsed());
-        let plan = recover::plan(&found, &catalogue);
+        let plan = plan_of(&found, &catalogue);
         whole.push(started.elapsed());
         assert_eq!((plan.affected.len(), found.calls.len()), (CALLS, 2 * CALLS));
     }

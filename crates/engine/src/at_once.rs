@@ -32,6 +32,16 @@ pub(crate) fn spread<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sy
     done.into_iter().flatten().collect()
 }
 
+/// What a plan does for each record, done by all cores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AllCores;
+
+impl recover::Each for AllCores {
+    fn each<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+        spread(items, work)
+    }
+}
+
 /// Does `work` for each item at once, on threads that end before this returns.
 pub(crate) fn at_once<T: Send, R: Send>(
     items: &mut [T],

@@ -14,6 +14,7 @@ use recover::plan::{Incident, Linked, Possible, RecordRef, Rule};
 use recover::{Catalogue, Dependant, Facts, Images, Member, Plan};
 use serde_json::Value;
 
+use crate::at_once::AllCores;
 use crate::checkpoints::{Behind, checkpoint};
 use crate::live::writes::read;
 use crate::look::folded;
@@ -74,7 +75,7 @@ impl Engine {
         hands: Option<&dyn Hands>,
     ) -> Result<Plan, EngineError> {
         let facts = self.facts(request, catalogue, hands).await?;
-        Ok(recover::plan(&facts, catalogue))
+        Ok(plan_of(&facts, catalogue))
     }
 
     /// Gathers what a plan is made of.
@@ -199,7 +200,7 @@ impl Engine {
             let members: Vec<DecisionId> = rings.ring.keys().copied().collect();
             let calls = gathered.taken.iter();
             let calls = calls.map(|seen| (&seen.call, &seen.footprint));
-            let looking = recover::dependants(calls, &members, catalogue);
+            let looking = recover::dependants_by(calls, &members, catalogue, &AllCores);
             let found: Vec<Linked> = looked(&gathered, rings, &looking, Strength::Certain)
                 .map(|(_, linked)| linked)
                 .collect();
@@ -321,6 +322,12 @@ impl Engine {
         saved.retain(|row| agents.contains(&*row.keys.agent.name));
         Ok(saved)
     }
+}
+
+/// Makes a plan of facts, on all cores.
+#[must_use]
+pub fn plan_of(facts: &Facts, catalogue: &Catalogue) -> Plan {
+    recover::plan_by(facts, catalogue, &AllCores)
 }
 
 /// What is taken back.

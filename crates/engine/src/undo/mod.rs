@@ -51,7 +51,7 @@ use self::pen::Pen;
 use self::rollback::Rollback;
 use self::view::{RollbackView, RollbacksView, StepView};
 
-pub use self::facts::{Include, Request};
+pub use self::facts::{Include, Request, plan_of};
 pub(crate) use self::gather::{json_or_text, said, said_by};
 pub use self::hands::{Cause, HTTP, Hands, HandsError, Listing};
 pub use self::service::Service;
