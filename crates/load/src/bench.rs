@@ -1,8 +1,9 @@
 //! What the gateway adds: windows through it alternate with windows that go to the upstream
 //! directly, and the difference of their percentiles is what is reported.
 //!
-//! Four processes: the upstream, a gateway that records durably, one that may lag, and a bare relay
-//! that records nothing. Who is not called costs nothing. A failed call voids its window, and with it the run.
+//! Five processes: the upstream, a gateway that records durably, one that may lag, a relay that does
+//! no more than what any recorder must, and a bare one. Who is not called costs nothing. A failed call
+//! voids its window, and with it the run.
 
 use std::path::Path;
 use std::time::Duration;
@@ -66,14 +67,14 @@ pub struct Leg {
     pub name: String,
     /// Straight to the upstream.
     pub direct: Spread,
-    /// Through the gateway, by how it records, and last through the bare relay.
+    /// Through the gateway, by how it records, then through the relays, the bare one last.
     pub through: Vec<Through>,
 }
 
 /// One kind of call through a gateway, or through the relay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Through {
-    /// How the gateway records: `durable` or `lagged`; or `relay`, which does not.
+    /// How the gateway records: `durable` or `lagged`; or `keeper` and `relay`, which do not.
     pub durability: String,
     /// How long calls took.
     pub times: Spread,
@@ -119,6 +120,15 @@ impl Added {
     }
 }
 
+/// The relays to the upstream.
+#[derive(Debug)]
+pub struct Relays {
+    /// Nothing but a relay.
+    pub bare: Process,
+    /// One with a [keeper](crate::keeper).
+    pub keeping: Process,
+}
+
 /// A kind of call, before it is measured.
 struct Kind {
     name: &'static str,
@@ -133,14 +143,14 @@ struct Side {
     path: &'static str,
 }
 
-/// Measures `binary`, with everything that is written in `dir`, beside a relay to the same upstream.
+/// Measures `binary`, with everything that is written in `dir`, beside relays to the same upstream.
 ///
 /// # Errors
 /// A process does not start, or a window is void.
 pub fn run(
     binary: &Path,
     upstream: &Process,
-    relay: Process,
+    relays: Relays,
     dir: &Path,
     plan: Plan,
     mut tell: impl FnMut(&str),
@@ -171,8 +181,13 @@ pub fn run(
             path: THROUGH,
         },
         Side {
+            durability: "keeper",
+            gateway: relays.keeping,
+            path: DIRECT,
+        },
+        Side {
             durability: "relay",
-            gateway: relay,
+            gateway: relays.bare,
             path: DIRECT,
         },
     ];
@@ -208,7 +223,7 @@ pub fn run(
         })?);
     }
     let memory_after = sides[0].gateway.memory()?;
-    // The relay keeps nothing, and ends with its handle.
+    // What the relays keep is read by nobody, and they end with their handles.
     for side in sides.into_iter().filter(|side| side.path == THROUGH) {
         let ended = side.gateway.stop()?;
         anyhow::ensure!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use load::keeper::Keeper;
 use load::process::Process;
 use load::upstream::{Options, Upstream};
 use load::window::Schedule;
@@ -31,11 +32,14 @@ enum Task {
         #[arg(long, default_value_t = 100)]
         chunks: usize,
     },
-    /// Relay calls without recording them until killed, and say where.
+    /// Relay calls without a record of them until killed, and say where.
     Relay {
         /// The upstream.
         #[arg(long)]
         to: SocketAddr,
+        /// Seal what is asked and answered, and keep it in this directory before it goes on.
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// Measure what the gateway adds to calls.
     Bench(Bench),
@@ -143,10 +147,7 @@ fn main() -> ExitCode {
     let task = Cli::parse().task;
     let done = match task {
         Task::Upstream { delay_ms, chunks } => upstream(delay_ms, chunks),
-        Task::Relay { to } => relay::run(to, |address| {
-            say(&format!(r#"{{"listening":"http://{address}"}}"#));
-        })
-        .map(|()| true),
+        Task::Relay { to, keep } => relay_to(to, keep.as_deref()),
         Task::Bench(task) => measure(&task),
         Task::Saturate(task) => climb(&task),
         Task::Growth(task) => watch(&task),
@@ -176,18 +177,36 @@ fn upstream(delay_ms: u64, chunks: usize) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+fn relay_to(to: SocketAddr, keep: Option<&Path>) -> anyhow::Result<bool> {
+    let keeper = keep.map(Keeper::open).transpose()?;
+    relay::run(to, keeper, |address| {
+        say(&format!(r#"{{"listening":"http://{address}"}}"#));
+    })?;
+    Ok(true)
+}
+
 /// Starts an upstream, and a bare relay to it.
 fn upstream_and_relay() -> anyhow::Result<(Process, Process)> {
-    let own = std::env::current_exe()?;
-    let upstream = Process::start(Command::new(&own).arg("upstream"))?;
-    let to = upstream.address().to_string();
-    let relay = Process::start(Command::new(own).args(["relay", "--to", &to]))?;
+    let upstream = Process::start(Command::new(std::env::current_exe()?).arg("upstream"))?;
+    let relay = Process::start(&mut relay_command(&upstream)?)?;
     Ok((upstream, relay))
+}
+
+fn relay_command(upstream: &Process) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["relay", "--to", &upstream.address().to_string()]);
+    Ok(command)
 }
 
 fn measure(task: &Bench) -> anyhow::Result<bool> {
     let (upstream, relay) = upstream_and_relay()?;
     let dir = temporary(&task.on.dir)?;
+    let mut keeping = relay_command(&upstream)?;
+    let keeping = Process::start(keeping.arg("--keep").arg(dir.path().join("keeper")))?;
+    let relays = bench::Relays {
+        bare: relay,
+        keeping,
+    };
     let plan = bench::Plan {
         rounds: task.rounds,
         lasts: Duration::from_secs(task.seconds),
@@ -195,7 +214,7 @@ fn measure(task: &Bench) -> anyhow::Result<bool> {
         connections: task.connections,
         in_turn: task.in_turn,
     };
-    let measured = bench::run(&task.on.rescind, &upstream, relay, dir.path(), plan, note)?;
+    let measured = bench::run(&task.on.rescind, &upstream, relays, dir.path(), plan, note)?;
     if task.on.json {
         say(&serde_json::to_string(&measured)?);
     } else {

@@ -2,6 +2,7 @@
 //!
 //! It takes a call whole, makes it at the upstream and passes the answer on, with the same library
 //! on both sides and as many threads. What it costs is what no gateway of this make can go below.
+//! With a [`Keeper`] it keeps what passes, whole, and costs what no gateway that records can go below.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::keeper::Keeper;
+
 /// Threads of its runtime, as many as the gateway's.
 const THREADS: usize = 2;
 
@@ -30,18 +33,25 @@ type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 struct Relay {
     upstream: Authority,
     client: Client<HttpConnector, Full<Bytes>>,
+    keeper: Option<Keeper>,
 }
 
-/// Relays calls to `upstream` until the process ends; tells where it listens.
+/// Relays calls to `upstream` until the process ends, and keeps them where it is given a keeper; tells
+/// where it listens.
 ///
 /// # Errors
 /// There is no port to be had.
-pub fn run(upstream: SocketAddr, tell: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
+pub fn run(
+    upstream: SocketAddr,
+    keeper: Option<Keeper>,
+    tell: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let relay = Arc::new(Relay {
         upstream: upstream.to_string().parse()?,
         client: Client::builder(TokioExecutor::new()).build(connector),
+        keeper,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -75,6 +85,7 @@ impl Relay {
         let answered = async {
             let (mut parts, body) = request.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
+            self.keep("asked", &body)?;
             let mut to = parts.uri.into_parts();
             to.scheme = Some(Scheme::HTTP);
             to.authority = Some(self.upstream.clone());
@@ -82,16 +93,31 @@ impl Relay {
             parts.headers.remove(HOST);
             parts.headers.remove(CONTENT_LENGTH);
             let request = Request::from_parts(parts, Full::new(body));
-            self.client.request(request).await.ok()
-        };
-        match answered.await {
-            Some(response) => response.map(|body| body.boxed_unsync()),
-            None => {
-                let nothing = Full::new(Bytes::new()).map_err(|never| match never {});
-                let mut response = Response::new(nothing.boxed_unsync());
-                *response.status_mut() = StatusCode::BAD_GATEWAY;
-                response
+            let response = self.client.request(request).await.ok()?;
+            if self.keeper.is_none() {
+                return Some(response.map(|body| body.boxed_unsync()));
             }
-        }
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.ok()?.to_bytes();
+            self.keep("result", &body)?;
+            Some(Response::from_parts(parts, whole(body)))
+        };
+        answered.await.unwrap_or_else(|| {
+            let mut response = Response::new(whole(Bytes::new()));
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            response
+        })
     }
+
+    /// Keeps a body, where bodies are kept.
+    fn keep(&self, role: &str, body: &[u8]) -> Option<()> {
+        let keeper = self.keeper.as_ref();
+        keeper.map_or(Some(()), |keeper| keeper.keep(role, body).ok())
+    }
+}
+
+fn whole(body: Bytes) -> Body {
+    Full::new(body)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
