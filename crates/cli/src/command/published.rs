@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::Pool;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use ledger::tile::tiles_of;
@@ -42,10 +43,11 @@ pub(super) async fn fetch(out: &Out, url: &str, keys: &[VerifyingKey]) -> Result
             ),
         );
     }
+    let client = gateway::plain_client();
     let dir = tempfile::tempdir()
         .map_err(|error| Failure::new(format!("could not make a directory: {error}")))?;
     for _ in 0..TRIES_MAX {
-        let Some(checkpoint) = file(&format!("{url}/checkpoint")).await? else {
+        let Some(checkpoint) = file(&client, &format!("{url}/checkpoint")).await? else {
             return Err(
                 Failure::new(format!("there is no log at `{url}`")).with_hint(
                     "a server has it at `/log/REALM`: `http://127.0.0.1:7373/log/default`",
@@ -58,7 +60,7 @@ pub(super) async fn fetch(out: &Out, url: &str, keys: &[VerifyingKey]) -> Result
                 Failure::new(format!("could not rely on `{url}/checkpoint`: {error}"))
                     .with_hint("is it the key of this log?")
             })?;
-        if all(out, url, size, dir.path()).await? {
+        if all(out, &client, url, size, dir.path()).await? {
             return Ok(dir);
         }
     }
@@ -69,7 +71,7 @@ pub(super) async fn fetch(out: &Out, url: &str, keys: &[VerifyingKey]) -> Result
 
 /// Fetches every file of a log of this size. Returns false if a file at its end is there no more,
 /// because a fuller one took its place; what else is missing is for the check to tell.
-async fn all(out: &Out, url: &str, size: u64, dir: &Path) -> Result<bool, Failure> {
+async fn all(out: &Out, client: &Pool, url: &str, size: u64, dir: &Path) -> Result<bool, Failure> {
     let bar = out.bar();
     if let Some(bar) = &bar {
         bar.set_message("fetching");
@@ -77,11 +79,11 @@ async fn all(out: &Out, url: &str, size: u64, dir: &Path) -> Result<bool, Failur
     }
     for tile in tiles_of(size) {
         let path = tile.path();
-        match file(&format!("{url}/{path}")).await? {
+        match file(client, &format!("{url}/{path}")).await? {
             Some(bytes) => put(dir, &path, &bytes)?,
             None if !tile.is_full() => {
                 let fuller = format!("{url}/{}", tile.full().path());
-                if file(&fuller).await?.is_some() {
+                if file(client, &fuller).await?.is_some() {
                     return Ok(false);
                 }
             }
@@ -105,13 +107,13 @@ fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Fetches one file; none where there is none.
-async fn file(url: &str) -> Result<Option<Bytes>, Failure> {
+async fn file(client: &Pool, url: &str) -> Result<Option<Bytes>, Failure> {
     let wrong = |why: String| Failure::new(format!("could not fetch `{url}`: {why}"));
     let uri: Uri = url.parse().map_err(|_| wrong("it is no URL".to_owned()))?;
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.uri_mut() = uri;
     let asking = async {
-        let response = gateway::plain_client().request(request).await;
+        let response = client.request(request).await;
         let response = response.map_err(|error| wrong(gateway::root(&error)))?;
         match response.status() {
             StatusCode::OK => {}
