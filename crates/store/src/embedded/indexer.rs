@@ -66,12 +66,18 @@ impl Indexer {
         }
     }
 
-    /// Shortens SQLite's log where it has become long and nobody waits for the index.
+    /// Shortens SQLite's log where it has become long and nobody waits for the index, and where it is
+    /// far too long whoever waits.
     fn shorten_wal(&self) {
         let connection = self.writer.connection();
         let pages = wal::pages(connection);
-        let quiet = || self.shared.to_index.is_quiet(QUIET);
-        if pages >= wal::LONG_MAX || pages >= wal::LONG && quiet() {
+        if pages < wal::LONG {
+            return;
+        }
+        // None comes where the store is being closed.
+        if let Some(came) = self.shared.to_index.comes(QUIET)
+            && (!came || pages >= wal::LONG_MAX)
+        {
             wal::shorten(connection);
         }
     }

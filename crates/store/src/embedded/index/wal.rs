@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 /// How many pages are in it when they are moved as soon as nobody writes.
 pub(crate) const LONG: i64 = 4_000;
-/// How many are in it, about, when they are moved whoever waits.
+/// How many are in it, about, when they are moved before more is written.
 pub(crate) const LONG_MAX: i64 = 2 * LONG;
 
 /// Has SQLite move nothing by itself any more.
