@@ -4,6 +4,7 @@
 mod audit;
 mod canonical;
 mod known;
+mod leaf;
 mod merkle;
 mod note;
 mod payload;
