@@ -9,9 +9,11 @@ use std::fmt;
 use engine::{Clock as _, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::metadata::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
 
 use crate::out::Out;
 
@@ -20,38 +22,19 @@ const OURS: [&str; 4] = ["engine", "gateway", "server", "store"];
 
 /// Prints the log of this process from now on.
 pub(crate) fn begin(out: &Out) {
+    let ours = Targets::new().with_targets(OURS.map(|root| (root, LevelFilter::INFO)));
+    let log = Registry::default().with(ours).with(Lines { out: *out });
     // One that was set before goes on: there is one for each process.
-    let _ = tracing::subscriber::set_global_default(Log { out: *out });
+    let _ = tracing::subscriber::set_global_default(log);
 }
 
-struct Log {
+/// Prints each event as one line.
+struct Lines {
     out: Out,
 }
 
-impl Log {
-    fn tells(metadata: &Metadata<'_>) -> bool {
-        let root = metadata.target().split("::").next().unwrap_or_default();
-        metadata.is_event() && *metadata.level() <= Level::INFO && OURS.contains(&root)
-    }
-}
-
-impl Subscriber for Log {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        match Self::tells(metadata) {
-            true => Interest::always(),
-            false => Interest::never(),
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        Self::tells(metadata)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::INFO)
-    }
-
-    fn event(&self, event: &Event<'_>) {
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
         let level = *event.metadata().level();
@@ -66,18 +49,6 @@ impl Subscriber for Log {
         let text = format!("{at} {word}: {}{}", line.message, line.fields);
         self.out.log(&text, level <= Level::WARN);
     }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
 
 /// An event as text: what happened, then the facts.
