@@ -234,17 +234,6 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
-    /// Waits for an item, so long at most, and tells whether one came; none if none comes any more.
-    pub(crate) fn comes(&self, patience: Duration) -> Option<bool> {
-        let waits = |state: &mut State<T>| state.items.is_empty() && !state.closed;
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), patience, waits);
-        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let came = !state.items.is_empty();
-        (came || !state.closed).then_some(came)
-    }
-
     /// Lets nothing more in; what is there can still be taken.
     pub(crate) fn close(&self) {
         self.state().closed = true;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use ledger::{Leaf, StoreError};
 use model::IndexKeys;
 
-use super::index::{self, Blob, Lot, Mark, Writer, wal};
+use super::index::wal::Shortener;
+use super::index::{self, Blob, Lot, Mark, Writer};
 use super::log::{Log, Record};
 use super::options::Indexing;
 use super::pack::Packs;
@@ -29,10 +30,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LOADED: usize = 1 << 20;
 /// How long it waits then.
 const PATIENCE_LOADED: Duration = Duration::from_millis(200);
-/// When nothing came for so long, SQLite's log is shortened. Whoever closes the store does not wait for
-/// that.
-const QUIET: Duration = Duration::from_millis(250);
-
 pub(crate) struct Indexer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Writer,
@@ -42,7 +39,8 @@ impl Indexer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let patience = [(LOADED, PATIENCE), (BATCH, PATIENCE_LOADED)];
-        wal::on_demand(self.writer.connection());
+        let mut shortener = Shortener::default();
+        Shortener::take_over(self.writer.connection());
         while let Some(work) = self.shared.to_index.take(BATCH, &patience) {
             let mut groups = Vec::new();
             let mut rebuilds = Vec::new();
@@ -57,29 +55,16 @@ impl Indexer {
             let result = self.take(&groups);
             self.tell(result.err());
             for reply in rebuilds {
+                // It is of the file that goes.
+                shortener.end();
                 let rebuilt = self.rebuild();
-                wal::on_demand(self.writer.connection());
+                Shortener::take_over(self.writer.connection());
                 self.tell(None);
                 let _ = reply.send(rebuilt);
             }
-            self.shorten_wal();
+            shortener.look(self.writer.connection());
         }
-    }
-
-    /// Shortens SQLite's log where it has become long and nobody waits for the index, and where it is
-    /// far too long whoever waits.
-    fn shorten_wal(&self) {
-        let connection = self.writer.connection();
-        let pages = wal::pages(connection);
-        if pages < wal::LONG {
-            return;
-        }
-        // None comes where the store is being closed.
-        if let Some(came) = self.shared.to_index.comes(QUIET)
-            && (!came || pages >= wal::LONG_MAX)
-        {
-            wal::shorten(connection);
-        }
+        shortener.end();
     }
 
     fn tell(&self, error: Option<StoreError>) {

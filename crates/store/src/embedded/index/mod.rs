@@ -138,7 +138,7 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     // A commit may be lost with the power, never torn: the log is read again from the watermark.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "wal_autocheckpoint", wal::LONG)?;
+    connection.pragma_update(None, "wal_autocheckpoint", wal::LONG_MAX)?;
     connection.pragma_update(None, "cache_size", -32_000)?;
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(96);
