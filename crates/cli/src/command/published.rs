@@ -11,15 +11,15 @@ use bytes::Bytes;
 use gateway::Pool;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use ledger::tile::tiles_of;
+use ledger::tile::{ENTRY_BYTES_MAX, TILE_WIDTH, tiles_of};
 use ledger::{Checkpoint, VerifyingKey};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
 use crate::out::Out;
 
-/// The longest file: a bundle of 256 entries of the longest.
-const FILE_BYTES_MAX: usize = 256 * (65_535 + 2);
+/// The longest file: a full bundle of the longest entries, each after its length in two bytes.
+const FILE_BYTES_MAX: usize = TILE_WIDTH as usize * (ENTRY_BYTES_MAX + 2);
 
 /// How long one file may take.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -174,20 +174,15 @@ pub(crate) async fn keys(session: &Session, args: &Keys) -> Result<Answer, Failu
             let engine = session.read().await?;
             view(&engine).await?
         }
-        KeysAction::Rotate => {
+        KeysAction::Rotate | KeysAction::Retire => {
             let (engine, store) = session.existing_store().await?;
-            let rotated = store.rotate_key(engine.next_time()).await;
+            let changed = match action {
+                KeysAction::Retire => store.retire_old_key().await.map(drop),
+                _ => store.rotate_key(engine.next_time()).await.map(drop),
+            };
             let shown = view(&engine).await;
             engine.store().close().await?;
-            rotated?;
-            shown?
-        }
-        KeysAction::Retire => {
-            let (engine, store) = session.existing_store().await?;
-            let retired = store.retire_old_key().await;
-            let shown = view(&engine).await;
-            engine.store().close().await?;
-            retired?;
+            changed?;
             shown?
         }
     };

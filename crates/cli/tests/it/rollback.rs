@@ -105,6 +105,11 @@ impl Desk {
         books.version += 1;
     }
 
+    fn has_done(&self, tool: &str) -> bool {
+        let books = self.books.lock().unwrap();
+        books.done.iter().any(|done| done == tool)
+    }
+
     fn start(&self) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -639,13 +644,7 @@ fn tools_end_at(dies: Dies, tool: &str, inverse: &str) -> Option<bool> {
     if let Some(step) = parked(&view) {
         // A person looks, and says what they found.
         was_parked = true;
-        let ran = desk
-            .books
-            .lock()
-            .unwrap()
-            .done
-            .iter()
-            .any(|done| done == inverse);
+        let ran = desk.has_done(inverse);
         let found = if ran { "--happened" } else { "--not-happened" };
         view = rescind(&["rollback", "retry", id, found, &step]);
     } else if view["state"] == "failed" {
@@ -704,13 +703,7 @@ fn c41_a_call_whose_tools_died_is_asked_about_or_left_to_a_person() {
             }
             let lent = call(&up, "billing", tool, &json!({ "amount": 30 }), Some(&root));
             desk.trap.lock().unwrap().dies = None;
-            let ran = desk
-                .books
-                .lock()
-                .unwrap()
-                .done
-                .iter()
-                .any(|done| done == tool);
+            let ran = desk.has_done(tool);
             assert_eq!(ran, at == 1, "{what}");
             let shown = world.json(&["show", &lent, "--url", &up.address]);
             assert_eq!(shown["decision"]["status"], "unknown", "{what}: {shown:#}");
