@@ -15,17 +15,21 @@ fn name(row: &Value) -> String {
     named.unwrap().to_owned()
 }
 
+fn names(page: &Value, list: &str) -> Vec<String> {
+    page[list].as_array().unwrap().iter().map(name).collect()
+}
+
 /// The names of a list, read `limit` at a time; that of a whole answer without one.
 async fn read(world: &World, path: &str, list: &str, limit: Option<usize>) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut all = Vec::new();
     let mut query = limit.map_or(String::new(), |limit| format!("?limit={limit}"));
     loop {
         let page = world.get(&format!("{path}{query}")).await;
-        let rows = page[list].as_array().unwrap();
-        assert!(rows.len() <= limit.unwrap_or(usize::MAX), "{path}{query}");
-        names.extend(rows.iter().map(name));
+        let shown = names(&page, list);
+        assert!(shown.len() <= limit.unwrap_or(usize::MAX), "{path}{query}");
+        all.extend(shown);
         let Some(next) = page["next"].as_str() else {
-            return names;
+            return all;
         };
         query = format!("?limit={}&cursor={next}", limit.unwrap());
     }
@@ -95,25 +99,13 @@ async fn a_list_goes_on_after_a_call_that_was_decided_about_meanwhile() {
         .map(|held| held.decision().to_string())
         .collect();
     let page = ask(&router, get("/api/v1/approvals?limit=2")).await.json();
-    let shown: Vec<String> = page["approvals"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(name)
-        .collect();
-    assert_eq!(shown, ids[..2]);
+    assert_eq!(names(&page, "approvals"), ids[..2]);
     let path = format!("/api/v1/approvals/{}/reject", ids[1]);
     let call = json!({ "call": waits[1].call().to_string() });
     assert_eq!(ask(&router, post(&path, None, &call)).await.status, 200);
     let cursor = page["next"].as_str().unwrap();
     let path = format!("/api/v1/approvals?limit=2&cursor={cursor}");
     let page = ask(&router, get(&path)).await.json();
-    let shown: Vec<String> = page["approvals"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(name)
-        .collect();
-    assert_eq!(shown, ids[2..]);
+    assert_eq!(names(&page, "approvals"), ids[2..]);
     assert_eq!(page["next"], Value::Null);
 }
